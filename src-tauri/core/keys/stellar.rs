@@ -1,0 +1,53 @@
+//! The owner's Stellar key by SEP-0005: SLIP-0010 for Ed25519 along `m/44'/148'/0'`.
+
+use ed25519_dalek::SigningKey;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha512;
+use zeroize::Zeroizing;
+
+use super::{Seed, hidden};
+
+/// `44'/148'/account'`, all hardened as Ed25519 demands.
+const PATH: [u32; 2] = [44, 148];
+const HARDENED: u32 = 1 << 31;
+
+/// An Ed25519 key of a Stellar account.
+#[derive(Clone)]
+pub struct StellarKey(SigningKey);
+
+hidden!(StellarKey);
+
+impl StellarKey {
+    /// The first account of the seed, `m/44'/148'/0'`.
+    pub fn from_seed(seed: &Seed) -> Self {
+        Self::account(seed.expose(), 0)
+    }
+
+    /// The raw public key: a `G…` address without its coding.
+    pub fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    /// The secret bytes: an `S…` seed without its coding, for the wallet alone.
+    pub fn expose(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    fn account(seed: &[u8], account: u32) -> Self {
+        let mut node = hmac_sha512(b"ed25519 seed", &[seed]);
+        for index in PATH.into_iter().chain([account]) {
+            let (key, chain) = node.split_at(32);
+            node = hmac_sha512(chain, &[&[0], key, &(index | HARDENED).to_be_bytes()]);
+        }
+        let key = Zeroizing::new(<[u8; 32]>::try_from(&node[..32]).expect("half of 64 bytes"));
+        Self(SigningKey::from_bytes(&key))
+    }
+}
+
+fn hmac_sha512(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 64]> {
+    let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    Zeroizing::new(mac.finalize().into_bytes().into())
+}
