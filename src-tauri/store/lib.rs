@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The node's disk and database: the home folder and its lock, configuration, sealed secrets, shard files, quota and
+//! reservations, and every table.
+//!
+//! Files come first and rows second, one connection writes, and the farmer's index can be rebuilt from the disk.
+//! Deliberately absent: plain names and the keys of files. What an owner keeps arrives here as sealed bytes.
+
+pub mod config;
+pub mod db;
+pub mod farmer;
+pub mod files;
+pub mod home;
+pub mod identity;
+pub mod jobs;
+pub mod owner;
+pub mod peers;
+
+mod disk;
+mod journal;
+mod open;
+mod quota;
+mod reconcile;
+mod shards;
+
+pub use db::DatabaseError;
+pub use disk::Guard;
+pub use farmer::{Farmer, FarmerError};
+pub use home::{Home, HomeError};
+pub use jobs::Jobs;
+pub use open::{DatabaseState, OpenError, OpenReport, Store, StoreOptions};
+pub use owner::Owner;
+pub use peers::Peers;
