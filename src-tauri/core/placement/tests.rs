@@ -1,0 +1,1 @@
+//! Placement under random farmers.
