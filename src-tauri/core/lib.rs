@@ -1,1 +1,21 @@
-//! Placeholder.
+//! Hayloft's decisions, without effects: identity and keys, content coding, manifests, contracts, placement.
+//!
+//! Deliberately absent: tokio, files, sockets, clocks. Time, randomness and limits are arguments.
+
+pub mod amount;
+pub mod codec;
+pub mod content;
+pub mod contract;
+pub mod id;
+pub mod keys;
+pub mod manifest;
+pub mod network;
+pub mod presets;
+pub mod placement;
+pub mod record;
+pub mod time;
+
+pub use amount::Amount;
+pub use id::{ContractId, DeviceId, FileId, OwnerId, RevisionHash, SegmentId, ShardId, Signature};
+pub use network::NetworkName;
+pub use time::Timestamp;

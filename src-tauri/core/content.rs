@@ -1,0 +1,67 @@
+//! From file to shards and back, as pure functions over bytes.
+//!
+//! ```text
+//! file ──► item ──► chunk ──► segment ──► stripe ──► shard ──► cell
+//!          Packer             SealedSegment  CodedSegment  ShardSealer
+//!          ItemOpener         Coder::decode                ShardOpener, ColumnReader
+//! ```
+//!
+//! Format 1. A *chunk* is up to [`CHUNK`] plain bytes under AES-256-GCM, its tag behind it, with the item's random
+//! key; nonce = 7 zero bytes ‖ u32 BE index ‖ 1 for the item's last chunk, else 0 (STREAM, Hoang et al. 2015);
+//! associated data = version ‖ item id ‖ segment id. A *segment* is sealed items one behind the other. *Stripe* j
+//! holds k *units* of the segment: unit i is its bytes from (j·k + i)·[`UNIT`]; the last stripe has the shorter units
+//! ceil(rest / k), padded with zeros. n − k parity units follow by Reed–Solomon over GF(2⁸), polynomial 0x11d, the
+//! systematic form of the Vandermonde matrix (Backblaze's). Column i is unit i of all stripes. A *cell* is one unit of
+//! a column, sealed like a chunk under HKDF-SHA256(outer key, "hayloft/1/shard" ‖ shard id); associated data =
+//! version ‖ shard id. The version is the one of the manifest record that names the item or shard.
+//!
+//! Invariant: no key and nonce ever seal two plaintexts, no shard id is ever used twice. The types see to it: an item's
+//! key is drawn when the item begins and leaves the packer only with its sealed bytes; a [`ShardSealer`] draws its own
+//! id and seals one column of one immutable [`CodedSegment`]. Both are never written to disk, so whatever starts again
+//! starts under new keys and ids.
+//!
+//! Deliberately absent: I/O, farmers, names.
+
+mod cipher;
+mod coding;
+mod item;
+mod layout;
+mod packer;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+pub use coding::{CodedSegment, Coder, Coding, CodingError};
+pub use item::{ItemError, ItemOpener};
+pub use layout::{Layout, LayoutError};
+pub use packer::{PackError, Packer, SealedSegment};
+pub use shard::{ColumnReader, ShardError, ShardOpener, ShardSealer, check_root};
+
+use crate::manifest::Item;
+
+/// Plain bytes of a chunk; an item's last may be shorter.
+pub const CHUNK: usize = 64 * 1024;
+/// Bytes that sealing adds to a chunk or unit.
+pub const TAG: usize = 16;
+/// Bytes of a unit; those of a segment's last stripe may be shorter.
+pub const UNIT: usize = 64 * 1024;
+/// Most sealed bytes of a segment.
+pub const MAX_SEGMENT: usize = 64 * 1024 * 1024;
+/// Sealed bytes at which a node fills its segments unless told otherwise: a few in flight fit in memory.
+pub const TARGET_SEGMENT: usize = 16 * 1024 * 1024;
+
+/// The format that this release writes and the only one it reads.
+pub(crate) const VERSION: u8 = 1;
+
+/// Bytes of a segment that no living item needs.
+///
+/// `living` are the items of files that still exist, all of that segment.
+pub fn dead_bytes<'a>(segment_bytes: u64, living: impl IntoIterator<Item = &'a Item>) -> u64 {
+    let live: u64 = living.into_iter().map(Item::sealed_bytes).sum();
+    segment_bytes.saturating_sub(live)
+}
+
+/// Whether a packed segment is to be rewritten: half of it or more is dead, yet not all of it.
+pub fn needs_rewriting(segment_bytes: u64, dead_bytes: u64) -> bool {
+    dead_bytes < segment_bytes && dead_bytes >= segment_bytes.div_ceil(2)
+}
