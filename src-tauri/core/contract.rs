@@ -12,6 +12,7 @@
 //! farmer's disk knows, and payment.
 
 mod fraud;
+mod revision;
 mod root;
 mod state;
 mod terms;
@@ -19,14 +20,19 @@ mod terms;
 use serde::{Deserialize, Serialize};
 
 pub use fraud::{Equivocation, NotFraud};
-pub use root::shard_root;
-pub use state::{
-    CLOCK_TOLERANCE_SECONDS, Change, MAX_CHANGES_PER_REVISION, MAX_SHARD_BYTES, MAX_TERM_SECONDS, Phase, RevisionError,
-    State, UNUSED_SECONDS, apply, apply_signed, countersign, ends_soon, propose,
+pub use revision::{
+    CLOCK_TOLERANCE_SECONDS, Change, MAX_CHANGES_PER_REVISION, MAX_SHARD_BYTES, MAX_TERM_SECONDS,
+    RevisionError, apply, apply_signed, countersign, propose,
 };
-pub use terms::{MAX_GRACE_SECONDS, MIN_GRACE_SECONDS, START_TOLERANCE_SECONDS, TermsError, TermsOffered, check_terms};
+pub use root::shard_root;
+pub use state::{Phase, State, UNUSED_SECONDS, ends_soon};
+pub use terms::{
+    MAX_GRACE_SECONDS, MIN_GRACE_SECONDS, START_TOLERANCE_SECONDS, TermsError, TermsOffered, check_terms,
+};
 
-use crate::{Amount, ContractId, DeviceId, NetworkName, OwnerId, RevisionHash, ShardId, Signature, Timestamp};
+use crate::{
+    Amount, ContractId, DeviceId, NetworkName, OwnerId, RevisionHash, ShardId, Signature, Timestamp,
+};
 
 /// What never changes over a contract's life. Its id is BLAKE3 of its encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,3 +122,6 @@ pub struct SignedRevision {
     /// The farmer's signature.
     pub farmer: Signature,
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,10 @@ impl Seed {
     fn role(&self, network: &NetworkName, role: &str) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
         Hkdf::<Sha256>::new(Some(b"hayloft"), &self.0)
-            .expand_multi_info(&[b"hayloft/", network.as_str().as_bytes(), b"/", role.as_bytes()], key.as_mut())
+            .expand_multi_info(
+                &[b"hayloft/", network.as_str().as_bytes(), b"/", role.as_bytes()],
+                key.as_mut(),
+            )
             .expect("32 bytes are within HKDF's limit");
         key
     }
@@ -196,3 +199,6 @@ impl DeviceKey {
         self.0.as_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;

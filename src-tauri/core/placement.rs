@@ -189,9 +189,11 @@ impl Plan {
 
     fn take_best(&mut self) -> Option<Slot> {
         let held = count_groups(&self.columns);
-        let allowed = |slot: &Slot| held.get(&slot.group).copied().unwrap_or(0) < usize::from(self.rule.group_limit);
+        let allowed =
+            |slot: &Slot| held.get(&slot.group).copied().unwrap_or(0) < usize::from(self.rule.group_limit);
         let preference = |slot: &Slot| (slot.rank.0, held.get(&slot.group).copied().unwrap_or(0), slot.rank);
-        let mut order: Vec<usize> = (0..self.spares.len()).filter(|&index| allowed(&self.spares[index])).collect();
+        let mut order: Vec<usize> =
+            (0..self.spares.len()).filter(|&index| allowed(&self.spares[index])).collect();
         order.sort_by_key(|&index| preference(&self.spares[index]));
         let spread = order.iter().copied().find(|&index| self.sources_fit(&self.spares[index]));
         self.one_source |= spread.is_none() && !order.is_empty();
@@ -201,8 +203,13 @@ impl Plan {
 
     /// Whether, with one more, each farmer can still be put down to one of its sources so that none exceeds its limit.
     fn sources_fit(&self, more: &Slot) -> bool {
-        let slots: Vec<&BTreeSet<u32>> =
-            self.columns.iter().chain([more]).map(|slot| &slot.sources).filter(|sources| !sources.is_empty()).collect();
+        let slots: Vec<&BTreeSet<u32>> = self
+            .columns
+            .iter()
+            .chain([more])
+            .map(|slot| &slot.sources)
+            .filter(|sources| !sources.is_empty())
+            .collect();
         let mut supplied: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         let limit = self.rule.source_limit();
         (0..slots.len()).all(|slot| attribute(&slots, slot, limit, &mut supplied, &mut BTreeSet::new()))

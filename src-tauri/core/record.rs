@@ -152,7 +152,13 @@ impl SignedFarmerRecord {
 impl DeviceCertificate {
     /// The owner's word that `device` acts for it from `from` on for `seconds`, at most
     /// [`MAX_CERTIFICATE_SECONDS`].
-    pub fn issue(key: &OwnerKey, network: &NetworkName, device: DeviceId, from: Timestamp, seconds: u64) -> Self {
+    pub fn issue(
+        key: &OwnerKey,
+        network: &NetworkName,
+        device: DeviceId,
+        from: Timestamp,
+        seconds: u64,
+    ) -> Self {
         let until = from.plus_seconds(seconds.min(MAX_CERTIFICATE_SECONDS));
         let (network, owner) = (network.clone(), key.id());
         let signature = key.sign(DEVICE_CERTIFICATE, &network, VERSION, &(owner, device, from, until));
@@ -163,7 +169,12 @@ impl DeviceCertificate {
     ///
     /// # Errors
     /// The first [`RecordError`] found.
-    pub fn verify(&self, network: &NetworkName, device: &DeviceId, now: Timestamp) -> Result<OwnerId, RecordError> {
+    pub fn verify(
+        &self,
+        network: &NetworkName,
+        device: &DeviceId,
+        now: Timestamp,
+    ) -> Result<OwnerId, RecordError> {
         if self.network != *network {
             return Err(RecordError::WrongNetwork);
         }
@@ -189,3 +200,6 @@ fn check_span(from: Timestamp, until: Timestamp, limit: u64, now: Timestamp) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

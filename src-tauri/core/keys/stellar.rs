@@ -33,7 +33,7 @@ impl StellarKey {
         self.0.as_bytes()
     }
 
-    fn account(seed: &[u8], account: u32) -> Self {
+    pub(super) fn account(seed: &[u8], account: u32) -> Self {
         let mut node = hmac_sha512(b"ed25519 seed", &[seed]);
         for index in PATH.into_iter().chain([account]) {
             let (key, chain) = node.split_at(32);
