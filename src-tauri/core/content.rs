@@ -29,7 +29,7 @@ mod layout;
 mod packer;
 mod shard;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use coding::{CodedSegment, Coder, Coding, CodingError};
 pub use item::{ItemError, ItemOpener};

@@ -3,6 +3,8 @@
 //! `seal.rs` says how they are sealed and signed.
 
 mod seal;
+#[cfg(test)]
+mod tests;
 
 use rand::CryptoRng;
 use serde::{Deserialize, Serialize};

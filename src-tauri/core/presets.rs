@@ -91,7 +91,8 @@ pub fn choose(preset: Preset, groups: &[usize]) -> Option<Choice> {
     let groups: Vec<usize> = groups.iter().copied().filter(|&farmers| farmers > 0).collect();
     let farmers = groups.iter().fold(0, |sum: usize, &farmers| sum.saturating_add(farmers));
     let most = farmers.min(MAX_SHARDS);
-    let (k, n) = (1..=most).rev().map(|n| preset.coding(n)).find(|&(k, n)| fits(&groups, n, limit(&groups, k, n)))?;
+    let (k, n) =
+        (1..=most).rev().map(|n| preset.coding(n)).find(|&(k, n)| fits(&groups, n, limit(&groups, k, n)))?;
     let group_limit = limit(&groups, k, n);
     let coding = Coding::new(k.try_into().ok()?, n.try_into().ok()?).ok()?;
     let spread = spread(&groups, n, group_limit);
@@ -209,7 +210,8 @@ mod tests {
 
     #[test]
     fn small_networks_are_told_plainly() {
-        let cautions = |groups: &[usize]| choose(Preset::Standard, groups).expect("there are farmers").cautions;
+        let cautions =
+            |groups: &[usize]| choose(Preset::Standard, groups).expect("there are farmers").cautions;
         assert_eq!(choose(Preset::Standard, &[]), None);
         assert_eq!(choose(Preset::Standard, &[0, 0]), None);
         assert_eq!(cautions(&[1]), [Caution::OneFarmer]);
@@ -220,7 +222,8 @@ mod tests {
 
     #[test]
     fn odds_agree_with_what_can_be_worked_out_by_hand() {
-        let close = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+        let close =
+            |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
         let risk = Risk { farmer: 0.1, group: 0.0 };
         close(loss_odds(1, &[1, 1, 1], risk), 0.001);
         close(loss_odds(2, &[1, 1, 1], risk), 3.0 * 0.01 * 0.9 + 0.001);

@@ -89,7 +89,10 @@ pub(super) mod observer {
             if let Some(seen) = seen.borrow_mut().as_mut() {
                 let hash = blake3::hash(plain);
                 let before = seen.insert((key.0, *nonce), hash);
-                assert!(before.is_none_or(|before| before == hash), "one key and nonce sealed two plaintexts");
+                assert!(
+                    before.is_none_or(|before| before == hash),
+                    "one key and nonce sealed two plaintexts"
+                );
             }
         });
     }

@@ -118,7 +118,8 @@ impl Coder {
         let layout = Layout::new(sealed.len() as u64, self.coding.k)?;
         let mut data = sealed;
         data.resize(layout.padded_len(), 0);
-        let mut coded = CodedSegment { coding: self.coding, layout, data, parity: Vec::new(), roots: Vec::new() };
+        let mut coded =
+            CodedSegment { coding: self.coding, layout, data, parity: Vec::new(), roots: Vec::new() };
         if let Some(matrix) = &self.matrix {
             coded.parity = vec![0; layout.column_len() * usize::from(self.coding.spare())];
             for stripe in 0..layout.stripes() {
@@ -198,7 +199,8 @@ impl Coder {
             }
             return;
         };
-        let mut slots: Vec<(&mut [u8], bool)> = out.chunks_exact_mut(at.len()).map(|unit| (unit, false)).collect();
+        let mut slots: Vec<(&mut [u8], bool)> =
+            out.chunks_exact_mut(at.len()).map(|unit| (unit, false)).collect();
         slots.resize_with(self.coding.n.into(), || (&mut [], false));
         let mut present = 0;
         for (column, bytes) in columns.iter().filter(|(column, _)| usize::from(*column) < k) {

@@ -110,10 +110,14 @@ impl Layout {
     pub fn cells_of(&self, bytes: Range<u64>) -> impl Iterator<Item = (u8, u32)> + use<> {
         let layout = *self;
         self.stripes_of(bytes.clone()).flat_map(move |stripe| {
-            (0..layout.k as u8).filter_map(move |column| Some((column, layout.cell_bytes(column, stripe)?))).filter_map({
-                let bytes = bytes.clone();
-                move |(column, held)| (held.start < bytes.end && bytes.start < held.end).then_some((column, stripe))
-            })
+            (0..layout.k as u8)
+                .filter_map(move |column| Some((column, layout.cell_bytes(column, stripe)?)))
+                .filter_map({
+                    let bytes = bytes.clone();
+                    move |(column, held)| {
+                        (held.start < bytes.end && bytes.start < held.end).then_some((column, stripe))
+                    }
+                })
         })
     }
 

@@ -6,7 +6,8 @@
 use rand::CryptoRng;
 
 use super::{
-    CHUNK, MAX_SEGMENT, TAG, cipher::Stream,
+    CHUNK, MAX_SEGMENT, TAG,
+    cipher::Stream,
     item::stream,
     layout::{most_plain, sealed_len},
 };

@@ -68,7 +68,12 @@ impl ShardSealer {
     ///
     /// # Panics
     /// If the segment has no such column.
-    pub fn new(segment: Arc<CodedSegment>, column: u8, outer_key: &SecretKey, rng: &mut impl CryptoRng) -> Self {
+    pub fn new(
+        segment: Arc<CodedSegment>,
+        column: u8,
+        outer_key: &SecretKey,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
         assert!(column < segment.coding().n(), "no such column");
         let id = ShardId(random(rng));
         Self { segment, column, id, stream: stream(outer_key, &id) }
@@ -137,7 +142,14 @@ impl ShardOpener {
         let stripes = stripes.start..stripes.end.min(self.layout.stripes());
         let asked = self.layout.cells_range(stripes.clone());
         let expected = asked.end - asked.start;
-        ColumnReader { opener: self, next: stripes.start, end: stripes.end, expected, begun: 0, column: Vec::new() }
+        ColumnReader {
+            opener: self,
+            next: stripes.start,
+            end: stripes.end,
+            expected,
+            begun: 0,
+            column: Vec::new(),
+        }
     }
 }
 

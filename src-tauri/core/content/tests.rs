@@ -102,8 +102,10 @@ impl Placed {
 
     /// The segment's bytes in these stripes, from the columns given.
     fn decode(&self, coder: &Coder, columns: &[u8], stripes: Range<u32>, piece: usize) -> Vec<u8> {
-        let mut columns: Vec<_> =
-            columns.iter().map(|&column| (column, self.read(column, stripes.clone(), piece).unwrap())).collect();
+        let mut columns: Vec<_> = columns
+            .iter()
+            .map(|&column| (column, self.read(column, stripes.clone(), piece).unwrap()))
+            .collect();
         coder.decode(&self.layout, stripes, &mut columns).unwrap()
     }
 }

@@ -10,10 +10,10 @@ struct Good {
     placed: Placed,
 }
 
-/// One file of four chunks, the last one short, coded 2 of 3: three cells to a shard.
+/// One file of six chunks, the last one short, coded 2 of 3: three cells to a shard.
 fn good() -> Good {
     let mut rng = FixedRng::new("good");
-    let segment = pack(1 << 20, &[plain("good", 3 * CHUNK + 777)], 1 << 20, &mut rng).remove(0);
+    let segment = pack(1 << 20, &[plain("good", 5 * CHUNK + 777)], 1 << 20, &mut rng).remove(0);
     let coder = Coder::new(Coding::new(2, 3).unwrap());
     let item = segment.items[0].1.clone();
     let coded = Arc::new(coder.encode(segment.bytes).unwrap());
@@ -81,8 +81,8 @@ fn a_bit_flipped_anywhere_in_an_item_names_its_chunk() {
 #[test]
 fn a_chunk_that_the_item_does_not_have_is_refused() {
     let Good { item, .. } = good();
-    let refused = ItemOpener::new(&item).open_chunk(4, &mut [0; 793]).map(<[u8]>::len);
-    assert_eq!(refused, Err(ItemError::NoSuchChunk { chunk: 4 }));
+    let refused = ItemOpener::new(&item).open_chunk(6, &mut [0; 793]).map(<[u8]>::len);
+    assert_eq!(refused, Err(ItemError::NoSuchChunk { chunk: 6 }));
 }
 
 /// What the reader of column 0 says to these bytes.
@@ -96,7 +96,8 @@ fn take(placed: &Placed, bytes: &[u8]) -> Result<Vec<u8>, ShardError> {
 fn a_shard_cut_off_is_refused_at_the_cell_that_is_missing() {
     let Good { placed, .. } = good();
     let shard = &placed.shards[0].1;
-    for (cut, cell) in [(0, 0), (SEALED - 1, 0), (SEALED, 1), (shard.len() - 1, placed.layout.stripes() - 1)] {
+    for (cut, cell) in [(0, 0), (SEALED - 1, 0), (SEALED, 1), (shard.len() - 1, placed.layout.stripes() - 1)]
+    {
         assert_eq!(take(&placed, &shard[..cut]), Err(ShardError::Truncated { cell }));
     }
 }
@@ -124,7 +125,7 @@ fn a_bit_flipped_anywhere_in_a_shard_names_its_cell() {
 fn a_shard_of_another_column_file_or_sealing_is_refused_at_its_first_cell() {
     let Good { coder, coded, placed, .. } = good();
     let mut rng = FixedRng::new("other");
-    let other = pack(1 << 20, &[plain("other", 3 * CHUNK + 777)], 1 << 20, &mut rng).remove(0);
+    let other = pack(1 << 20, &[plain("other", 5 * CHUNK + 777)], 1 << 20, &mut rng).remove(0);
     let other = place(&Arc::new(coder.encode(other.bytes).unwrap()), &mut rng);
     let again = place(&coded, &mut rng);
     for shard in [&placed.shards[1].1, &other.shards[0].1, &again.shards[0].1] {
@@ -151,7 +152,8 @@ fn columns_that_do_not_belong_are_refused_before_decoding() {
     let Good { coder, coded, .. } = good();
     let (layout, all) = (*coded.layout(), 0..coded.layout().stripes());
     let column = |column: u8| (column, coded.column(column));
-    let decode = |mut columns: Vec<(u8, Vec<u8>)>| coder.decode(&layout, all.clone(), &mut columns).map(|_| ());
+    let decode =
+        |mut columns: Vec<(u8, Vec<u8>)>| coder.decode(&layout, all.clone(), &mut columns).map(|_| ());
     assert_eq!(decode(vec![column(2), column(1)]), Ok(()));
     assert_eq!(decode(vec![column(2)]), Err(CodingError::TooFew { have: 1, k: 2 }));
     assert_eq!(decode(vec![column(2), column(2)]), Err(CodingError::Column { column: 2 }));

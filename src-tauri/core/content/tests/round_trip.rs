@@ -10,7 +10,18 @@ const SMALL_TARGET: usize = 3 * (CHUNK + TAG) + 100;
 
 /// Plain sizes at and around the places where something changes.
 fn sizes() -> impl Strategy<Value = usize> {
-    let edges = [0, 1, TAG, CHUNK, 2 * CHUNK, UNIT - TAG, 2 * UNIT - 2 * TAG, 4 * UNIT, 3 * CHUNK + 84, 6 * CHUNK + 168];
+    let edges = [
+        0,
+        1,
+        TAG,
+        CHUNK,
+        2 * CHUNK,
+        UNIT - TAG,
+        2 * UNIT - 2 * TAG,
+        4 * UNIT,
+        3 * CHUNK + 84,
+        6 * CHUNK + 168,
+    ];
     let edge = prop::sample::select(edges.to_vec());
     prop_oneof![4 => (edge, -2i64..=2).prop_map(|(edge, off)| edge.saturating_add_signed(off as isize)),
         1 => 0usize..500_000]
@@ -102,7 +113,14 @@ proptest! {
 }
 
 /// Reads part of an item: only the stripes that hold its chunks.
-fn read(placed: &Placed, coder: &Coder, columns: &[u8], item: &Item, range: Range<u64>, piece: usize) -> Vec<u8> {
+fn read(
+    placed: &Placed,
+    coder: &Coder,
+    columns: &[u8],
+    item: &Item,
+    range: Range<u64>,
+    piece: usize,
+) -> Vec<u8> {
     let opener = ItemOpener::new(item);
     let needs = opener.needs(range.clone());
     let stripes = placed.layout.stripes_of(needs.clone());

@@ -127,7 +127,9 @@ proptest! {
 #[test]
 fn the_watch_sees_every_seal_and_would_catch_a_reuse() {
     let key = SecretKey([7; 32]);
-    let seal = |byte: u8| super::super::cipher::Stream::new(&key, Vec::new()).seal_tail(3, false, &mut vec![byte], 0);
+    let seal = |byte: u8| {
+        super::super::cipher::Stream::new(&key, Vec::new()).seal_tail(3, false, &mut vec![byte], 0)
+    };
     assert_eq!(observer::watch(|| (0..3).for_each(|_| seal(1))), 1);
     let reused = std::panic::catch_unwind(|| observer::watch(|| (1..3).for_each(seal)));
     assert!(reused.is_err());
