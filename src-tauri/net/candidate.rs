@@ -1,0 +1,44 @@
+//! What discovery finds: farmers that were dialled and that signed a fresh record, and where they were heard of.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use hayloft_core::{DeviceId, Timestamp, record::SignedFarmerRecord};
+
+/// Where a farmer was heard of. Whoever owns one bucket or sits in one region of the key space controls one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// A bucket key of the DHT, by its number.
+    Bucket(u8),
+    /// A walk to a random key in this sixteenth of the key space.
+    Walk(u8),
+    /// Known from an earlier run.
+    Remembered,
+    /// The local network.
+    Mdns,
+    /// Merely met: it was connected for some other reason.
+    Met,
+}
+
+/// A farmer that answered a dial with a freshly signed record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who it is.
+    pub device: DeviceId,
+    /// Its offer; the signature, network and device have been verified.
+    pub record: SignedFarmerRecord,
+    /// The address that the connection shows, whatever the farmer announces; none for in-process connections.
+    pub address: Option<IpAddr>,
+    /// Everywhere it was heard of; never empty.
+    pub sources: BTreeSet<Source>,
+    /// When it answered.
+    pub seen: Timestamp,
+}
+
+/// A peer worth remembering over a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Who it is.
+    pub device: DeviceId,
+    /// Multiaddresses it was reached by, at most [`crate::limits::ADDRESSES_PER_PEER`].
+    pub addresses: Vec<String>,
+}

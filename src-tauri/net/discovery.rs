@@ -1,0 +1,22 @@
+//! Finding farmers, and being found: bucket keys of the day, walks through the key space, peers met or remembered.
+//! Whoever is heard of is only suspected; a farmer is who answers a dial with a freshly signed record.
+//!
+//! Rounds of questions run only while somebody wants farmers: fast at first, then ever more seldom.
+
+mod announce;
+mod buckets;
+mod directory;
+mod search;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(crate) use announce::announce;
+pub(crate) use buckets::is_bucket;
+pub(crate) use directory::Directory;
+use hayloft_core::Timestamp;
+pub(crate) use search::search;
+
+/// The time by this machine's clock.
+pub(crate) fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}

@@ -1,0 +1,255 @@
+//! The farmers known, and the devices suspected of being one. Bounded; pure but for its lock.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hayloft_core::{DeviceId, Timestamp, record::SignedFarmerRecord};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{Candidate, Source, limits};
+
+/// What discovery knows.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+    asked: watch::Sender<Option<Instant>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    candidates: HashMap<DeviceId, Candidate>,
+    suspects: HashMap<DeviceId, Suspect>,
+    quiet_rounds: u32,
+    found_in_round: bool,
+    last_round: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Suspect {
+    sources: BTreeSet<Source>,
+    failures: u32,
+    not_before: Option<Instant>,
+    being_asked: bool,
+}
+
+impl Directory {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|version| *version += 1);
+    }
+
+    /// Says that farmers are wanted; rounds begin or go on.
+    pub(crate) fn ask(&self) -> watch::Receiver<u64> {
+        self.asked.send_replace(Some(Instant::now()));
+        self.changes.subscribe()
+    }
+
+    /// Sees when farmers were last wanted.
+    pub(super) fn asked(&self) -> watch::Receiver<Option<Instant>> {
+        self.asked.subscribe()
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The farmers whose record still counts.
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
+        let now = super::now();
+        let state = self.state();
+        let mut found: Vec<_> =
+            state.candidates.values().filter(|candidate| candidate.record.record.expires > now).cloned().collect();
+        found.sort_by_key(|candidate| candidate.device);
+        found
+    }
+
+    /// Whether there are `want` farmers, or some and no reason to expect more.
+    pub(crate) fn satisfied(&self, want: usize) -> bool {
+        let state = self.state();
+        let known = state.candidates.len();
+        known >= want || (known > 0 && state.quiet_rounds >= limits::QUIET_ROUNDS && state.is_recent())
+    }
+
+    /// Whether the last round is too long ago to rely on.
+    pub(super) fn is_stale(&self) -> bool {
+        !self.state().is_recent()
+    }
+
+    pub(crate) fn forget(&self, device: DeviceId) {
+        let mut state = self.state();
+        state.suspects.remove(&device);
+        if state.candidates.remove(&device).is_some() {
+            drop(state);
+            self.changed();
+        }
+    }
+
+    /// Notes where a device was heard of.
+    pub(super) fn note(&self, device: DeviceId, source: Source) {
+        let mut state = self.state();
+        if let Some(candidate) = state.candidates.get_mut(&device) {
+            if candidate.sources.insert(source) {
+                drop(state);
+                self.changed();
+            }
+            return;
+        }
+        let room = state.suspects.len() < limits::SUSPECTS || state.drop_one_suspect();
+        if room || state.suspects.contains_key(&device) {
+            state.suspects.entry(device).or_default().sources.insert(source);
+        }
+    }
+
+    /// A device to ask now; it is not given again before [`Self::answered`] or [`Self::unanswered`].
+    pub(super) fn next_to_ask(&self, now: Instant) -> Option<DeviceId> {
+        let mut state = self.state();
+        let due = |suspect: &Suspect| !suspect.being_asked && suspect.not_before.is_none_or(|at| at <= now);
+        let (device, suspect) = state.suspects.iter_mut().find(|(_, suspect)| due(suspect))?;
+        suspect.being_asked = true;
+        Some(*device)
+    }
+
+    /// A device answered with a record that was verified.
+    pub(super) fn answered(&self, device: DeviceId, record: SignedFarmerRecord, address: Option<IpAddr>, at: Timestamp) {
+        let mut state = self.state();
+        let mut sources = state.suspects.remove(&device).map(|suspect| suspect.sources).unwrap_or_default();
+        let before = state.candidates.remove(&device);
+        state.found_in_round |= before.is_none();
+        sources.extend(before.into_iter().flat_map(|before| before.sources));
+        if sources.is_empty() {
+            sources.insert(Source::Met);
+        }
+        if state.candidates.len() < limits::CANDIDATES || state.drop_oldest_candidate() {
+            state.candidates.insert(device, Candidate { device, record, address, sources, seen: at });
+        }
+        drop(state);
+        self.changed();
+    }
+
+    /// A device did not answer, or not with a record that counts.
+    pub(super) fn unanswered(&self, device: DeviceId, now: Instant) {
+        let mut state = self.state();
+        let sources = state.candidates.remove(&device).map(|candidate| candidate.sources);
+        let was_known = sources.is_some();
+        if let Some(suspect) = state.suspects.get_mut(&device) {
+            suspect.sources.extend(sources.into_iter().flatten());
+            suspect.being_asked = false;
+            suspect.not_before = Some(now + pause_after(suspect.failures));
+            suspect.failures += 1;
+        }
+        drop(state);
+        if was_known {
+            self.changed();
+        }
+    }
+
+    /// Before a round: records that are no longer fresh are asked for again.
+    pub(super) fn begin_round(&self, now: Timestamp) {
+        let mut state = self.state();
+        state.found_in_round = false;
+        let old = |candidate: &&Candidate| now.seconds_since(candidate.seen) >= limits::RECORD_FRESH_SECONDS;
+        let stale: Vec<DeviceId> = state.candidates.values().filter(old).map(|candidate| candidate.device).collect();
+        for device in stale {
+            state.suspects.entry(device).or_default();
+        }
+    }
+
+    /// After a round, when all who were heard of have been asked.
+    pub(super) fn end_round(&self, now: Instant) {
+        let mut state = self.state();
+        state.quiet_rounds = if state.found_in_round { 0 } else { state.quiet_rounds.saturating_add(1) };
+        state.last_round = Some(now);
+        drop(state);
+        self.changed();
+    }
+
+    /// Forgets that rounds were quiet: the network has just been joined.
+    pub(super) fn expect_more(&self) {
+        self.state().quiet_rounds = 0;
+    }
+}
+
+impl State {
+    fn is_recent(&self) -> bool {
+        self.last_round.is_some_and(|at| at.elapsed() < limits::ROUND_RECENT)
+    }
+
+    /// Makes room by dropping the suspect that failed most; not one that is being asked.
+    fn drop_one_suspect(&mut self) -> bool {
+        let idle = self.suspects.iter().filter(|(_, suspect)| !suspect.being_asked);
+        let worst = idle.max_by_key(|(_, suspect)| suspect.failures).map(|(device, _)| *device);
+        worst.is_some_and(|device| self.suspects.remove(&device).is_some())
+    }
+
+    fn drop_oldest_candidate(&mut self) -> bool {
+        let oldest = self.candidates.values().min_by_key(|candidate| candidate.seen);
+        let oldest = oldest.map(|candidate| candidate.device);
+        oldest.is_some_and(|device| self.candidates.remove(&device).is_some())
+    }
+}
+
+fn pause_after(failures: u32) -> Duration {
+    let seconds = limits::PROBE_AGAIN_SECONDS.saturating_mul(1 << failures.min(20));
+    Duration::from_secs(seconds.min(limits::PROBE_AGAIN_MOST_SECONDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(number: usize) -> DeviceId {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&number.to_le_bytes());
+        DeviceId(id)
+    }
+
+    #[test]
+    fn suspects_are_bounded_and_the_worst_goes_first() {
+        let directory = Directory::default();
+        for number in 0..limits::SUSPECTS {
+            directory.note(device(number), Source::Met);
+        }
+        let bad = directory.next_to_ask(Instant::now()).unwrap();
+        directory.unanswered(bad, Instant::now());
+        directory.note(device(limits::SUSPECTS), Source::Met);
+        let state = directory.state();
+        assert_eq!(state.suspects.len(), limits::SUSPECTS);
+        assert!(!state.suspects.contains_key(&bad));
+    }
+
+    #[test]
+    fn device_that_did_not_answer_is_asked_again_ever_more_seldom() {
+        let directory = Directory::default();
+        let mut now = Instant::now();
+        directory.note(device(1), Source::Bucket(3));
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            assert_eq!(directory.next_to_ask(now), Some(device(1)));
+            assert_eq!(directory.next_to_ask(now), None, "asked twice at once");
+            directory.unanswered(device(1), now);
+            let until = directory.state().suspects[&device(1)].not_before.unwrap();
+            assert_eq!(directory.next_to_ask(now), None, "asked again at once");
+            pauses.push(until - now);
+            now = until;
+        }
+        assert!(pauses.is_sorted());
+        assert_eq!(pauses.last(), Some(&Duration::from_secs(limits::PROBE_AGAIN_MOST_SECONDS)));
+    }
+
+    #[test]
+    fn nothing_found_is_never_enough() {
+        let directory = Directory::default();
+        for _ in 0..10 {
+            directory.end_round(Instant::now());
+        }
+        assert!(!directory.satisfied(1));
+    }
+}

@@ -1,0 +1,173 @@
+//! Finding: rounds of questions to the DHT, and a dial to each device that is heard of.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, stream, stream::FuturesUnordered};
+use hayloft_core::DeviceId;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{Directory, buckets};
+use crate::{
+    Net,
+    error::{Fault, NetError},
+    handle::Shared,
+    limits,
+    messages::{Answer, Envelope, Request},
+    swarm::{Command, Heard, Question},
+};
+
+type Probe = Pin<Box<dyn Future<Output = DeviceId> + Send>>;
+type Round = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Keeps the directory while somebody wants farmers; ends with the network.
+pub(crate) async fn search(net: Net, heard: mpsc::Receiver<Heard>) {
+    let shared = net.shared.clone();
+    let _ = shared.until_stopped(Search::new(net).run(heard)).await;
+}
+
+struct Search {
+    net: Net,
+    probes: FuturesUnordered<Probe>,
+    round: Option<Round>,
+    rounds: u64,
+    pause: Duration,
+    next_round: Instant,
+}
+
+impl Search {
+    fn new(net: Net) -> Self {
+        Self {
+            net,
+            probes: FuturesUnordered::new(),
+            round: None,
+            rounds: 0,
+            pause: limits::ROUND_PAUSE,
+            next_round: Instant::now(),
+        }
+    }
+
+    fn directory(&self) -> &Directory {
+        &self.net.shared.directory
+    }
+
+    async fn run(mut self, mut heard: mpsc::Receiver<Heard>) {
+        let mut asked = self.directory().asked();
+        let mut joined = self.net.shared.peers.joined();
+        loop {
+            let last_asked = *asked.borrow();
+            let wanted = last_asked.is_some_and(|at| at.elapsed() < limits::ROUNDS_AFTER_ASKED);
+            if wanted {
+                self.probe_more();
+            }
+            tokio::select! {
+                Some(Heard { device, source }) = heard.recv() => self.directory().note(device, source),
+                Some(_) = self.probes.next(), if !self.probes.is_empty() => {}
+                () = until_done(&mut self.round), if self.round.is_some() => self.round = None,
+                () = sleep_until(self.next_round), if wanted && self.round.is_none() && self.probes.is_empty() => {
+                    self.turn();
+                }
+                Ok(()) = asked.changed() => {
+                    if self.directory().is_stale() {
+                        self.hurry();
+                    }
+                }
+                Ok(()) = joined.changed() => {
+                    self.directory().expect_more();
+                    self.hurry();
+                }
+                else => return,
+            }
+        }
+    }
+
+    /// Rounds begin anew, the first at once.
+    fn hurry(&mut self) {
+        self.pause = limits::ROUND_PAUSE;
+        self.next_round = Instant::now();
+    }
+
+    /// Ends the round whose answers have all been looked at, and begins the next.
+    fn turn(&mut self) {
+        let now = Instant::now();
+        if self.rounds > 0 {
+            self.directory().end_round(now);
+        }
+        self.directory().begin_round(super::now());
+        let questions = questions(&self.net.shared, self.rounds);
+        self.round = Some(Box::pin(ask_all(self.net.shared.clone(), questions)));
+        self.rounds += 1;
+        self.next_round = now + self.pause;
+        self.pause = (self.pause * 2).min(limits::ROUND_PAUSE_MOST);
+    }
+
+    fn probe_more(&mut self) {
+        while self.probes.len() < limits::PROBES_AT_ONCE {
+            let Some(device) = self.directory().next_to_ask(Instant::now()) else { return };
+            self.probes.push(Box::pin(probe(self.net.clone(), device)));
+        }
+    }
+}
+
+async fn until_done(round: &mut Option<Round>) {
+    match round {
+        Some(round) => round.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The questions of a round: walks through some regions and some of today's buckets, others each time.
+fn questions(shared: &Shared, round: u64) -> Vec<Question> {
+    let day = buckets::day(super::now());
+    let part = |each: u8, all: u8| {
+        (0..each).map(move |i| {
+            let index = (round * u64::from(each) + u64::from(i)) % u64::from(all);
+            u8::try_from(index).expect("less than a u8")
+        })
+    };
+    // Walks of one round lie far apart.
+    let walks = part(limits::WALKS_PER_ROUND, 16).map(|index| Question::Walk { region: index * 5 % 16 });
+    let buckets = part(limits::BUCKETS_PER_ROUND, limits::BUCKETS)
+        .map(|number| Question::Bucket { number, key: buckets::key(&shared.network, day, number) });
+    walks.chain(buckets).collect()
+}
+
+async fn ask_all(shared: Arc<Shared>, questions: Vec<Question>) {
+    let shared = &shared;
+    stream::iter(questions)
+        .for_each_concurrent(limits::QUERIES_AT_ONCE, |question| async move {
+            let (done, finished) = oneshot::channel();
+            if shared.commands.send(Command::Ask { question, done }).await.is_ok() {
+                let _ = finished.await;
+            }
+        })
+        .await;
+}
+
+/// Asks one device for its record and tells the directory.
+async fn probe(net: Net, device: DeviceId) -> DeviceId {
+    match ask_record(&net, device).await {
+        Ok(()) => {}
+        Err(error) => {
+            tracing::debug!(%device, %error, "no farmer");
+            net.shared.directory.unanswered(device, Instant::now());
+        }
+    }
+    device
+}
+
+async fn ask_record(net: &Net, device: DeviceId) -> Result<(), NetError> {
+    let envelope = Envelope { certificate: None, request: Request::Offer };
+    let Answer::Offer(record) = net.ask(device, &envelope).await? else {
+        return Err(NetError::Protocol(Fault::WrongAnswer));
+    };
+    let now = super::now();
+    if let Err(error) = record.verify(&net.shared.network, &device, now) {
+        tracing::debug!(%device, %error, "a record that does not count");
+        return Err(NetError::Protocol(Fault::BadRecord));
+    }
+    net.shared.directory.answered(device, *record, net.address_of(device), now);
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! The farmer protocol, `/hayloft/NETWORK/farmer/1`: one stream per request. The owner's side is [`Upload`] and
+//! [`Download`], the farmer's [`Incoming`]; what either may send is bounded by [`crate::limits`].
+
+mod admission;
+mod client;
+mod serve;
+mod wire;
+
+pub use client::{Download, Upload};
+pub(crate) use serve::accept;
+pub use serve::{Inbound, Incoming, Receiving, Sending};
+
+use hayloft_core::NetworkName;
+use libp2p::StreamProtocol;
+
+/// The newest version of the protocol, as farmers announce it in their records.
+pub const VERSION: u16 = 1;
+
+/// The protocol's name on a network.
+pub(crate) fn protocol(network: &NetworkName) -> StreamProtocol {
+    StreamProtocol::try_from_owned(format!("/hayloft/{network}/farmer/{VERSION}")).expect("begins with a slash")
+}

@@ -1,0 +1,284 @@
+//! The farmer's side: requests come in through [`Incoming`], each is answered by a method that consumes it. What is
+//! dropped unanswered ends the stream; the owner then sees it cut short.
+
+use std::{net::IpAddr, sync::Arc};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use hayloft_core::DeviceId;
+use libp2p::{PeerId, Stream};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{
+    admission::{Admission, Permit},
+    wire::{Broken, Wire, bounded},
+};
+use crate::{
+    address,
+    error::{Fault, NetError},
+    handle::Shared,
+    limits,
+    messages::{Answer, Envelope, Refusal, RefusalCode, Request},
+};
+
+/// The requests of other nodes, in order of arrival.
+#[derive(Debug)]
+pub struct Incoming {
+    requests: mpsc::Receiver<Inbound>,
+}
+
+impl Incoming {
+    pub(crate) fn new(requests: mpsc::Receiver<Inbound>) -> Self {
+        Self { requests }
+    }
+
+    /// The next request; none once the network is shut down.
+    pub async fn next(&mut self) -> Option<Inbound> {
+        self.requests.recv().await
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub struct Inbound {
+    /// Who asks: the key that the connection proved.
+    pub from: DeviceId,
+    /// The address that the connection shows; none for in-process connections.
+    pub address: Option<IpAddr>,
+    /// What is asked.
+    pub envelope: Envelope,
+    talk: Talk,
+}
+
+/// The stream of a request, with its place among those served.
+#[derive(Debug)]
+struct Talk {
+    from: DeviceId,
+    wire: Wire,
+    shared: Arc<Shared>,
+    _permit: Permit,
+}
+
+impl Inbound {
+    /// Answers and ends the stream.
+    ///
+    /// # Errors
+    /// [`NetError`] if the answer could not be sent.
+    pub async fn answer(mut self, answer: Answer) -> Result<(), NetError> {
+        self.talk.answer(answer).await
+    }
+
+    /// Refuses and ends the stream.
+    ///
+    /// # Errors
+    /// [`NetError`] if the refusal could not be sent.
+    pub async fn refuse(self, code: RefusalCode, sentence: impl Into<String>) -> Result<(), NetError> {
+        self.answer(Answer::Refused(Refusal { code, sentence: sentence.into() })).await
+    }
+
+    /// Answers a [`Request::Upload`] with what the farmer already `have`s, and receives the rest.
+    ///
+    /// # Errors
+    /// [`NetError`] if the answer could not be sent; [`Fault::WrongAnswer`] if no upload was asked for, or fewer
+    /// bytes.
+    pub async fn ready(mut self, have: u64) -> Result<Receiving, NetError> {
+        let Request::Upload { bytes, .. } = self.envelope.request else {
+            return Err(NetError::Protocol(Fault::WrongAnswer));
+        };
+        let left = bytes.checked_sub(have).ok_or(NetError::Protocol(Fault::WrongAnswer))?;
+        self.talk.send(&Answer::Ready { have }).await?;
+        Ok(Receiving { talk: self.talk, left })
+    }
+
+    /// Answers a [`Request::Download`] and sends the bytes asked for.
+    ///
+    /// # Errors
+    /// [`NetError`] if the answer could not be sent; [`Fault::WrongAnswer`] if no download was asked for.
+    pub async fn sending(mut self) -> Result<Sending, NetError> {
+        let Request::Download { bytes, .. } = self.envelope.request else {
+            return Err(NetError::Protocol(Fault::WrongAnswer));
+        };
+        self.talk.send(&Answer::Sending { bytes }).await?;
+        Ok(Sending { talk: self.talk, left: bytes })
+    }
+}
+
+/// A shard on its way in.
+#[derive(Debug)]
+pub struct Receiving {
+    talk: Talk,
+    left: u64,
+}
+
+impl Receiving {
+    /// The next bytes, at most [`limits::DATA_FRAME`]; none once all announced bytes have come.
+    ///
+    /// # Errors
+    /// [`NetError`] if the owner left, fell silent, or sent too much; what came before is worth keeping.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let frame = self.talk.wire.data(self.left).await;
+        let frame = frame.and_then(|frame| frame.ok_or(Broken::Cut)).map_err(|broken| self.talk.error(broken))?;
+        self.left -= frame.len() as u64;
+        self.talk.shared.rates.down.take(frame.len()).await;
+        Ok(Some(frame))
+    }
+
+    /// Says that the whole shard is on disk, synced.
+    ///
+    /// # Errors
+    /// [`NetError`] if the answer could not be sent.
+    pub async fn stored(mut self, hash: [u8; 32]) -> Result<(), NetError> {
+        self.talk.answer(Answer::Stored { hash }).await
+    }
+
+    /// Gives up and says why.
+    ///
+    /// # Errors
+    /// [`NetError`] if the refusal could not be sent.
+    pub async fn refuse(mut self, code: RefusalCode, sentence: impl Into<String>) -> Result<(), NetError> {
+        self.talk.answer(Answer::Refused(Refusal { code, sentence: sentence.into() })).await
+    }
+}
+
+/// A shard's bytes on their way out.
+#[derive(Debug)]
+pub struct Sending {
+    talk: Talk,
+    left: u64,
+}
+
+impl Sending {
+    /// Sends bytes, in frames of at most [`limits::DATA_FRAME`].
+    ///
+    /// # Errors
+    /// [`NetError`] if the owner left or takes nothing; [`Fault::TooManyBytes`] beyond what was asked for.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or(NetError::Protocol(Fault::TooManyBytes))?;
+        for frame in bytes.chunks(limits::DATA_FRAME) {
+            self.talk.shared.rates.up.take(frame.len()).await;
+            self.talk.wire.send_only(frame).await.map_err(|broken| self.talk.error(broken))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the stream after the last byte.
+    ///
+    /// # Errors
+    /// [`NetError`] if not everything could be sent; [`Fault::EndedEarly`] if not everything was.
+    pub async fn finish(mut self) -> Result<(), NetError> {
+        if self.left > 0 {
+            return Err(NetError::Protocol(Fault::EndedEarly));
+        }
+        self.talk.wire.close().await.map_err(|broken| self.talk.error(broken))
+    }
+}
+
+impl Talk {
+    async fn send(&mut self, answer: &Answer) -> Result<(), NetError> {
+        self.wire.send_message(answer).await.map_err(|broken| self.error(broken))
+    }
+
+    async fn answer(&mut self, answer: Answer) -> Result<(), NetError> {
+        let answer = match answer {
+            Answer::Refused(refusal) => Answer::Refused(bounded(refusal)),
+            other => other,
+        };
+        self.send(&answer).await?;
+        self.wire.close().await.map_err(|broken| self.error(broken))
+    }
+
+    fn error(&self, broken: Broken) -> NetError {
+        match broken {
+            Broken::Fault(fault) => NetError::Protocol(fault),
+            Broken::Cut => NetError::Protocol(Fault::EndedEarly),
+            Broken::Stalled => NetError::Silent,
+            Broken::Lost => NetError::Unreachable(self.from),
+        }
+    }
+}
+
+/// Accepts the streams of others for as long as this node farms, and ends with the network.
+pub(crate) async fn accept(
+    shared: Arc<Shared>,
+    mut control: libp2p_stream::Control,
+    requests: mpsc::Sender<Inbound>,
+) {
+    let admission = Admission::new(shared.bounds.requests, shared.bounds.requests_per_peer);
+    let refusals = Arc::new(Semaphore::new(limits::REFUSALS_AT_ONCE));
+    let mut farming = shared.farming.subscribe();
+    while shared.until_stopped(farming.wait_for(|farming| *farming)).await.is_some_and(|farming| farming.is_ok()) {
+        let Ok(mut streams) = control.accept(shared.protocol.clone()) else {
+            tracing::error!("the farmer protocol is already served");
+            return;
+        };
+        loop {
+            let stream = tokio::select! {
+                _ = farming.wait_for(|farming| !*farming) => break,
+                stream = shared.until_stopped(streams.next()) => stream.flatten(),
+            };
+            let Some((peer, stream)) = stream else { break };
+            match admission.admit(peer) {
+                Some(permit) => {
+                    tokio::spawn(receive(shared.clone(), peer, stream, permit, requests.clone()));
+                }
+                None => {
+                    if let Ok(place) = refusals.clone().try_acquire_owned() {
+                        let patience = shared.bounds.request;
+                        tokio::spawn(async move {
+                            refuse_busy(Wire::new(stream, patience)).await;
+                            drop(place);
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn refuse_busy(mut wire: Wire) {
+    let sentence = "too many requests at once".to_owned();
+    let refusal = Answer::Refused(Refusal { code: RefusalCode::Busy, sentence });
+    if wire.send_message(&refusal).await.is_ok() {
+        let _ = wire.close().await;
+    }
+}
+
+/// Reads one request and hands it to the node.
+async fn receive(
+    shared: Arc<Shared>,
+    peer: PeerId,
+    stream: Stream,
+    permit: Permit,
+    requests: mpsc::Sender<Inbound>,
+) {
+    let Some(from) = address::device_of(&peer) else { return };
+    let mut wire = Wire::new(stream, shared.bounds.progress);
+    let read = tokio::time::timeout(shared.bounds.request, wire.message::<Envelope>());
+    let envelope = match shared.until_stopped(read).await {
+        Some(Ok(Ok(envelope))) => envelope,
+        Some(Ok(Err(Broken::Fault(fault)))) => {
+            let refusal = Refusal { code: RefusalCode::BadRequest, sentence: fault.to_string() };
+            if wire.send_message(&Answer::Refused(refusal)).await.is_ok() {
+                let _ = wire.close().await;
+            }
+            return;
+        }
+        _ => return,
+    };
+    let address = shared.peers.address_of(&peer);
+    let talk = Talk { from, wire, shared: shared.clone(), _permit: permit };
+    let inbound = Inbound { from, address, envelope, talk };
+    match requests.try_send(inbound) {
+        Ok(()) => {}
+        Err(mpsc::error::TrySendError::Full(inbound)) => {
+            let _ = inbound.refuse(RefusalCode::Busy, "too many requests at once").await;
+        }
+        Err(mpsc::error::TrySendError::Closed(inbound)) => {
+            let _ = inbound.refuse(RefusalCode::NotAccepting, "shutting down").await;
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Bandwidth limits on data frames: token buckets for both directions that change while transfers run.
+
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use governor::{
+    Quota, RateLimiter,
+    clock::Clock,
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+
+use crate::RateLimits;
+
+/// Bytes per token: small enough for slow lines, large enough that a token's time is measured well on fast ones.
+const TOKEN_BYTES: u64 = 64;
+/// A bucket holds as much as flows in this part of a second.
+const BURST_PARTS: u64 = 8;
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<Duration>>;
+
+#[derive(Debug)]
+struct Bucket {
+    limiter: Limiter,
+    burst: NonZeroU32,
+}
+
+/// Both directions of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Rates {
+    pub(crate) up: Rate,
+    pub(crate) down: Rate,
+}
+
+impl Rates {
+    pub(crate) fn new(rates: RateLimits) -> Self {
+        let new = Self::default();
+        new.set(rates);
+        new
+    }
+
+    pub(crate) fn set(&self, rates: RateLimits) {
+        self.up.set(rates.up);
+        self.down.set(rates.down);
+    }
+}
+
+/// One direction; unlimited at first.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    bucket: Mutex<Option<Arc<Bucket>>>,
+}
+
+impl Rate {
+    /// Changes the rate; transfers that wait see it within their present wait.
+    pub(crate) fn set(&self, bytes_per_second: Option<u64>) {
+        *self.bucket.lock().unwrap_or_else(PoisonError::into_inner) = bytes_per_second.map(bucket);
+    }
+
+    /// Waits until `bytes` may pass.
+    pub(crate) async fn take(&self, bytes: usize) {
+        let mut tokens = u32::try_from((bytes as u64).div_ceil(TOKEN_BYTES)).unwrap_or(u32::MAX);
+        while let Some(wanted) = NonZeroU32::new(tokens) {
+            let Some(bucket) = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+            let part = wanted.min(bucket.burst);
+            match bucket.limiter.check_n(part) {
+                Ok(Ok(())) => tokens -= part.get(),
+                Ok(Err(not_until)) => {
+                    let wait = not_until.wait_time_from(bucket.limiter.clock().now());
+                    tokio::time::sleep(wait.min(Duration::from_secs(1))).await;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn bucket(bytes_per_second: u64) -> Arc<Bucket> {
+    let rate = bytes_per_second.max(1);
+    let period = Duration::from_nanos((TOKEN_BYTES * 1_000_000_000).div_ceil(rate));
+    let burst = u32::try_from(rate / BURST_PARTS / TOKEN_BYTES).unwrap_or(u32::MAX).max(1);
+    let quota = Quota::with_period(period).expect("rounded up, so never zero");
+    let burst = NonZeroU32::new(burst).expect("at least one");
+    let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), RuntimeClock::default());
+    Arc::new(Bucket { limiter, burst })
+}
+
+/// The runtime's clock, which tests can pause.
+#[derive(Debug, Clone)]
+struct RuntimeClock {
+    start: tokio::time::Instant,
+}
+
+impl Default for RuntimeClock {
+    fn default() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+}
+
+impl Clock for RuntimeClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn seconds_for(rate: &Rate, frames: usize, frame: usize) -> f64 {
+        let start = tokio::time::Instant::now();
+        for _ in 0..frames {
+            rate.take(frame).await;
+        }
+        start.elapsed().as_secs_f64()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rate_is_kept_within_five_percent_at_any_speed() {
+        for bytes_per_second in [10_000u64, 125_000, 10_000_000, 150_000_000, 1_000_000_000] {
+            let rate = Rate::default();
+            rate.set(Some(bytes_per_second));
+            let frames = usize::try_from(20 * bytes_per_second / 65_536).unwrap() + 1;
+            let seconds = seconds_for(&rate, frames, 65_536).await;
+            let ideal = (frames * 65_536) as f64 / bytes_per_second as f64;
+            assert!((seconds / ideal - 1.0).abs() < 0.05, "{bytes_per_second}: {seconds} s for {ideal} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unlimited_rate_never_waits() {
+        assert_eq!(seconds_for(&Rate::default(), 10_000, 65_536).await, 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lifting_the_limit_frees_those_who_wait() {
+        let rate = Arc::new(Rate::default());
+        rate.set(Some(1));
+        let waiting = tokio::spawn({
+            let rate = rate.clone();
+            async move { rate.take(1_000_000).await }
+        });
+        tokio::task::yield_now().await;
+        rate.set(None);
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("freed").unwrap();
+    }
+}
