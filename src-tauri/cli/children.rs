@@ -1,0 +1,97 @@
+//! Nodes as child processes of this one.
+//!
+//! Invariant: a child outlives its parent by no more than a moment, whatever kills the parent, because the child ends when
+//! the pipe to its standard input closes, and the system closes it with the parent. No signal is relied upon.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::node::Ready;
+
+/// How long a node may take to say that it is up.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a node may take to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// Where a node's own words go, in its home.
+const LOG_NAME: &str = "node.log";
+
+/// A node that runs as a child process.
+pub(crate) struct NodeChild {
+    /// What it is called in words to the person.
+    pub(crate) title: String,
+    /// What it said when it was up.
+    pub(crate) ready: Ready,
+    process: Child,
+    lifeline: Option<ChildStdin>,
+    // Held open: a node whose stdout is closed could not speak.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl NodeChild {
+    /// Starts `hayloft node` on `home` with `words` and waits until it is up.
+    pub(crate) async fn start(
+        title: String,
+        home: PathBuf,
+        network: &str,
+        words: Vec<String>,
+    ) -> Result<Self> {
+        let mut process =
+            spawn(&home, network, &words).with_context(|| format!("{title} could not be started"))?;
+        let lifeline = process.stdin.take();
+        let stdout = process.stdout.take().context("a child without an output")?;
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        let read = tokio::time::timeout(START_LIMIT, stdout.read_line(&mut line)).await;
+        let ready = match read {
+            Err(_) => {
+                bail!("{title} was not up after {} seconds{}", START_LIMIT.as_secs(), last_words(&home))
+            }
+            Ok(result) => {
+                result?;
+                serde_json::from_str(&line)
+                    .map_err(|_| anyhow::anyhow!("{title} did not start{}", last_words(&home)))?
+            }
+        };
+        Ok(Self { title, ready, process, lifeline, _stdout: stdout })
+    }
+
+    /// Returns how the process ended, once it has.
+    pub(crate) async fn ended(&mut self) -> String {
+        self.process.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string())
+    }
+
+    /// Lets go of the process and waits until it is gone; kills it if it will not go.
+    pub(crate) async fn close(mut self) {
+        drop(self.lifeline.take());
+        if tokio::time::timeout(CLOSE_LIMIT, self.process.wait()).await.is_err() {
+            // It may have ended in this very moment.
+            let _ = self.process.kill().await;
+        }
+    }
+}
+
+fn spawn(home: &Path, network: &str, words: &[String]) -> Result<Child> {
+    std::fs::create_dir_all(home)?;
+    let log = std::fs::File::create(home.join(LOG_NAME))?;
+    let child = Command::new(std::env::current_exe()?)
+        .arg("--home")
+        .arg(home)
+        .args(["--network", network, "--json", "node", "--until-stdin-closes"])
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()?;
+    Ok(child)
+}
+
+fn last_words(home: &Path) -> String {
+    let log = std::fs::read_to_string(home.join(LOG_NAME)).unwrap_or_default();
+    log.lines().last().map_or_else(String::new, |line| format!(": {line}"))
+}

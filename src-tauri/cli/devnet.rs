@@ -1,0 +1,292 @@
+//! `hayloft devnet`: a whole network on this computer, for trying things out and for tests.
+//!
+//! Each node is a process of its own with a home of its own, on loopback, on ports the system chose. Each is given the
+//! address of the bootstrap node and nothing else: how they find each other is the real thing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::future::{join_all, select_all, try_join_all};
+use hayloft_gateway::Client;
+use hayloft_node::{NetworkName, identity};
+use serde::Serialize;
+
+use crate::args;
+use crate::children::NodeChild;
+use crate::connect::Place;
+use crate::output::{Output, Refusal};
+use crate::stop;
+
+/// How long the owner may take to find every farmer.
+const DISCOVERY_LIMIT: Duration = Duration::from_secs(90);
+/// How often the owner is asked meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// Remembers the network's name in a folder that is used again.
+const NETWORK_FILE: &str = "network";
+
+/// The ready line: the shape that scripts read.
+#[derive(Serialize)]
+struct ReadyLine<'a> {
+    ready: bool,
+    network: &'a str,
+    bootstrap: &'a str,
+    owner: Option<OwnerEntry<'a>>,
+    farmers: Vec<FarmerEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct OwnerEntry<'a> {
+    home: &'a Path,
+    pid: u32,
+}
+
+#[derive(Serialize)]
+struct FarmerEntry<'a> {
+    home: &'a Path,
+    pid: u32,
+    id: &'a str,
+}
+
+/// The running network.
+struct Devnet {
+    network: NetworkName,
+    bootstrap_address: String,
+    bootstrap: NodeChild,
+    owner: Option<NodeChild>,
+    farmers: Vec<NodeChild>,
+}
+
+/// Where a devnet keeps its homes: a folder the person named, or one that vanishes with it.
+enum Folder {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+}
+
+/// Runs a network until asked to stop, or until whoever holds its standard input is gone.
+pub(crate) async fn run(place: &Place, wish: args::Devnet, output: Output) -> Result<()> {
+    let folder = folder(place)?;
+    let network = network(place, folder.path())?;
+    let stop = stop::asked(wish.until_stdin_closes);
+    tokio::pin!(stop);
+    let mut devnet = tokio::select! {
+        devnet = Devnet::start(folder.path(), network, &wish) => devnet?,
+        () = &mut stop => return Ok(()),
+    };
+    let told = output.result(&devnet.ready_line(), || devnet.sentence());
+    if told.is_ok() {
+        devnet.stand(stop, output).await;
+    }
+    devnet.close().await;
+    told
+}
+
+fn folder(place: &Place) -> Result<Folder> {
+    let Some(home) = &place.home else {
+        let folder = tempfile::Builder::new().prefix("hayloft-devnet-").tempdir();
+        return folder.map(Folder::Temporary).context("no temporary folder can be made");
+    };
+    let home = std::path::absolute(home)?;
+    std::fs::create_dir_all(&home)
+        .with_context(|| format!("the folder {} cannot be made", home.display()))?;
+    Ok(Folder::Kept(home))
+}
+
+/// The name given, the one the folder remembers, or a new one.
+fn network(place: &Place, folder: &Path) -> Result<NetworkName> {
+    let file = folder.join(NETWORK_FILE);
+    let remembered = std::fs::read_to_string(&file).ok().map(|name| name.trim().parse()).transpose();
+    let remembered: Option<NetworkName> =
+        remembered.with_context(|| format!("{} holds no network's name", file.display()))?;
+    let network = match (&place.network, remembered) {
+        (Some(wanted), Some(kept)) if *wanted != kept => {
+            let message = format!("The devnet in {} is on {kept}, not on {wanted}.", folder.display());
+            return Err(Refusal { code: "bad_request", message }.into());
+        }
+        (_, Some(kept)) => kept,
+        (Some(wanted), None) => wanted.clone(),
+        (None, None) => format!("devnet-{:08x}", rand::random::<u32>()).parse()?,
+    };
+    std::fs::write(&file, network.as_str())
+        .with_context(|| format!("{} cannot be written", file.display()))?;
+    Ok(network)
+}
+
+impl Devnet {
+    async fn start(folder: &Path, network: NetworkName, wish: &args::Devnet) -> Result<Self> {
+        let name = network.as_str();
+        let bootstrap =
+            NodeChild::start("the bootstrap node".into(), folder.join("bootstrap"), name, loopback()).await?;
+        let bootstrap_address =
+            quic_first(&bootstrap.ready.addresses).context("the bootstrap node has no address")?;
+        let farmers = (0..wish.farmers).map(|index| {
+            let home = folder.join(format!("farmer-{}", index + 1));
+            NodeChild::start(
+                format!("farmer {}", index + 1),
+                home,
+                name,
+                farmer_words(index, wish, &bootstrap_address),
+            )
+        });
+        let owner = async {
+            if wish.no_owner {
+                return Ok(None);
+            }
+            start_owner(folder.join("owner"), &network, &bootstrap_address).await.map(Some)
+        };
+        let (farmers, owner) = tokio::try_join!(try_join_all(farmers), owner)?;
+        let devnet = Self { network, bootstrap_address, bootstrap, owner, farmers };
+        devnet.wait_for_discovery().await?;
+        Ok(devnet)
+    }
+
+    /// Returns once the owner knows every farmer.
+    async fn wait_for_discovery(&self) -> Result<()> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        let client = Client::connect(&owner.ready.home).await?;
+        let mut found = 0;
+        let search = async {
+            while found < self.farmers.len() {
+                tokio::time::sleep(ASK_AGAIN).await;
+                found = client.status().await?.farmers as usize;
+            }
+            anyhow::Ok(())
+        };
+        match tokio::time::timeout(DISCOVERY_LIMIT, search).await {
+            Ok(result) => result,
+            Err(_) => {
+                let message = format!(
+                    "The owner found {found} of {} farmers in {} seconds.",
+                    self.farmers.len(),
+                    DISCOVERY_LIMIT.as_secs()
+                );
+                Err(Refusal { code: "not_enough_farmers", message }.into())
+            }
+        }
+    }
+
+    fn ready_line(&self) -> ReadyLine<'_> {
+        let owner =
+            self.owner.as_ref().map(|owner| OwnerEntry { home: &owner.ready.home, pid: owner.ready.pid });
+        let farmers = self.farmers.iter().map(|farmer| FarmerEntry {
+            home: &farmer.ready.home,
+            pid: farmer.ready.pid,
+            id: &farmer.ready.id,
+        });
+        ReadyLine {
+            ready: true,
+            network: self.network.as_str(),
+            bootstrap: &self.bootstrap_address,
+            owner,
+            farmers: farmers.collect(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let owner = self.owner.as_ref().map_or_else(String::new, |owner| {
+            format!("\nStore with: hayloft --home {} put PATH", owner.ready.home.display())
+        });
+        format!(
+            "The network {} is up with {} farmers. Stop it with Ctrl-C.\nJoin with: hayloft --network {} node --bootstrap {}{owner}",
+            self.network,
+            self.farmers.len(),
+            self.network,
+            self.bootstrap_address
+        )
+    }
+
+    /// Stays until `stop`, and says so when a node ends before that.
+    async fn stand(&mut self, stop: impl Future<Output = ()>, output: Output) {
+        let watched = std::iter::once(&mut self.bootstrap).chain(&mut self.owner).chain(&mut self.farmers);
+        let mut alive: Vec<_> = watched
+            .map(|child| Box::pin(async move { (child.ended().await, child.title.clone()) }))
+            .collect();
+        tokio::pin!(stop);
+        while !alive.is_empty() {
+            tokio::select! {
+                () = &mut stop => return,
+                ((how, title), _, rest) = select_all(alive) => {
+                    output.note(format_args!("{title} has ended: {how}"));
+                    alive = rest;
+                }
+            }
+        }
+        stop.await;
+    }
+
+    async fn close(self) {
+        let all = std::iter::once(self.bootstrap).chain(self.owner).chain(self.farmers);
+        join_all(all.map(NodeChild::close)).await;
+    }
+}
+
+async fn start_owner(home: PathBuf, network: &NetworkName, bootstrap: &str) -> Result<NodeChild> {
+    let is_new = !home.exists();
+    if is_new {
+        identity::create(&home, Some(network.clone()), "", false).await?;
+    }
+    let mut words = loopback();
+    words.extend(["--bootstrap".into(), bootstrap.to_owned()]);
+    NodeChild::start("the owner".into(), home, network.as_str(), words).await
+}
+
+fn farmer_words(index: u16, wish: &args::Devnet, bootstrap: &str) -> Vec<String> {
+    let mut words = loopback();
+    words.extend(["--bootstrap".into(), bootstrap.to_owned()]);
+    words.extend(["--farm".into(), wish.farm_size.to_string()]);
+    words.extend(["--disk-guard".into(), wish.disk_guard.to_string()]);
+    if let Some(groups) = wish.groups {
+        words.extend(["--operator".into(), format!("group-{}", index % groups + 1)]);
+    }
+    words
+}
+
+fn loopback() -> Vec<String> {
+    let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--listen", "/ip4/127.0.0.1/tcp/0"];
+    words.map(str::to_owned).to_vec()
+}
+
+fn quic_first(addresses: &[String]) -> Option<String> {
+    addresses.iter().find(|address| address.contains("/quic-v1/")).or(addresses.first()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_has_the_shape_that_scripts_read() {
+        let line = ReadyLine {
+            ready: true,
+            network: "devnet-1",
+            bootstrap: "/ip4/127.0.0.1/udp/1/quic-v1/p2p/x",
+            owner: Some(OwnerEntry { home: Path::new("/o"), pid: 1 }),
+            farmers: vec![FarmerEntry { home: Path::new("/f"), pid: 2, id: "00ff" }],
+        };
+        let expected = concat!(
+            r#"{"ready":true,"network":"devnet-1","bootstrap":"/ip4/127.0.0.1/udp/1/quic-v1/p2p/x","#,
+            r#""owner":{"home":"/o","pid":1},"farmers":[{"home":"/f","pid":2,"id":"00ff"}]}"#
+        );
+        assert_eq!(serde_json::to_string(&line).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_folder_that_is_used_again_keeps_its_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let place =
+            |network: Option<&str>| Place { home: None, network: network.map(|name| name.parse().unwrap()) };
+        let first = network(&place(None), folder.path()).unwrap();
+        assert!(first.as_str().starts_with("devnet-"));
+        assert_eq!(network(&place(None), folder.path()).unwrap(), first);
+        assert!(network(&place(Some("other")), folder.path()).is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! `hayloft ls`, `rm`, `health` and `renew`.
+
+use std::io::IsTerminal;
+
+use anyhow::Result;
+use console::Term;
+use hayloft_node::model::{FileEntry, FileHealth};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::{Renew, Rm};
+use crate::connect::Place;
+use crate::output::{Output, Refusal, day, printable, size, table, word};
+
+/// `health --json`: the shape that scripts read.
+#[derive(Serialize)]
+struct HealthShape<'a> {
+    name: &'a str,
+    k: u8,
+    n: u8,
+    segments: Vec<SegmentShape>,
+}
+
+#[derive(Serialize)]
+struct SegmentShape {
+    alive: u8,
+}
+
+/// Lists stored files.
+pub(crate) async fn list(place: &Place, output: Output) -> Result<()> {
+    let files = place.client().await?.files().await?;
+    output.result(&json!({ "files": files }), || listing(&files))
+}
+
+fn listing(files: &[FileEntry]) -> String {
+    if files.is_empty() {
+        return "Nothing is stored. Store something with: hayloft put PATH".into();
+    }
+    let warned = files.iter().filter_map(|file| {
+        file.warning.as_ref().map(|warning| format!("\n{}: {warning}", printable(&file.name)))
+    });
+    let warnings: String = warned.collect();
+    format!(
+        "{}{warnings}",
+        table(
+            &["NAME", "SIZE", "STORED", "DEAD", "SHARDS", "HEALTH", "KEPT UNTIL"],
+            &files.iter().map(row).collect::<Vec<_>>()
+        )
+    )
+}
+
+fn row(file: &FileEntry) -> Vec<String> {
+    let renewed = if file.renew { ", renewed" } else { "" };
+    vec![
+        printable(&file.name),
+        size(file.bytes),
+        size(file.stored_bytes),
+        if file.dead_bytes == 0 { "-".into() } else { size(file.dead_bytes) },
+        format!("{}/{}, needs {}", file.alive, file.n, file.k),
+        word(&file.health),
+        format!("{}{renewed}", day(file.keep_until)),
+    ]
+}
+
+/// Removes files, asking first.
+pub(crate) async fn remove(place: &Place, wish: Rm, output: Output) -> Result<()> {
+    let client = place.client().await?;
+    if !wish.yes && !confirmed(&wish.names)? {
+        return Err(Refusal { code: "cancelled", message: "Nothing was removed.".into() }.into());
+    }
+    client.remove(wish.names.clone()).await?;
+    output.result(&json!({ "removed": wish.names }), || {
+        format!("Removed: {}", wish.names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", "))
+    })
+}
+
+fn confirmed(names: &[String]) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        let message =
+            "Removing cannot be undone, and nobody can be asked here. To remove without asking, add --yes.";
+        return Err(Refusal { code: "bad_request", message: message.into() }.into());
+    }
+    let terminal = Term::stderr();
+    let what = match names {
+        [name] => printable(name),
+        _ => format!("{} files", names.len()),
+    };
+    terminal.write_str(&format!("Remove {what}? This cannot be undone. [y/N] "))?;
+    let answer = terminal.read_line()?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Asks the farmers of a file.
+pub(crate) async fn health(place: &Place, name: &str, output: Output) -> Result<()> {
+    let health = place.client().await?.health(name).await?;
+    output.result(&shape(&health), || diagnosis(&health))
+}
+
+fn shape(health: &FileHealth) -> HealthShape<'_> {
+    let segments = health.segments.iter().map(|segment| SegmentShape { alive: segment.alive }).collect();
+    HealthShape { name: &health.name, k: health.k, n: health.n, segments }
+}
+
+fn diagnosis(health: &FileHealth) -> String {
+    let segments = health.segments.iter().enumerate().map(|(index, segment)| {
+        format!(
+            "\n  segment {}: {} of {} shards answer, {} needed",
+            index + 1,
+            segment.alive,
+            segment.n,
+            segment.k
+        )
+    });
+    format!(
+        "{}: {} ({}){}",
+        printable(&health.name),
+        health.sentence,
+        word(&health.health),
+        segments.collect::<String>()
+    )
+}
+
+/// Keeps a file for longer.
+pub(crate) async fn renew(place: &Place, wish: Renew, output: Output) -> Result<()> {
+    let auto = match (wish.auto, wish.no_auto) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    };
+    let file = place.client().await?.renew(&wish.name, wish.keep, auto).await?;
+    output.result(&file, || {
+        let renewed = if file.renew { ", and renewed by itself" } else { "" };
+        format!("{} is kept until {}{renewed}", printable(&file.name), day(file.keep_until))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use hayloft_node::model::{HealthWord, SegmentHealth};
+
+    use super::*;
+
+    #[test]
+    fn health_prints_the_shape_that_scripts_read() {
+        let segment = SegmentHealth { alive: 9, k: 4, n: 12, missing: vec!["00ff".into()] };
+        let health = FileHealth {
+            name: "a".into(),
+            k: 4,
+            n: 12,
+            health: HealthWord::Fair,
+            sentence: "Safe.".into(),
+            segments: vec![segment],
+        };
+        let expected = r#"{"name":"a","k":4,"n":12,"segments":[{"alive":9}]}"#;
+        assert_eq!(serde_json::to_string(&shape(&health)).unwrap(), expected);
+    }
+}

@@ -1,0 +1,89 @@
+//! The listening side: one loopback socket, one token, one door file.
+//!
+//! Invariant: when [`Gateway::close`] returns, no request is being served and the door file is gone.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hayloft_node::Node;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::door::{ApiFile, DoorError};
+use crate::routes;
+
+/// How long requests under way may take to finish once the gateway closes.
+const CLOSING_GRACE: Duration = Duration::from_secs(3);
+
+/// The running HTTP API of a node.
+pub struct Gateway {
+    home: PathBuf,
+    address: SocketAddr,
+    closing: CancellationToken,
+    stop_asked: CancellationToken,
+    server: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+/// Why the API could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// No loopback socket.
+    #[error("the local API could not listen on this computer: {0}")]
+    Listen(#[source] std::io::Error),
+    /// No door file.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+}
+
+impl Gateway {
+    /// Opens the API of `node` on a free loopback port and leaves the door file in its home.
+    pub async fn start(node: Node, home: PathBuf) -> Result<Self, GatewayError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(GatewayError::Listen)?;
+        let address = listener.local_addr().map_err(GatewayError::Listen)?;
+        let door = ApiFile::new(address.port());
+        let closing = CancellationToken::new();
+        let stop_asked = CancellationToken::new();
+        let state = routes::Shared::new(node, &door, closing.clone(), stop_asked.clone());
+        let app = routes::router(Arc::new(state));
+        let server = tokio::spawn(
+            axum::serve(listener, app)
+                .with_graceful_shutdown(closing.clone().cancelled_owned())
+                .into_future(),
+        );
+        let gateway = Self { home, address, closing, stop_asked, server: Some(server) };
+        door.write(&gateway.home)?;
+        Ok(gateway)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns when somebody asked over the API that this node stop.
+    pub async fn stop_asked(&self) {
+        self.stop_asked.cancelled().await;
+    }
+
+    /// Removes the door file, finishes requests under way within a few seconds, and closes the socket.
+    pub async fn close(mut self) {
+        ApiFile::remove(&self.home);
+        self.closing.cancel();
+        let Some(mut server) = self.server.take() else { return };
+        if tokio::time::timeout(CLOSING_GRACE, &mut server).await.is_err() {
+            server.abort();
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.server.is_some() {
+            ApiFile::remove(&self.home);
+            self.closing.cancel();
+        }
+    }
+}
