@@ -10,8 +10,8 @@ pub mod id;
 pub mod keys;
 pub mod manifest;
 pub mod network;
-pub mod presets;
 pub mod placement;
+pub mod presets;
 pub mod record;
 pub mod time;
 

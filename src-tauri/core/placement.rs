@@ -129,6 +129,15 @@ pub fn plan(candidates: &[Candidate], rule: Rule, rng: &mut impl Rng) -> Result<
     Ok(plan)
 }
 
+/// How many farmers with room for a shard of that size each failure group has, the largest first: what presets choose
+/// by.
+pub fn group_sizes(candidates: &[Candidate], shard_bytes: u64) -> Vec<usize> {
+    let slots = usable(candidates, &Rule { n: 0, group_limit: 0, shard_bytes }).unwrap_or_default();
+    let mut sizes: Vec<usize> = count_groups(&slots).into_values().collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes
+}
+
 fn usable(candidates: &[Candidate], rule: &Rule) -> Result<Vec<Slot>, PlacementError> {
     let seen: Vec<&Seen> = candidates.iter().map(|candidate| &candidate.seen).collect();
     let groups = failure_groups(&seen);

@@ -48,7 +48,7 @@ fn offered() -> TermsOffered {
 }
 
 fn shard(number: u8, bytes: u64) -> ShardEntry {
-    ShardEntry { id: ShardId([number; 32]), bytes, tag_key: (number % 3 == 0).then_some([number; 32]) }
+    ShardEntry { id: ShardId([number; 32]), bytes, tag_key: number.is_multiple_of(3).then_some([number; 32]) }
 }
 
 fn empty() -> State {

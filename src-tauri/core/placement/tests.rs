@@ -163,6 +163,17 @@ fn twelve_farmers_in_four_declared_groups_hold_three_shards_each_group() {
 }
 
 #[test]
+fn group_sizes_count_farmers_with_room_alone() {
+    let mut candidates: Vec<_> =
+        (0..5).map(|i| candidate(i, None, [Some("a"), Some("b")][i as usize % 2])).collect();
+    assert_eq!(group_sizes(&candidates, SHARD), [3, 2]);
+    candidates[0].accepting = false;
+    candidates[2].free_bytes = SHARD - 1;
+    assert_eq!(group_sizes(&candidates, SHARD), [2, 1]);
+    assert_eq!(group_sizes(&candidates, SHARD + 1), [0usize; 0]);
+}
+
+#[test]
 fn farmers_of_one_subnet_are_one_group_whatever_they_announce() {
     let seen = |number, address, operator| candidate(number, address, operator).seen;
     let farmers = [
