@@ -133,10 +133,10 @@ pub fn loss_odds(k: usize, spread: &[usize], risk: Risk) -> f64 {
 
 /// The odds of 0, 1, … all of `shards` surviving when each is lost with odds `loss`.
 fn survivors(shards: usize, loss: f64) -> Vec<f64> {
-    let mut odds = vec![1.0];
-    for _ in 0..shards {
-        odds.push(0.0);
-        for left in (0..odds.len()).rev() {
+    let mut odds = vec![0.0; shards + 1];
+    odds[0] = 1.0;
+    for dealt in 1..=shards {
+        for left in (0..=dealt).rev() {
             let gained = if left > 0 { odds[left - 1] * (1.0 - loss) } else { 0.0 };
             odds[left] = odds[left] * loss + gained;
         }

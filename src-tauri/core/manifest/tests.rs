@@ -195,6 +195,16 @@ fn only_the_signed_segment_is_rebuilt() {
 }
 
 #[test]
+fn notes_open_for_their_owner_and_as_notes_alone() {
+    let noted = vec![("a name".to_owned(), 7u64)];
+    let sealed = seal_notes(&noted, &content_root(), &network(), &mut FixedRng::new("notes"));
+    assert_eq!(open_notes(&sealed, &content_root(), &network()), Ok(noted));
+    assert_eq!(open_content(&sealed), Err(RecordError::NotAuthentic));
+    let strange = open_notes::<Vec<u8>>(&sealed, &ContentRoot::from_bytes(&[2; 32]), &network());
+    assert_eq!(strange, Err(RecordError::NotAuthentic));
+}
+
+#[test]
 fn secrets_are_not_shown() {
     assert_eq!(format!("{:?}", SecretKey([6; 32])), "SecretKey(..)");
 }
