@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
+use crate::presets::{self, Preset};
 
 const SHARD: u64 = 1000;
 
@@ -135,6 +136,19 @@ proptest! {
             for (b, other) in candidates.iter().enumerate() {
                 prop_assert_eq!(found[a] == found[b], naive[&one.seen.device] == naive[&other.seen.device]);
             }
+        }
+    }
+
+    #[test]
+    fn every_preset_can_be_placed_on_the_farmers_it_was_chosen_for(sizes in prop::collection::vec(1usize..15, 1..12)) {
+        let names: Vec<String> = (0..sizes.len()).map(|group| format!("group {group}")).collect();
+        let farmers = sizes.iter().zip(&names).flat_map(|(&size, name)| std::iter::repeat_n(name, size));
+        let candidates: Vec<_> = (0u32..).zip(farmers).map(|(i, name)| candidate(i, None, Some(name))).collect();
+        for preset in [Preset::Economy, Preset::Standard, Preset::Safe] {
+            let choice = presets::choose(preset, &group_sizes(&candidates, SHARD)).unwrap();
+            let (k, n) = (choice.coding.k(), choice.coding.n());
+            let plan = choose(&candidates, rule(n, choice.group_limit)).unwrap();
+            check_limits(&plan, &candidates, rule(n, if sizes.len() > 1 { n - k } else { n }));
         }
     }
 
