@@ -1,8 +1,9 @@
 //! Sealing and signing of manifest records.
 //!
 //! A sealed record is version ‖ 12 random bytes (the nonce) ‖ AES-256-GCM(postcard(record)) ‖ tag; key = the root's key
-//! for "manifest records"; associated data = version ‖ "content", "placement" or "notes" ‖ 0 ‖ the network's name. The version is
-//! also that of the items and shards it names. The owner signs (segment, k, n, bytes, roots) under "segment roots".
+//! for "manifest records"; associated data = version ‖ kind ‖ 0 ‖ the network's name, the kind being "content",
+//! "placement" or "notes". The version is also that of the items and shards it names. The owner signs (segment, k, n,
+//! bytes, roots) under "segment roots".
 
 use std::collections::HashSet;
 

@@ -73,9 +73,7 @@ impl Owner {
     }
 
     fn put(&mut self, kill_after: usize, unreadable: Option<usize>) {
-        let mut packer = Packer::new(TARGET, FixedRng(self.rng.0.clone())).unwrap();
-        let mut jump = [0; 4096];
-        self.rng.0.fill(&mut jump);
+        let mut packer = Packer::new(TARGET, &mut self.rng).unwrap();
         let (mut full, mut pieces) = (Vec::new(), 0);
         'files: for (number, file) in self.files.iter().enumerate() {
             full.extend(packer.begin(file_id(number), file.len() as u64).unwrap());
