@@ -19,6 +19,19 @@ pub enum Source {
     Met,
 }
 
+impl Source {
+    /// A number of its own, for rules that only count sources.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Bucket(number) => u32::from(number),
+            Self::Walk(region) => 0x100 + u32::from(region),
+            Self::Remembered => 0x200,
+            Self::Mdns => 0x201,
+            Self::Met => 0x202,
+        }
+    }
+}
+
 /// A farmer that answered a dial with a freshly signed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {

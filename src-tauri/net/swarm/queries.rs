@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use libp2p::{PeerId, kad};
-use rand::Rng as _;
+use rand::RngExt as _;
 use tokio::sync::oneshot;
 
 use crate::Source;

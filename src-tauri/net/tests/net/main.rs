@@ -1,0 +1,7 @@
+//! Whole networks in one process: requests, transfers, liars, discovery.
+
+mod discovery;
+mod liars;
+mod network;
+mod requests;
+mod transfers;
