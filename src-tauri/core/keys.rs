@@ -5,7 +5,7 @@
 //! role key (32 bytes)  = HKDF-SHA256(ikm: seed, salt: "hayloft", info: "hayloft/<network>/<role>")
 //! Stellar key          = SEP-0005 m/44'/148'/0' of the same seed, alike on all networks
 //! ```
-//! Roles: `owner key`, `content root`, `repair root`; `audit key` is reserved.
+//! Roles: `owner key`, `content root`, `repair root`, `audit key`.
 //!
 //! Every secret is wiped when dropped, has a newtype of its own and shows nothing through `Debug`. Deliberately
 //! absent: how secrets are kept at rest (`store`), and signatures by anything but Ed25519 (RFC 8032).
@@ -51,6 +51,7 @@ impl Seed {
             owner: OwnerKey::from_bytes(&self.role(network, "owner key")),
             content: ContentRoot::from_bytes(&self.role(network, "content root")),
             repair: RepairRoot::from_bytes(&self.role(network, "repair root")),
+            audit: AuditRoot::from_bytes(&self.role(network, "audit key")),
             stellar: StellarKey::from_seed(self),
         }
     }
@@ -76,6 +77,8 @@ pub struct OwnerKeys {
     pub content: ContentRoot,
     /// Seals placement records.
     pub repair: RepairRoot,
+    /// Yields the key that tags blocks: [`crate::audit::AuditKey`].
+    pub audit: AuditRoot,
     /// The owner's Stellar account.
     pub stellar: StellarKey,
 }
@@ -90,7 +93,7 @@ macro_rules! hidden {
     )+};
 }
 pub(crate) use hidden;
-hidden!(Seed, OwnerKeys, OwnerKey, DeviceKey, ContentRoot, RepairRoot);
+hidden!(Seed, OwnerKeys, OwnerKey, DeviceKey, ContentRoot, RepairRoot, AuditRoot);
 
 macro_rules! root {
     ($(#[$doc:meta])* $name:ident) => {
@@ -123,6 +126,10 @@ root!(
 root!(
     /// Opens placements and the outer keys of segments: enough to repair, not to read.
     RepairRoot
+);
+root!(
+    /// What an owner's audit key comes from: whoever has it can forge proofs, but open nothing.
+    AuditRoot
 );
 
 impl ContentRoot {

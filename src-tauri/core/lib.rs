@@ -1,8 +1,9 @@
-//! Hayloft's decisions, without effects: identity and keys, content coding, manifests, contracts, placement.
+//! Hayloft's decisions, without effects: identity and keys, content coding, manifests, proofs, contracts, placement.
 //!
 //! Deliberately absent: tokio, files, sockets, clocks. Time, randomness and limits are arguments.
 
 pub mod amount;
+pub mod audit;
 pub mod codec;
 pub mod content;
 pub mod contract;
