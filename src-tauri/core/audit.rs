@@ -65,7 +65,8 @@ mod wide;
 
 pub use beacon::{Beacon, Commitment, Committer, Epoch};
 pub use challenge::{
-    Block, Challenge, ChallengeError, MAX_BLOCKS_ASKED, MAX_SHARDS, MAX_TAG_KEYS, Part, TURNS,
+    Block, Challenge, ChallengeError, MAX_BLOCKS_ASKED, MAX_SHARDS, MAX_SHARDS_NAMED, MAX_TAG_KEYS, Part,
+    TURNS,
 };
 pub use curve::PointError;
 pub use key::{AuditKey, KeyError, ProverKey, TagKeyId, VerifierKey};

@@ -34,6 +34,8 @@ pub const TURNS: u64 = 30;
 pub const MAX_BLOCKS_ASKED: u16 = 4096;
 /// The most shards in a list.
 pub const MAX_SHARDS: usize = 1 << 20;
+/// The most shards that an audit on demand names.
+pub const MAX_SHARDS_NAMED: usize = 4096;
 /// The most tag keys in one challenge; each has a proof of its own.
 pub const MAX_TAG_KEYS: usize = 64;
 
@@ -46,10 +48,10 @@ pub enum ChallengeError {
         /// Blocks asked.
         found: u16,
     },
-    /// More shards than a list may have.
-    #[error("a list of {found} shards, at most {MAX_SHARDS} are allowed")]
+    /// More shards listed, or named, than may be.
+    #[error("{found} shards are too many for one challenge")]
     TooManyShards {
-        /// Shards listed.
+        /// Shards listed or named.
         found: usize,
     },
     /// Not in strictly ascending order.
@@ -148,6 +150,9 @@ fn check_bounds(transcript: &Transcript, shards: &[ShardEntry]) -> Result<(), Ch
 
 fn in_scope<'a>(scope: &Scope, shards: &'a [ShardEntry]) -> Result<Vec<&'a ShardEntry>, ChallengeError> {
     let Scope::Shards(ids) = scope else { return Ok(shards.iter().collect()) };
+    if ids.len() > MAX_SHARDS_NAMED {
+        return Err(ChallengeError::TooManyShards { found: ids.len() });
+    }
     if !ids.is_sorted_by(|left, right| left < right) {
         return Err(ChallengeError::OutOfOrder);
     }

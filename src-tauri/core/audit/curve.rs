@@ -24,7 +24,7 @@ pub(super) const G2_BYTES: usize = 96;
 /// Why bytes are no point that the scheme takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PointError {
-    /// Not the one compressed encoding of a point of the curve.
+    /// Not the one compressed encoding of a point of the curve; also the two points of order 3, with x = 0.
     #[error("not the encoding of a point of the curve")]
     NotOnCurve,
     /// On the curve, but outside the group of prime order.

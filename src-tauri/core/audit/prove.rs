@@ -57,7 +57,10 @@ impl Proof {
     /// Bytes of a proof, whatever it proves.
     pub const BYTES: usize = 128;
 
-    fn new(sigma: &G1Projective, y: &Scalar, psi: &G1Projective) -> Self {
+    /// The proof that opens A, whose coefficients go from the constant one up, at r.
+    pub(super) fn open(key: &ProverKey, sigma: &G1Projective, polynomial: &[Scalar], r: &Scalar) -> Self {
+        let (y, quotient) = divide(polynomial, r);
+        let psi = curve::combine_full(&key.powers()[..quotient.len()], &quotient);
         let mut bytes = [0; Self::BYTES];
         bytes[..48].copy_from_slice(&sigma.to_compressed());
         bytes[48..80].copy_from_slice(&y.to_bytes_le());
@@ -153,18 +156,17 @@ impl<'a> Prover<'a> {
         if bool::from(sigma.is_identity()) {
             return Err(ProveError::DamagedTag(PointError::Infinity));
         }
-        let (y, quotient) = divide(&self.sums, &self.part.r);
-        let psi = curve::combine_full(&self.key.powers()[..quotient.len()], &quotient);
-        Ok(Proof::new(&sigma, &y, &psi))
+        let polynomial: Vec<Scalar> = self.sums.iter().map(Combination::reduce).collect();
+        Ok(Proof::open(self.key, &sigma, &polynomial, &self.part.r))
     }
 }
 
-/// A(r), and the coefficients of (A − A(r)) / (X − r) from the constant one up.
-fn divide(sums: &[Combination], r: &Scalar) -> (Scalar, Vec<Scalar>) {
-    let mut quotient = vec![Scalar::default(); sums.len() - 1];
+/// A(r), and the coefficients of (A − A(r)) / (X − r).
+fn divide(polynomial: &[Scalar], r: &Scalar) -> (Scalar, Vec<Scalar>) {
+    let mut quotient = vec![Scalar::default(); polynomial.len() - 1];
     let mut above = Scalar::default();
-    for (j, sum) in sums.iter().enumerate().rev() {
-        above = sum.reduce() + *r * above;
+    for (j, coefficient) in polynomial.iter().enumerate().rev() {
+        above = *coefficient + *r * above;
         if j > 0 {
             quotient[j - 1] = above;
         }

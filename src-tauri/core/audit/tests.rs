@@ -1,8 +1,16 @@
 //! A contract with an owner, a farmer and tagged shards; each file is one theme.
 
 mod agreement;
+mod binding;
+mod keys;
+mod points;
+mod proofs;
+mod receipts;
 mod reference;
 mod sampling;
+mod storj;
+mod tags;
+mod vectors;
 
 use super::*;
 use crate::{

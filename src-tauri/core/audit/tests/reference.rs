@@ -90,9 +90,8 @@ impl Reference {
     fn sectors(&self, block: &[u8]) -> Vec<Scalar> {
         let sector = |j: usize| {
             let mut bytes = [0; 32];
-            for i in 0..31 {
-                bytes[i] = block.get(31 * j + i).copied().unwrap_or(0);
-            }
+            let there = block.iter().skip(31 * j).take(31);
+            bytes.iter_mut().zip(there).for_each(|(byte, there)| *byte = *there);
             Scalar::from_bytes(&bytes).unwrap()
         };
         (0..self.s).map(sector).collect()

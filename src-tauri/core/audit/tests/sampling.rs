@@ -152,6 +152,9 @@ fn an_audit_on_demand_asks_the_named_shards_alone_and_never_stands_for_an_epoch(
     let refused = Challenge::expand(&spot(vec![entries[1].id, entries[0].id]), &entries);
     assert_eq!(refused, Err(ChallengeError::OutOfOrder));
     assert_eq!(Challenge::expand(&spot(vec![]), &entries), Err(ChallengeError::NothingTagged));
+    let found = MAX_SHARDS_NAMED + 1;
+    let refused = Challenge::expand(&spot(vec![stranger; found]), &entries);
+    assert_eq!(refused, Err(ChallengeError::TooManyShards { found }));
 }
 
 #[test]
