@@ -51,6 +51,7 @@ fn roles_keep_their_keys() {
                 "owner_secret": HEXLOWER.encode(keys.owner.0.as_bytes()),
                 "content_root": HEXLOWER.encode(&keys.content.0),
                 "repair_root": HEXLOWER.encode(&keys.repair.0),
+                "audit_root": HEXLOWER.encode(&keys.audit.0),
                 "derived": HEXLOWER.encode(&*keys.content.derive("label")),
                 "name_lookup": HEXLOWER.encode(&keys.content.lookup("a/name")),
                 "signature_of_value_under_label_1": signature,
@@ -67,7 +68,7 @@ fn no_two_roles_or_networks_share_a_key() {
     for name in ["testnet", "testnet-", "t"] {
         let keys = seed.keys(&network(name));
         all.extend([*keys.owner.0.as_bytes(), keys.content.0, keys.repair.0, *keys.content.derive("label")]);
-        all.push(*keys.repair.derive("label"));
+        all.extend([*keys.repair.derive("label"), keys.audit.0]);
     }
     let distinct: std::collections::BTreeSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len());
