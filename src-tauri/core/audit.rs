@@ -1,8 +1,8 @@
 //! Proofs of retrievability: a farmer shows that it has an owner's blocks, anyone can check, in 128 bytes.
 //!
 //! # Equations
-//! G1, G2 of prime order p with pairing e (BLS12-381), generators g1, g2. A sealed shard is blocks, a block s sectors of 31
-//! bytes, read as the polynomial f = Σ_j sector_j·X^j over the field of p elements.
+//! G1, G2 of prime order p with pairing e (BLS12-381), generators g1, g2. A sealed shard is blocks, a block s sectors
+//! of 31 bytes, read as the polynomial f = Σ_j sector_j·X^j over the field of p elements.
 //! ```text
 //! owner     secret α, x;  public for verifiers g2^x, g2^{xα};  for provers also g1^{α^j}, j < s
 //! tag       of block i of shard id = (H(id ‖ i) · g1^{f(α)})^x             H: RFC 9380, SSWU, random oracle
@@ -10,40 +10,47 @@
 //! proof     A = Σ ν_i·f_i:  σ = ∏ tag_i^{ν_i},  y = A(r),  ψ = g1^{(A(α) − A(r)) / (α − r)}
 //! verify    e(σ, g2) = e(∏ H(id ‖ i)^{ν_i} · g1^y · ψ^{−r}, g2^x) · e(ψ, g2^{xα})
 //! ```
-//! It holds for a right proof: (α − r) is ψ's exponent's denominator, so the right side is
-//! e(∏ H^ν · g1^{A(r)} · ψ^{α − r}, g2^x) = e(∏ H^ν · g1^{A(α)}, g2^x), and so is the left side.
+//! It holds for a right proof: the right side is e(∏ H^ν · g1^{A(r)} · ψ^{α − r}, g2^x) = e(∏ H^ν · g1^{A(α)}, g2^x),
+//! and so is the left side.
 //!
-//! Sources: Shacham and Waters, *Compact Proofs of Retrievability*, ASIACRYPT 2008 (homomorphic authenticators, public
-//! verification); Yuan and Yu, *Proofs of Retrievability with Public Verifiability and Constant Communication Cost in
-//! Cloud*, 2013 (a block as polynomial, opened at one point after Kate, Zaverucha and Goldberg, ASIACRYPT 2010).
+//! Sources: Shacham and Waters, *Compact Proofs of Retrievability*, ASIACRYPT 2008 (homomorphic authenticators,
+//! public verification); Yuan and Yu, *Proofs of Retrievability with Public Verifiability and Constant Communication
+//! Cost in Cloud*, 2013 (a block as polynomial, opened at one point after Kate, Zaverucha and Goldberg, ASIACRYPT
+//! 2010).
 //!
 //! # Why it is sound, in plain words
-//! Tags can be combined, as σ is, but only in the ways in which blocks combine: H gives each block's name a point that
-//! nobody knows a relation of, and the exponent x is the owner's, so σ binds the farmer to one value A(α). ψ and y then show
-//! that a polynomial of degree below s has that value at α and y at r; two of them that agree at an unknown α
-//! would give α away. As r is drawn after the data, y is right only if the farmer could compute A, up to s chances in 2^255.
-//! And as the coefficients ν are drawn after the data, whoever can compute A for many of them can, by solving linear
-//! equations, give back every challenged block: so a proof means that the data can be retrieved, not only that something
-//! about it was remembered. With 460 blocks asked at random, a farmer who has lost 1 % of them is caught with 99 %, one who
-//! has lost 0.1 % with 37 %; and every shard is touched once in thirty epochs.
+//! Tags can be combined, as σ is, but only in the ways in which blocks combine: H gives each block's name a point
+//! that nobody knows a relation of, and x is the owner's. To move σ to another content by Δ, a farmer would need
+//! g1^{xΔ}, and nothing public holds an x in G1. So the point g1^y · ψ^{α − r} that the equation takes from y and ψ
+//! is g1^{A(α)} for the very blocks that were tagged. Then y = A(r): whoever opens one polynomial at one point to two
+//! values can compute 1/(α − r) in the exponent, which the powers of α do not allow. So each proof that holds tells
+//! one true linear equation about the challenged sectors, with coefficients ν_i·r^j that were drawn after the data
+//! was fixed. A farmer that answers many such questions about some blocks thereby gives away enough equations to
+//! solve for every one of their sectors: what it can prove, it can also give back. And a farmer without some block
+//! can only guess y.
+//!
+//! With 460 blocks asked at random, one that has lost 1 % of them is caught with 99 %, one that has lost 0.1 % with
+//! 37 %; and every shard is touched once in thirty epochs.
 //!
 //! # What it rests on
-//! * the computational Diffie–Hellman and s-strong Diffie–Hellman (here: s-bilinear) assumptions in BLS12-381, H and BLAKE3
-//!   as random oracles;
-//! * **one shard id, one content.** Two blocks f, f′ tagged under one id and index give g1^{x(f(α) − f′(α))}, with which
-//!   anyone can make tags of f + c·(f − f′) for every c. So an id is 32 random bytes for each sealing;
-//! * points that are in their group. Each tag, σ, ψ and key element is checked singly for curve and subgroup before any
-//!   batch; coefficients of batches are 128 random bits of the checker's own, drawn after what they check is fixed;
+//! * the Diffie–Hellman assumption for σ and the s-strong one (bilinear form) for y, in BLS12-381; H and BLAKE3 as
+//!   random oracles;
+//! * **one shard id, one content.** Two blocks f, f′ tagged under one id and index give g1^{x(f(α) − f′(α))}: just
+//!   the g1^{xΔ} above, with which anyone makes tags of f + c·(f − f′) for every c. So an id is 32 random bytes for
+//!   each sealing. For the same reason g1^x and its like are never published: x shows in G2 alone;
+//! * points that are in their group. Each tag, σ, ψ and key element is checked singly for curve and subgroup before
+//!   any batch; coefficients of batches are 128 random bits of the checker's own, drawn after what they check is
+//!   fixed;
 //! * H as a hash to the curve whose discrete logarithms nobody knows, never a known base raised to a hash;
-//! * an owner's key that is sound ([`ProverKey::decode`]) and tags that were checked ([`check_tags`]) **before** the farmer
-//!   signs a revision: then a wrong proof is the farmer's fault, and is proof of it;
+//! * an owner's key that is sound ([`ProverKey::decode`]) and tags that were checked ([`check_tags`]) **before** the
+//!   farmer signs a revision: then a wrong proof is the farmer's fault, and is proof of it;
 //! * a beacon that neither side can choose. Receipts say where it was not public.
 //!
 //! # What it does not cover
-//! * An owner who knows (α, x) can make right proofs without the data: passes of an owner's own farmer count
-//!   for nothing in public.
-//! * A farmer who fetches the data from somebody else's fast disk in time, and several farmers on one disk: no audit of
-//!   possession tells them apart.
+//! * An owner who knows (α, x) can make right proofs without the data: passes of an owner's own farmer count for
+//!   nothing in public.
+//! * A farmer who fetches the data from somebody else's fast disk in time, and several farmers on one disk: no audit
+//!   of possession tells them apart.
 //! * Serving: whoever can prove may still refuse to send.
 //! * Validators of a ledger, and whoever runs a local one, can grind its hash.
 //!

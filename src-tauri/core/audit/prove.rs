@@ -3,7 +3,8 @@
 //! ```text
 //! A = Σ ν_i·f_i        σ = ∏ tag_i^{ν_i}        y = A(r)        ψ = g1^{(A(α) − A(r)) / (α − r)}
 //! ```
-//! With A = Σ_j a_j X^j, the quotient's coefficients are q_{s−2} = a_{s−1}, q_{j−1} = a_j + r·q_j, and y = a_0 + r·q_0.
+//! With A = Σ_j a_j X^j, the quotient's coefficients are q_{s−2} = a_{s−1} and q_{j−1} = a_j + r·q_j, and the value
+//! is y = a_0 + r·q_0.
 
 use std::fmt;
 

@@ -5,10 +5,10 @@
 //!           "audit answer by farmer"
 //! receipt = 1 ‖ transcript ‖ answer ‖ shard list, or nothing where the root in the transcript has to do
 //! ```
-//! A receipt of a wrong proof is evidence as good as one of a right proof: the farmer checked those tags when it signed
-//! the revision, and it signed that proof. A receipt that says nothing (not signed by that farmer, or about
-//! another contract) is an error, and never counts against anyone. Whether a beacon is the ledger's is for the reader to
-//! look up by its number.
+//! A receipt of a wrong proof is evidence as good as one of a right proof: the farmer checked those tags when it
+//! signed the revision, and it signed that proof. A receipt that says nothing (not signed by that farmer, or about
+//! another contract) is an error, and never counts against anyone. Whether a beacon is the ledger's is for the reader
+//! to look up by its number.
 
 use serde::{Deserialize, Serialize};
 

@@ -4,8 +4,8 @@
 //! shard  = block 0 ‖ block 1 ‖ …                 the last one may be shorter
 //! block  = sector 0 ‖ … ‖ sector s−1             31 bytes each, little-endian integers below 2^248
 //! ```
-//! What is missing at the end of a shard counts as zeros. That is no ambiguity: a shard's length is in the root that both
-//! sides of its contract sign.
+//! What is missing at the end of a shard counts as zeros. That is no ambiguity: a shard's length is in the root that
+//! both sides of its contract sign.
 
 use std::ops::Range;
 

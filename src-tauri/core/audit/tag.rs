@@ -3,8 +3,9 @@
 //! ```text
 //! tag = (H(id ‖ index) · g1^{f(α)})^x,   f = Σ_j sector_j · X^j
 //! ```
-//! The owner knows α, so g1^{f(α)} costs one walk through a table. Invariant: one shard id sees one content. This is the
-//! caller's to keep (ids are random, drawn for each sealing); see the module's documentation for what breaks otherwise.
+//! The owner knows α, so g1^{f(α)} costs one walk through a table. Invariant: one shard id sees one content. This is
+//! the caller's to keep (ids are random, drawn for each sealing); see the module's documentation for what breaks
+//! otherwise.
 
 use std::fmt;
 

@@ -3,8 +3,8 @@
 //! ```text
 //! e(σ, g2) = e(∏ H(id ‖ i)^ν · g1^y · ψ^{−r}, g2^x) · e(ψ, g2^{xα})
 //! ```
-//! All of ψ's exponents are on the side of G1, so no multiplication in G2 is needed. Nearly all of the time goes
-//! into the hashes, which no batch can save: so a proof is first prepared, on any core, and what is prepared is then
+//! All of ψ's exponents are on the side of G1, so no multiplication in G2 is needed. Nearly all of the time goes into
+//! the hashes, which no batch can save: so a proof is first prepared, on any core, and what is prepared is then
 //! checked in batches, in which culprits are found by halving.
 
 use blstrs::{G1Projective, G2Prepared, Scalar};

@@ -1,5 +1,5 @@
-//! How fast blocks are tagged, tags checked, proofs made and verified, with plain AES-256-GCM beside it: compare within one
-//! run only. Shards have 4 MiB; proofs answer 460 blocks.
+//! How fast blocks are tagged, tags checked, proofs made and verified, with plain AES-256-GCM beside it: compare
+//! within one run only. Shards have 4 MiB; proofs answer 460 blocks.
 
 use std::{hint::black_box, sync::LazyLock};
 

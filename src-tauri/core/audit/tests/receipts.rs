@@ -167,7 +167,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_receipt_with_any_byte_changed_never_shows_anything_about_the_farmer(at in any::<prop::sample::Index>(), by in 1_u8..) {
+    fn a_receipt_with_any_byte_changed_never_shows_anything_about_the_farmer(
+        at in any::<prop::sample::Index>(),
+        by in 1_u8..,
+    ) {
         let world = world();
         let mut bytes = world.receipt(&world.transcript()).encode();
         let at = at.index(bytes.len());

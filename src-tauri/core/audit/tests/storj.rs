@@ -1,6 +1,6 @@
-//! What broke the proofs of Storj's downstream, one test for each failure: forged branches of a tree, challenges of no
-//! chunk at all, chunks of no bytes, one key for indices and coefficients, challenges that run out, heartbeats that can be
-//! replayed.
+//! What broke the proofs of Storj's downstream, one test for each failure: forged branches of a tree, challenges of
+//! no chunk at all, chunks of no bytes, one key for indices and coefficients, challenges that run out, heartbeats
+//! that can be replayed.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
-//! Golden vectors: `tests/vectors/audit.json` holds what this format looked like when it was laid down, with bad proofs,
-//! keys and tags by name. Whatever changes a byte of it makes tags on farmers' disks worthless. After adding a new version
-//! beside the old one, `UPDATE_VECTORS=1` writes it again.
+//! Golden vectors: `tests/vectors/audit.json` holds what this format looked like when it was laid down, with bad
+//! proofs, keys and tags by name. Whatever changes a byte of it makes tags on farmers' disks worthless. After adding
+//! a new version beside the old one, `UPDATE_VECTORS=1` writes it again.
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
