@@ -124,6 +124,19 @@ fn a_contract_or_revision_that_is_not_signed_by_both_shows_nothing() {
 }
 
 #[test]
+fn a_revision_of_another_contract_between_the_same_two_does_not_vouch_for_the_shards() {
+    let world = world();
+    let mut other = world.terms.terms.clone();
+    other.nonce = [4; 32];
+    let (owner, farmer) = (other.sign_as_owner(&owner()), other.sign_as_farmer(&farmer()));
+    let state = State::new(SignedTerms { terms: other, owner, farmer }).unwrap();
+    let revision = revise(&state, world.entries()).1;
+    let receipt = world.receipt(&world.transcript());
+    let judged = receipt.judge(&Evidence { revision: &revision, ..world.evidence() });
+    assert_eq!(judged, Err(ReceiptError::WrongContract));
+}
+
+#[test]
 fn a_receipt_of_an_older_revision_is_not_one_of_the_newest() {
     let old = world();
     let state = State::new(old.terms.clone()).unwrap();
