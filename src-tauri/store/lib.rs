@@ -14,11 +14,14 @@ pub mod jobs;
 pub mod owner;
 pub mod peers;
 
-mod disk;
+pub mod disk;
 mod journal;
+mod keep;
 mod open;
 mod quota;
 mod reconcile;
+#[cfg(test)]
+mod samples;
 mod shards;
 
 pub use db::DatabaseError;
