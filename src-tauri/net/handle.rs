@@ -168,7 +168,8 @@ impl Net {
         let first: Vec<_> = farmers.filter(|device| known.contains_key(device)).collect();
         let others = known.keys().filter(|device| !first.contains(device));
         let devices: Vec<_> = first.iter().chain(others).take(limits::PEERS_REMEMBERED).copied().collect();
-        let remember = |device| Remembered { device, addresses: known.get(&device).cloned().unwrap_or_default() };
+        let remember =
+            |device| Remembered { device, addresses: known.get(&device).cloned().unwrap_or_default() };
         devices.into_iter().map(remember).collect()
     }
 

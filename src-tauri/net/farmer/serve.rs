@@ -120,7 +120,8 @@ impl Receiving {
             return Ok(None);
         }
         let frame = self.talk.wire.data(self.left).await;
-        let frame = frame.and_then(|frame| frame.ok_or(Broken::Cut)).map_err(|broken| self.talk.error(broken))?;
+        let frame =
+            frame.and_then(|frame| frame.ok_or(Broken::Cut)).map_err(|broken| self.talk.error(broken))?;
         self.left -= frame.len() as u64;
         self.talk.shared.rates.down.take(frame.len()).await;
         Ok(Some(frame))
@@ -210,7 +211,11 @@ pub(crate) async fn accept(
     let admission = Admission::new(shared.bounds.requests, shared.bounds.requests_per_peer);
     let refusals = Arc::new(Semaphore::new(limits::REFUSALS_AT_ONCE));
     let mut farming = shared.farming.subscribe();
-    while shared.until_stopped(farming.wait_for(|farming| *farming)).await.is_some_and(|farming| farming.is_ok()) {
+    while shared
+        .until_stopped(farming.wait_for(|farming| *farming))
+        .await
+        .is_some_and(|farming| farming.is_ok())
+    {
         let Ok(mut streams) = control.accept(shared.protocol.clone()) else {
             tracing::error!("the farmer protocol is already served");
             return;

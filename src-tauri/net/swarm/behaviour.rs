@@ -90,7 +90,8 @@ pub(super) fn swarm(config: &NetConfig, key: Keypair) -> Result<Swarm<Behaviour>
 }
 
 fn socket_swarm(config: &NetConfig, key: Keypair) -> Result<Swarm<Behaviour>, StartError> {
-    let mdns = config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
+    let mdns =
+        config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
     let mdns = mdns.transpose().map_err(|error| failed("mDNS", &error))?;
     let built = SwarmBuilder::with_existing_identity(key)
         .with_tokio()

@@ -39,7 +39,9 @@ impl Listening {
                 info,
             })) => self.on_identified(peer_id, connection_id, &info),
             SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => self.on_mdns(found),
+            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => {
+                self.on_mdns(found)
+            }
             event => tracing::trace!(?event, "nothing to do"),
         }
     }

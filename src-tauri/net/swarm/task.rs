@@ -98,13 +98,16 @@ impl Built {
 impl Listening {
     async fn bind(&mut self, text: &str) -> Result<(), StartError> {
         let failed = |reason: String| StartError::Listen { address: text.to_owned(), reason };
-        let listener = self.swarm.listen_on(address::parse(text)?).map_err(|error| failed(error.to_string()))?;
+        let listener =
+            self.swarm.listen_on(address::parse(text)?).map_err(|error| failed(error.to_string()))?;
         let bound = async {
             loop {
                 match self.swarm.select_next_some().await {
                     SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == listener => return Ok(()),
                     SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
-                        return Err(reason.err().map_or_else(|| "closed".to_owned(), |error| error.to_string()));
+                        return Err(reason
+                            .err()
+                            .map_or_else(|| "closed".to_owned(), |error| error.to_string()));
                     }
                     event => self.on_event(event),
                 }

@@ -117,11 +117,15 @@ async fn requests_beyond_the_places_of_a_peer_are_told_so() {
         inbound.refuse(RefusalCode::Internal, "done").await.unwrap();
     }
     for asked in [first, second] {
-        assert!(matches!(asked.await.unwrap(), Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Internal));
+        assert!(
+            matches!(asked.await.unwrap(), Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Internal)
+        );
     }
     let after = ask();
     incoming.next().await.unwrap().refuse(RefusalCode::Internal, "served").await.unwrap();
-    assert!(matches!(after.await.unwrap(), Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Internal));
+    assert!(
+        matches!(after.await.unwrap(), Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Internal)
+    );
 }
 
 #[tokio::test]
