@@ -20,9 +20,16 @@ mod keep;
 mod open;
 mod quota;
 mod reconcile;
+mod shards;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod farmer_tests;
+#[cfg(test)]
+mod owner_tests;
 #[cfg(test)]
 mod samples;
-mod shards;
 
 pub use db::DatabaseError;
 pub use disk::Guard;
