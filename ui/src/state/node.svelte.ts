@@ -89,6 +89,8 @@ class NodeState {
   async #enter(phase: Phase) {
     this.phase = phase;
     if (phase.phase === "open") await this.lookAtAll();
+    // What was said before the node went away is no longer true.
+    else this.status = this.farm = undefined;
   }
 
   async #hearOfJob(job: Job) {
