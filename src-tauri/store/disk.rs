@@ -32,9 +32,11 @@ impl Space {
     }
 }
 
+type Ask = dyn Fn(&Path) -> io::Result<Space> + Send + Sync;
+
 /// How free space is learned: from the system, or in tests from the test.
 #[derive(Clone)]
-pub(crate) struct Probe(Arc<dyn Fn(&Path) -> io::Result<Space> + Send + Sync>);
+pub(crate) struct Probe(Arc<Ask>);
 
 impl Probe {
     #[cfg(test)]

@@ -191,15 +191,18 @@ impl Farmer {
     /// # Errors
     /// [`FarmerError::Database`] or [`FarmerError::Io`].
     pub async fn insert_contract(&self, id: ContractId, terms: &SignedTerms) -> Result<(), FarmerError> {
-        let _gate = self.inner.gate.lock().await;
-        let mut write = self.inner.db.write().await?;
-        let new = insert_contract(&mut write, id, terms).await?;
-        write.commit().await.map_err(DatabaseError::from)?;
-        if new {
-            let record = Record::Terms { id, terms: terms.clone() };
-            self.write_journal(id, record, false).await;
-        }
-        Ok(())
+        let (farmer, terms) = (self.clone(), terms.clone());
+        to_the_end(async move {
+            let _gate = farmer.inner.gate.lock().await;
+            let mut write = farmer.inner.db.write().await?;
+            let new = insert_contract(&mut write, id, &terms).await?;
+            write.commit().await.map_err(DatabaseError::from)?;
+            if new {
+                farmer.write_journal(id, Record::Terms { id, terms: Box::new(terms) }, false).await;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// The contract with its newest revision.
@@ -448,7 +451,9 @@ impl Farmer {
     pub(crate) async fn write_journal(&self, id: ContractId, record: Record, anew: bool) {
         let path = self.paths().journal(id);
         let written = blocking(move || {
-            Ok(if anew { journal::rewrite(&path, &record)? } else { journal::append(&path, &record)? })
+            let written =
+                if anew { journal::rewrite(&path, &record) } else { journal::append(&path, &record) };
+            Ok(written?)
         });
         let mut stale = self.inner.stale_journals.lock().await;
         match written.await {
@@ -462,6 +467,16 @@ impl Farmer {
                 stale.insert(id);
             }
         }
+    }
+}
+
+/// Runs work that must not stop half way when its caller stops waiting.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, FarmerError>> + Send + 'static,
+) -> Result<T, FarmerError> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(ended) => Err(FarmerError::Io(std::io::Error::other(ended))),
     }
 }
 

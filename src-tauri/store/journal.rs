@@ -27,11 +27,16 @@ const FRAME_BYTES: usize = 12;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Record {
     /// The contract as it begins.
-    Terms { id: ContractId, terms: SignedTerms },
+    Terms { id: ContractId, terms: Box<SignedTerms> },
     /// One revision on.
-    Revision(SignedRevision),
+    Revision(Box<SignedRevision>),
     /// All at once: written instead of a long history.
-    Snapshot { id: ContractId, terms: SignedTerms, revision: Option<SignedRevision>, shards: Vec<ShardEntry> },
+    Snapshot {
+        id: ContractId,
+        terms: Box<SignedTerms>,
+        revision: Option<Box<SignedRevision>>,
+        shards: Vec<ShardEntry>,
+    },
 }
 
 /// A contract as its journal tells it.
@@ -102,7 +107,7 @@ fn replay_bytes(bytes: &[u8]) -> Option<Replayed> {
             state.shards.remove(gone);
         }
         state.shards.extend(next.revision.added.iter().map(|entry| (entry.id, entry.clone())));
-        state.revision = Some(next);
+        state.revision = Some(*next);
         rest = after;
     }
     state.whole = rest.is_empty();
@@ -116,7 +121,7 @@ fn begin(first: Record) -> Option<Replayed> {
         Record::Revision(_) => return None,
     };
     let shards = shards.into_iter().map(|entry| (entry.id, entry)).collect();
-    Some(Replayed { id, terms, revision, shards, whole: true })
+    Some(Replayed { id, terms: *terms, revision: revision.map(|newest| *newest), shards, whole: true })
 }
 
 fn follows(state: &Replayed, next: &SignedRevision) -> bool {
@@ -134,9 +139,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         assert_eq!(replay(&path).unwrap(), None);
-        append(&path, &Record::Terms { id: contract_id(1), terms: terms(1) }).unwrap();
-        append(&path, &Record::Revision(revision(1, 0, vec![entry(1, 10), entry(2, 20)], vec![]))).unwrap();
-        append(&path, &Record::Revision(revision(1, 1, vec![entry(3, 30)], vec![entry(1, 10).id]))).unwrap();
+        append(&path, &Record::Terms { id: contract_id(1), terms: Box::new(terms(1)) }).unwrap();
+        append(&path, &Record::Revision(Box::new(revision(1, 0, vec![entry(1, 10), entry(2, 20)], vec![]))))
+            .unwrap();
+        append(&path, &Record::Revision(Box::new(revision(1, 1, vec![entry(3, 30)], vec![entry(1, 10).id]))))
+            .unwrap();
         let told = replay(&path).unwrap().unwrap();
         assert_eq!(told.terms, terms(1));
         assert_eq!(told.revision.map(|newest| newest.revision.number), Some(1));
@@ -148,10 +155,10 @@ mod tests {
     fn a_torn_or_damaged_tail_costs_no_more_than_the_tail() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        append(&path, &Record::Terms { id: contract_id(1), terms: terms(1) }).unwrap();
-        append(&path, &Record::Revision(revision(1, 0, vec![entry(1, 10)], vec![]))).unwrap();
+        append(&path, &Record::Terms { id: contract_id(1), terms: Box::new(terms(1)) }).unwrap();
+        append(&path, &Record::Revision(Box::new(revision(1, 0, vec![entry(1, 10)], vec![])))).unwrap();
         let sound = fs::read(&path).unwrap();
-        append(&path, &Record::Revision(revision(1, 1, vec![entry(2, 10)], vec![]))).unwrap();
+        append(&path, &Record::Revision(Box::new(revision(1, 1, vec![entry(2, 10)], vec![])))).unwrap();
         let longer = fs::read(&path).unwrap();
         for end in sound.len() + 1..longer.len() {
             let told = replay_bytes(&longer[..end]).unwrap();
@@ -167,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_revision_out_of_turn_is_not_believed() {
-        let mut bytes = frame(&Record::Terms { id: contract_id(1), terms: terms(1) });
-        bytes.extend(frame(&Record::Revision(revision(1, 1, vec![entry(2, 10)], vec![]))));
+        let mut bytes = frame(&Record::Terms { id: contract_id(1), terms: Box::new(terms(1)) });
+        bytes.extend(frame(&Record::Revision(Box::new(revision(1, 1, vec![entry(2, 10)], vec![])))));
         let told = replay_bytes(&bytes).unwrap();
         assert!(told.revision.is_none() && !told.whole);
     }

@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use hayloft_core::{ContractId, ShardId, Timestamp, contract::SignedRevision};
+use sqlx::sqlite::SqliteRow;
 
 use crate::{
     DatabaseError, Farmer, FarmerError,
     db::{Write, from_blob, id, int, maybe_number, number, to_blob},
-    farmer::{ARRIVED, Contract, Expired, KEPT},
+    farmer::{ARRIVED, Contract, Expired, KEPT, to_the_end},
     journal::Record,
     quota,
     shards::{Folder, blocking, delete},
@@ -29,14 +30,17 @@ impl Farmer {
     /// [`FarmerError::NotNext`], [`FarmerError::NotArrived`] or [`FarmerError::NotKept`] with nothing changed, or what
     /// the disk or database says.
     pub async fn commit_revision(&self, revision: &SignedRevision) -> Result<(), FarmerError> {
-        let contract = revision.revision.contract;
-        let _gate = self.inner.gate.lock().await;
-        let mut write = self.inner.db.write().await?;
-        apply(&mut write, revision).await?;
-        write.commit().await.map_err(DatabaseError::from)?;
-        self.record(contract, revision).await?;
-        self.delete_files(revision.revision.removed.clone()).await;
-        Ok(())
+        let (farmer, revision) = (self.clone(), revision.clone());
+        to_the_end(async move {
+            let _gate = farmer.inner.gate.lock().await;
+            let mut write = farmer.inner.db.write().await?;
+            apply(&mut write, &revision).await?;
+            write.commit().await.map_err(DatabaseError::from)?;
+            farmer.record(revision.revision.contract, &revision).await?;
+            farmer.delete_files(revision.revision.removed).await;
+            Ok(())
+        })
+        .await
     }
 
     async fn record(&self, contract: ContractId, revision: &SignedRevision) -> Result<(), FarmerError> {
@@ -46,7 +50,7 @@ impl Farmer {
         if stale || len > long {
             self.snapshot(contract).await
         } else {
-            self.write_journal(contract, Record::Revision(revision.clone()), false).await;
+            self.write_journal(contract, Record::Revision(Box::new(revision.clone())), false).await;
             Ok(())
         }
     }
@@ -55,6 +59,7 @@ impl Farmer {
     pub(crate) async fn snapshot(&self, id: ContractId) -> Result<(), FarmerError> {
         let Some(Contract { terms, revision, .. }) = self.contract(id).await? else { return Ok(()) };
         let shards = self.entries(id).await?;
+        let (terms, revision) = (Box::new(terms), revision.map(Box::new));
         self.write_journal(id, Record::Snapshot { id, terms, revision, shards }, true).await;
         Ok(())
     }
@@ -64,12 +69,16 @@ impl Farmer {
     /// # Errors
     /// [`FarmerError::Database`].
     pub async fn release(&self, contract: ContractId) -> Result<(), FarmerError> {
-        let _gate = self.inner.gate.lock().await;
-        let mut write = self.inner.db.write().await?;
-        let (_, gone) = end_reservations(&mut write, contract).await?;
-        write.commit().await.map_err(DatabaseError::from)?;
-        self.delete_files(gone).await;
-        Ok(())
+        let farmer = self.clone();
+        to_the_end(async move {
+            let _gate = farmer.inner.gate.lock().await;
+            let mut write = farmer.inner.db.write().await?;
+            let (_, gone) = end_reservations(&mut write, contract).await?;
+            write.commit().await.map_err(DatabaseError::from)?;
+            farmer.delete_files(gone).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Deletes what is over: reservations with their shards, and contracts past their end and grace.
@@ -77,6 +86,11 @@ impl Farmer {
     /// # Errors
     /// [`FarmerError::Database`].
     pub async fn expire(&self, now: Timestamp) -> Result<Expired, FarmerError> {
+        let farmer = self.clone();
+        to_the_end(async move { farmer.expire_all(now).await }).await
+    }
+
+    async fn expire_all(&self, now: Timestamp) -> Result<Expired, FarmerError> {
         let reserved_bytes = self.expire_reservations(now).await?;
         let query = "SELECT contract, bytes FROM contracts WHERE delete_after <= ? AND \
                      (number IS NOT NULL OR NOT EXISTS \
@@ -99,6 +113,11 @@ impl Farmer {
         if due.is_empty() {
             return Ok(0);
         }
+        let farmer = self.clone();
+        to_the_end(async move { farmer.end_due(due, now).await }).await
+    }
+
+    async fn end_due(&self, due: Vec<SqliteRow>, now: Timestamp) -> Result<u64, FarmerError> {
         let _gate = self.inner.gate.lock().await;
         let mut write = self.inner.db.write().await?;
         let mut reserved_bytes = 0;

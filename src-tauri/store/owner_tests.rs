@@ -211,7 +211,7 @@ async fn peers_and_marks_are_bounded_and_the_newest_stay() {
     let peer = |number: u32| Peer {
         device: DeviceId(shard_id(number).0),
         addresses: vec![format!("/ip4/10.0.0.1/udp/{number}/quic-v1")],
-        farmer: number % 2 == 0,
+        farmer: number.is_multiple_of(2),
         seen: Timestamp(u64::from(number)),
     };
     peers.remember(&(0..PEERS + 5).map(peer).collect::<Vec<_>>()).await.unwrap();
