@@ -27,11 +27,13 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 pub(crate) async fn health(owner: &Arc<Inner>, name: &str) -> Result<FileHealth, OwnerError> {
     let record = owner.catalog.file(name).await?;
     let placements = placements_of(owner, &record).await?;
-    let shards = placements.iter().enumerate();
-    let shards = shards.flat_map(|(index, placement)| placement.shards.iter().map(move |s| (index, placement, s)));
-    let checks = shards.map(|(index, placement, shard)| async move {
-        (index, shard.farmer, is_there(owner, placement, shard).await)
-    });
+    let mut checks = Vec::new();
+    for (index, placement) in placements.iter().enumerate() {
+        for shard in placement.shards.iter().cloned() {
+            let (owner, placement) = (owner.clone(), placement.clone());
+            checks.push(async move { (index, shard.farmer, is_there(&owner, &placement, &shard).await) });
+        }
+    }
     let mut segments: Vec<SegmentHealth> = placements.iter().map(|placement| unseen(placement)).collect();
     let mut checked = stream::iter(checks).buffer_unordered(AT_ONCE);
     while let Some((index, farmer, there)) = checked.next().await {

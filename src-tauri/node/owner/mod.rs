@@ -229,3 +229,6 @@ impl Owner {
         Ok(keep::renew(&self.inner, &name, keep_seconds, auto).await?)
     }
 }
+
+#[cfg(test)]
+mod tests;

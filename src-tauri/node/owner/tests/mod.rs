@@ -1,0 +1,4 @@
+//! The owner over a real network in one process.
+
+mod bed;
+mod transfers;
