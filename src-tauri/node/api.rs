@@ -208,4 +208,10 @@ impl Node {
     pub(crate) async fn sweep(&self) {
         self.running.sweep().await;
     }
+
+    /// The owner itself, for tests of its own.
+    #[cfg(test)]
+    pub(crate) async fn owner_for_tests(&self) -> crate::owner::Owner {
+        self.running.owner().await.expect("an owner")
+    }
 }

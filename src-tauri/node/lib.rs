@@ -8,6 +8,7 @@ mod clock;
 mod errors;
 mod farmer;
 pub mod identity;
+mod jobs;
 mod lifecycle;
 pub mod model;
 mod options;
