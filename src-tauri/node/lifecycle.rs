@@ -99,6 +99,7 @@ impl Running {
         let saved = timeout(CLOSE, save_peers(&self.parts)).await;
         in_time("network", self.parts.net.shutdown()).await;
         in_time("store", self.parts.store.close()).await;
+        self.parts.store.home().release().map_err(errors::home)?;
         saved.unwrap_or_else(|_| Err(ApiError::disk("The list of known peers could not be saved in time.")))
     }
 

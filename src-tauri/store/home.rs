@@ -39,7 +39,7 @@ pub enum HomeError {
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Home {
@@ -53,7 +53,7 @@ impl Home {
         let path = path.canonicalize().map_err(failed)?;
         let file = private_options().create(true).truncate(false).open(path.join("lock")).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: file }),
+            Ok(()) => Ok(Self { path, lock: file }),
             Err(TryLockError::WouldBlock) => Err(HomeError::Locked { home: path }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -62,6 +62,15 @@ impl Home {
     /// The folder, absolute.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Gives the lock back although this value lives on: another node may then run on the home, and nothing may be
+    /// written through this value any more.
+    ///
+    /// # Errors
+    /// [`HomeError::Io`] if the system refuses.
+    pub fn release(&self) -> Result<(), HomeError> {
+        self.lock.unlock().map_err(|source| HomeError::Io { home: self.path.clone(), source })
     }
 
     /// The device's Ed25519 secret, made at random the first time.
