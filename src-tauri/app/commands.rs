@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use hayloft_node::model::{
-    ApiError, ErrorCode, FarmSettings, FarmStatus, FileEntry, FileHealth, GetRequest, Job, JobReport, PutRequest, Quote,
-    Status,
+    ApiError, ErrorCode, FarmSettings, FarmStatus, FileEntry, FileHealth, GetRequest, Job, JobReport,
+    PutRequest, Quote, Status,
 };
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -24,7 +24,7 @@ type Answer<T> = Result<T, ApiError>;
 
 /// How the app behaves on this computer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
-pub struct WindowSettings {
+pub(crate) struct WindowSettings {
     /// Starts with the computer, in the tray.
     pub start_with_computer: bool,
     /// Closing the window leaves the node running.
@@ -58,7 +58,11 @@ pub(crate) async fn status(app: AppHandle) -> Answer<Status> {
 /// The recovery phrase goes to the window this once and is kept nowhere.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn create_identity(app: AppHandle, passphrase: String, keychain: bool) -> Answer<Vec<String>> {
+pub(crate) async fn create_identity(
+    app: AppHandle,
+    passphrase: String,
+    keychain: bool,
+) -> Answer<Vec<String>> {
     let identity = home(&app).node().await?.create_identity(&passphrase, keychain).await?;
     Ok(identity.words.split(' ').map(str::to_owned).collect())
 }
@@ -156,7 +160,12 @@ pub(crate) async fn health(app: AppHandle, name: String) -> Answer<FileHealth> {
 
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn renew(app: AppHandle, name: String, keep_seconds: u64, auto: Option<bool>) -> Answer<FileEntry> {
+pub(crate) async fn renew(
+    app: AppHandle,
+    name: String,
+    keep_seconds: u64,
+    auto: Option<bool>,
+) -> Answer<FileEntry> {
     home(&app).node().await?.renew(&name, keep_seconds, auto).await
 }
 

@@ -27,7 +27,7 @@ const TAKE_OVER_STEP: Duration = Duration::from_millis(250);
 /// How far the node has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type, tauri_specta::Event)]
 #[serde(rename_all = "snake_case", tag = "phase", content = "error")]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Reading the home and joining the network.
     Opening,
     /// Running.
@@ -40,7 +40,7 @@ pub enum Phase {
 
 /// News from the node, passed on as it came.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, tauri_specta::Event)]
-pub struct News(pub Event);
+pub(crate) struct News(pub(crate) Event);
 
 /// A running node with its door for the command line, which a task keeps until told to close it.
 struct Open {
@@ -161,7 +161,9 @@ impl Home {
                     Err(RecvError::Closed) => return,
                 };
                 for event in events {
-                    News(event).emit(&app).unwrap_or_else(|error| tracing::warn!(%error, "the window was not told"));
+                    News(event)
+                        .emit(&app)
+                        .unwrap_or_else(|error| tracing::warn!(%error, "the window was not told"));
                 }
             }
         });
@@ -191,7 +193,10 @@ pub(crate) fn home(app: &AppHandle) -> Arc<Home> {
 }
 
 fn not_open_yet() -> ApiError {
-    ApiError { code: ErrorCode::Internal, message: "Hayloft is still starting. Try again in a moment.".into() }
+    ApiError {
+        code: ErrorCode::Internal,
+        message: "Hayloft is still starting. Try again in a moment.".into(),
+    }
 }
 
 fn internal(error: impl std::fmt::Display) -> ApiError {

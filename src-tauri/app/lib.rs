@@ -85,6 +85,8 @@ fn bindings() -> Builder<Wry> {
         .error_handling(ErrorHandlingMode::Throw)
         // Byte counts and times stay far below 2^53, where a number is still exact.
         .dangerously_cast_bigints_to_number()
+        // One type per value, not one for each direction.
+        .disable_serde_phases()
 }
 
 fn set_up(app: &mut App, options: &Options) -> Result<(), Box<dyn std::error::Error>> {

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn several_bootstrap_addresses_are_taken() {
-        let options = Options::try_parse_from(["hayloft-app", "--bootstrap", "/a", "--bootstrap", "/b", "--hidden"]);
+        let options =
+            Options::try_parse_from(["hayloft-app", "--bootstrap", "/a", "--bootstrap", "/b", "--hidden"]);
         let options = options.expect("these are right");
         assert_eq!(options.bootstrap, ["/a", "/b"]);
         assert!(options.hidden);

@@ -19,14 +19,15 @@ const MAIN: &str = "main";
 
 /// The window was closed for the first time: say what closing means.
 #[derive(Debug, Clone, Serialize, Deserialize, Type, tauri_specta::Event)]
-pub struct CloseAsked;
+pub(crate) struct CloseAsked;
 
 /// Puts the icon into the tray. Its two words are here because the tray exists before and without the page.
 pub(crate) fn tray(app: &AppHandle) -> tauri::Result<()> {
     let open = MenuItem::with_id(app, "open", "Open Hayloft", true, None::<&str>)?;
     let quit_item = MenuItem::with_id(app, "quit", "Quit Hayloft", true, None::<&str>)?;
     let menu = Menu::with_items(app, &[&open, &quit_item])?;
-    let mut tray = TrayIconBuilder::with_id("hayloft").tooltip("Hayloft").menu(&menu).show_menu_on_left_click(false);
+    let mut tray =
+        TrayIconBuilder::with_id("hayloft").tooltip("Hayloft").menu(&menu).show_menu_on_left_click(false);
     if let Some(icon) = app.default_window_icon() {
         tray = tray.icon(icon.clone());
     }
@@ -62,7 +63,9 @@ pub(crate) fn on_event(window: &Window, event: &WindowEvent) {
     api.prevent_close();
     let app = window.app_handle();
     match app.state::<Behaviour>().close() {
-        Close::Ask => CloseAsked.emit(app).unwrap_or_else(|error| tracing::warn!(%error, "the window was not told")),
+        Close::Ask => {
+            CloseAsked.emit(app).unwrap_or_else(|error| tracing::warn!(%error, "the window was not told"))
+        }
         Close::Hide => hide(app),
         Close::Quit => quit_soon(app),
     }

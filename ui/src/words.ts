@@ -134,7 +134,7 @@ export const words = {
     price: "Price",
     free: "Free",
     monthly: (amount: string) => `${amount} XLM a month`,
-    odds: (p: number) => (p <= 0 || p < 1e-9 ? "Less than one in a billion a month" : p > 0.05 ? `${percent(p)} a month` : `One in ${count(Math.round(1 / p))} a month`),
+    odds: (p: number | null) => (p === null || p <= 0 || p < 1e-9 ? "Less than one in a billion a month" : p > 0.05 ? `${percent(p)} a month` : `One in ${count(Math.round(1 / p))} a month`),
     keep: "Keep for",
     keepChoices: { month: "1 month", months3: "3 months", months6: "6 months", year: "1 year" },
     renew: "Renew by itself before that ends",

@@ -97,7 +97,7 @@ class NodeState {
     this.jobs = withJob(this.jobs, job);
     if (job.kind !== "get" || job.state !== "done") return;
     const report = await attempt(() => node.jobReport(job.id));
-    if (report && "get" in report) this.blamed[job.id] = report.get.farmers_blamed.length;
+    if (report?.get) this.blamed[job.id] = report.get.farmers_blamed.length;
   }
 
   async #hear(news: Event) {
