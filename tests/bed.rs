@@ -13,10 +13,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::binary;
+use crate::{binary, run_command::built};
 
 /// How long a process may take to be gone after it was killed.
 const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long finding farmers may take.
+const FIND_LIMIT: Duration = Duration::from_secs(60);
 
 /// A farmer of a devnet.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,7 +72,11 @@ impl Devnet {
     pub fn start_with(words: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(binary()?);
-        command.arg("--home").arg(folder.path()).args(["--json", "devnet", "--until-stdin-closes"]).args(words);
+        command
+            .arg("--home")
+            .arg(folder.path())
+            .args(["--json", "devnet", "--until-stdin-closes"])
+            .args(words);
         let (process, line) = LivingProcess::start(command).context("the devnet did not start")?;
         Ok(Self { process, ready: serde_json::from_value(line.clone())?, line, folder })
     }
@@ -133,6 +140,18 @@ impl Devnet {
         NodeProcess::start(&self.folder.path().join(name), self.network(), words)
     }
 
+    /// A farmer on this network that breaks its word in the way that `lie` names.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn liar(&self, lie: &str) -> Result<Liar> {
+        let mut command = Command::new(built("hayloft-liar")?);
+        command.args([self.network(), self.bootstrap(), lie]);
+        let (process, line) = LivingProcess::start(command).context("the liar did not start")?;
+        let id = line["id"].as_str().context("a liar without an id")?.to_owned();
+        Ok(Liar { _process: process, id })
+    }
+
     /// The process of `hayloft devnet` itself.
     pub fn pid(&self) -> u32 {
         self.process.child.id()
@@ -161,9 +180,22 @@ impl NodeProcess {
     /// If it does not come up; the reason is on this test's stderr.
     pub fn start(home: &Path, network: &str, words: &[&str]) -> Result<Self> {
         let mut command = Command::new(binary()?);
-        command.arg("--home").arg(home).args(["--network", network, "--json", "node", "--until-stdin-closes"]);
-        command.args(["--no-mdns", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--listen", "/ip4/127.0.0.1/tcp/0"]);
-        let (process, line) = LivingProcess::start(command_with(command, words)).context("the node did not start")?;
+        command.arg("--home").arg(home).args([
+            "--network",
+            network,
+            "--json",
+            "node",
+            "--until-stdin-closes",
+        ]);
+        command.args([
+            "--no-mdns",
+            "--listen",
+            "/ip4/127.0.0.1/udp/0/quic-v1",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+        ]);
+        let (process, line) =
+            LivingProcess::start(command_with(command, words)).context("the node did not start")?;
         Ok(Self { process, home: home.to_owned(), line })
     }
 
@@ -199,6 +231,19 @@ impl NodeProcess {
 fn command_with(mut command: Command, words: &[&str]) -> Command {
     command.args(words);
     command
+}
+
+/// A farmer that breaks its word, gone with this value.
+pub struct Liar {
+    _process: LivingProcess,
+    id: String,
+}
+
+impl Liar {
+    /// Its device id in hex.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 /// A process that is asked to end when dropped, by closing its standard input, and waited for.
@@ -248,6 +293,23 @@ pub fn terminate(pid: u32) -> Result<()> {
 fn send(pid: u32, signal: Signal) -> Result<()> {
     let pid = Pid::from_raw(i32::try_from(pid)?).context("process 0 is nobody's")?;
     Ok(kill_process(pid, signal)?)
+}
+
+/// Returns once the node behind `client` has seen valid offers of `farmers` farmers.
+///
+/// # Errors
+/// If that takes too long.
+pub async fn farmers_seen(client: &Client, farmers: u32) -> Result<()> {
+    let mut news = client.events().await?;
+    let seen = async {
+        while client.status().await?.farmers < farmers {
+            news.next().await.context("the node has ended")?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(FIND_LIMIT, seen)
+        .await
+        .with_context(|| format!("no {farmers} farmers were found"))?
 }
 
 /// Returns once the node behind `client` has ended, however it ended. To be begun before it is told to end.

@@ -44,7 +44,8 @@ impl Finished {
     pub fn refused(&self) -> Result<(String, String)> {
         ensure!(self.code == 1, "exit code {}: {self:?}", self.code);
         let error = &self.json()?["error"];
-        let text = |field: &str| error[field].as_str().map(str::to_owned).with_context(|| format!("{self:?}"));
+        let text =
+            |field: &str| error[field].as_str().map(str::to_owned).with_context(|| format!("{self:?}"));
         let (code, message) = (text("code")?, text("message")?);
         ensure!(self.stderr.contains(&message), "the sentence is not on stderr: {self:?}");
         ensure!(message.contains(' '), "not a sentence: {message}");
@@ -57,14 +58,22 @@ impl Finished {
 /// # Errors
 /// If it was not built.
 pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("HAYLOFT_BIN") {
-        return Ok(path.into());
+    match std::env::var_os("HAYLOFT_BIN") {
+        Some(path) => Ok(path.into()),
+        None => built("hayloft"),
     }
+}
+
+/// Where a program of this workspace was built.
+///
+/// # Errors
+/// If it was not built.
+pub(crate) fn built(program: &str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
-    // A test lies in target/PROFILE/deps, the command in target/PROFILE.
-    let name = format!("hayloft{}", std::env::consts::EXE_SUFFIX);
+    // A test lies in target/PROFILE/deps, programs in target/PROFILE.
+    let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
     let found = test.ancestors().skip(1).take(2).map(|folder| folder.join(&name)).find(|path| path.is_file());
-    found.context("the hayloft command is not built: run cargo build --bin hayloft first")
+    found.with_context(|| format!("{program} is not built: run cargo build --bin {program} first"))
 }
 
 /// Runs `hayloft --home HOME --json WORDS` with nothing on stdin.

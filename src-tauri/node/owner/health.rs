@@ -104,15 +104,21 @@ fn sentence(health: HealthWord, alive: u8, k: u8, n: u8) -> String {
     let spare = alive.saturating_sub(k);
     match health {
         HealthWord::Unknown => "Nobody has looked yet.".to_owned(),
-        HealthWord::Good if n == 1 => "The only copy is in its place: when its farmer goes, it is gone.".to_owned(),
+        HealthWord::Good if n == 1 => {
+            "The only copy is in its place: when its farmer goes, it is gone.".to_owned()
+        }
         HealthWord::Good => {
             format!("All {n} pieces are in their places; any {k} of them bring the file back.")
         }
         HealthWord::Fair => {
-            format!("{alive} of {n} pieces are there and {k} are needed: the file is safe, {spare} more may go.")
+            format!(
+                "{alive} of {n} pieces are there and {k} are needed: the file is safe, {spare} more may go."
+            )
         }
         HealthWord::Danger if spare == 0 => {
-            format!("Only {alive} of {n} pieces are there and {k} are needed: get the file now and store it again.")
+            format!(
+                "Only {alive} of {n} pieces are there and {k} are needed: get the file now and store it again."
+            )
         }
         HealthWord::Danger => format!(
             "Only {alive} of {n} pieces are there and {k} are needed: {spare} more may go. Store the file again soon."

@@ -13,6 +13,7 @@ pub(crate) mod get;
 mod health;
 mod keep;
 mod listing;
+mod meet;
 mod opening;
 pub(crate) mod output;
 pub(crate) mod put;
@@ -131,6 +132,8 @@ impl Owner {
             Self { jobs: Jobs::new(inner.clone(), parts.store.jobs()), inner, tasks: TaskTracker::new() };
         remove::leave_attempts(&owner.inner, |_| true).await?;
         remove::sweep(&owner.inner).await?;
+        owner.until_stopped(meet::keep_looking(owner.inner.clone()));
+        owner.until_stopped(meet::keep_telling(owner.inner.clone()));
         owner.until_stopped(remove::keep_removing(owner.inner.clone()));
         owner.until_stopped(rewrite::keep_rewriting(owner.inner.clone()));
         owner.until_stopped(keep::keep_files(owner.inner.clone(), owner.jobs.clone()));
