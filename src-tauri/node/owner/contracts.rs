@@ -11,8 +11,8 @@ use std::{
 use hayloft_core::{
     ContractId, DeviceId, NetworkName, OwnerId, ShardId, Timestamp,
     contract::{
-        Change, MAX_CHANGES_PER_REVISION, MIN_GRACE_SECONDS, Phase, RevisionError, ShardEntry, SignedRevision,
-        State, Terms, apply_signed, propose,
+        Change, MAX_CHANGES_PER_REVISION, MIN_GRACE_SECONDS, Phase, RevisionError, ShardEntry,
+        SignedRevision, State, Terms, apply_signed, propose,
     },
     keys::OwnerKeys,
     record::FarmerRecord,
@@ -76,8 +76,10 @@ pub(crate) struct Wish {
 /// The change that fulfils a wish, as far as one revision goes; `None` if nothing is left to change.
 fn change_for(state: &State, wish: &Wish) -> Option<Change> {
     let new = |shard: &&ShardEntry| state.shard(&shard.id).is_none();
-    let added: Vec<ShardEntry> = wish.add.iter().filter(new).take(MAX_CHANGES_PER_REVISION).cloned().collect();
-    let there: BTreeSet<ShardId> = wish.remove.iter().filter(|id| state.shard(id).is_some()).copied().collect();
+    let added: Vec<ShardEntry> =
+        wish.add.iter().filter(new).take(MAX_CHANGES_PER_REVISION).cloned().collect();
+    let there: BTreeSet<ShardId> =
+        wish.remove.iter().filter(|id| state.shard(id).is_some()).copied().collect();
     let removed: Vec<ShardId> = there.into_iter().take(MAX_CHANGES_PER_REVISION).collect();
     let longer = wish.until.filter(|until| state.newest().is_none() || *until > state.end());
     if added.is_empty() && removed.is_empty() && longer.is_none() {
@@ -294,4 +296,3 @@ impl Contracts {
         Ok(())
     }
 }
-

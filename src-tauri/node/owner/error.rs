@@ -101,7 +101,9 @@ pub(crate) enum OwnerError {
         needed: usize,
     },
     /// Too few farmers answer to bring a segment back.
-    #[error("Only {found} of the {needed} farmers needed answer now: the file may come back when more are online.")]
+    #[error(
+        "Only {found} of the {needed} farmers needed answer now: the file may come back when more are online."
+    )]
     TooFewAnswer {
         /// That sent a good shard.
         found: usize,
@@ -167,10 +169,14 @@ impl OwnerError {
             | Self::JobIsOver(_) => ErrorCode::BadRequest,
             Self::NoSuchPath(_) | Self::NoSuchFile(_) | Self::NoSuchJob(_) => ErrorCode::NotFound,
             Self::NameTaken(_) | Self::OutputTaken(_) => ErrorCode::Exists,
-            Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } => ErrorCode::NotEnoughFarmers,
-            Self::Unreadable { .. } | Self::Output { .. } | Self::Store(_) | Self::Database(_) | Self::Changed(_) => {
-                ErrorCode::Disk
-            },
+            Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } => {
+                ErrorCode::NotEnoughFarmers
+            }
+            Self::Unreadable { .. }
+            | Self::Output { .. }
+            | Self::Store(_)
+            | Self::Database(_)
+            | Self::Changed(_) => ErrorCode::Disk,
             Self::Cancelled => ErrorCode::Cancelled,
             Self::Damaged(_) | Self::Record(_) | Self::Stopped => ErrorCode::Internal,
         }

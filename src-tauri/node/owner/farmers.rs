@@ -139,7 +139,8 @@ impl Standing {
 /// Leaves out farmers with demerits if enough others take new data.
 fn without_demerits(offers: Vec<Offer>) -> Vec<Offer> {
     let clean = |offer: &Offer| offer.candidate.demerits == 0;
-    let enough = offers.iter().filter(|offer| clean(offer) && offer.candidate.accepting).count() >= ENOUGH_WITHOUT;
+    let enough =
+        offers.iter().filter(|offer| clean(offer) && offer.candidate.accepting).count() >= ENOUGH_WITHOUT;
     if enough { offers.into_iter().filter(clean).collect() } else { offers }
 }
 

@@ -135,7 +135,8 @@ impl Fetcher {
         let mut again = placement.shards.len();
         let mut columns: Vec<(u8, Vec<u8>)> = Vec::with_capacity(needed);
         let ask = |shard: Shard| {
-            let task = Task { fetcher: self.clone(), placement: placement.clone(), shard, over: over.clone() };
+            let task =
+                Task { fetcher: self.clone(), placement: placement.clone(), shard, over: over.clone() };
             self.tasks.reopen();
             self.tasks.spawn(task.run(layout.clone(), stripes.clone(), to.clone()));
         };
@@ -208,7 +209,10 @@ impl Fetcher {
             }
         });
         let all = tokio::time::timeout(FEW_CELLS, futures::future::join_all(reading)).await;
-        Ok(all.ok().and_then(|units| units.into_iter().collect::<Option<Vec<_>>>()).map(|units| units.concat()))
+        Ok(all
+            .ok()
+            .and_then(|units| units.into_iter().collect::<Option<Vec<_>>>())
+            .map(|units| units.concat()))
     }
 
     /// One farmer's cells of these stripes, opened. Wrong ones are blamed on it.
@@ -336,7 +340,8 @@ async fn read_column(
     let range = layout.cells_range(stripes.clone());
     let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, layout.clone()).read(stripes);
     let bytes = range.end - range.start;
-    let mut download = owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
+    let mut download =
+        owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
     owner.farmers.answered(shard.farmer, asked.elapsed());
     while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
         moved.store(true, Ordering::Relaxed);

@@ -31,7 +31,8 @@ pub(crate) async fn files(owner: &Inner) -> Result<Vec<FileEntry>, OwnerError> {
         segments.insert(segment.segment, listed(owner, &segment)?);
     }
     let stored = owner.catalog.store.files().await?;
-    let mut entries = stored.iter().map(|file| entry(owner, file, &segments)).collect::<Result<Vec<_>, _>>()?;
+    let mut entries =
+        stored.iter().map(|file| entry(owner, file, &segments)).collect::<Result<Vec<_>, _>>()?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }
@@ -61,7 +62,11 @@ fn listed(owner: &Inner, segment: &Segment) -> Result<Listed, OwnerError> {
     })
 }
 
-fn entry(owner: &Inner, file: &StoredFile, all: &HashMap<SegmentId, Listed>) -> Result<FileEntry, OwnerError> {
+fn entry(
+    owner: &Inner,
+    file: &StoredFile,
+    all: &HashMap<SegmentId, Listed>,
+) -> Result<FileEntry, OwnerError> {
     let record = owner.catalog.open(file)?;
     let segments: Vec<&Listed> = file.segments.iter().filter_map(|part| all.get(&part.segment)).collect();
     let own = file.segments.iter().filter_map(|part| Some((all.get(&part.segment)?, part.live_bytes)));

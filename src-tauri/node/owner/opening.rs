@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use hayloft_core::{
-    content::ItemOpener,
-    manifest::Item,
-};
+use hayloft_core::{content::ItemOpener, manifest::Item};
 
 use super::{OwnerError, output::PartFile};
 

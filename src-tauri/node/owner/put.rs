@@ -83,7 +83,10 @@ pub(crate) async fn put(
         keep_until: begun.plus_seconds(request.keep_seconds),
         progress,
         started,
-        tallies: to_read.iter().map(|file| Tally { items: file.placed.clone(), ..Tally::default() }).collect(),
+        tallies: to_read
+            .iter()
+            .map(|file| Tally { items: file.placed.clone(), ..Tally::default() })
+            .collect(),
         files: to_read,
         reports: Vec::new(),
         failures: Vec::new(),
@@ -176,7 +179,11 @@ pub(crate) async fn names_taken(
 }
 
 /// Adds what an earlier run of the job has placed, as far as the files are still the same.
-async fn with_notes(owner: &Inner, job: u32, fresh: Vec<(usize, Source)>) -> Result<Vec<Ordered>, OwnerError> {
+async fn with_notes(
+    owner: &Inner,
+    job: u32,
+    fresh: Vec<(usize, Source)>,
+) -> Result<Vec<Ordered>, OwnerError> {
     let mut notes: HashMap<String, Vec<Note>> = HashMap::new();
     for segment in owner.catalog.store.job_segments(job).await? {
         for note in owner.catalog.open_notes::<Vec<Note>>(&segment.notes)? {
@@ -192,7 +199,8 @@ fn resume_file(order: usize, source: Source, notes: &mut HashMap<String, Vec<Not
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
     let file = notes.last().map_or(FileId(bytes), |note| note.file);
-    let placed = notes.into_iter().filter(|note| note.file == file).map(|note| (note.offset, note.item)).collect();
+    let placed =
+        notes.into_iter().filter(|note| note.file == file).map(|note| (note.offset, note.item)).collect();
     Ordered { order, to_read: ToRead { source, file, placed } }
 }
 
@@ -249,12 +257,14 @@ struct Arrived {
 
 impl Run<'_> {
     async fn all(&mut self) -> Result<(), OwnerError> {
-        let earlier: u64 = self.files.iter().flat_map(|file| file.placed.values()).map(|item| item.bytes).sum();
+        let earlier: u64 =
+            self.files.iter().flat_map(|file| file.placed.values()).map(|item| item.bytes).sum();
         self.progress.settle(earlier, 0);
         let (to, mut readings) = mpsc::channel(1);
         let files: Vec<ToRead> = self.files.iter().map(|file| file.to_read.clone()).collect();
         let reading = tokio::task::spawn_blocking(move || read_all(&files, &to));
-        let mut running: FuturesUnordered<AbortOnDropHandle<Result<Arrived, OwnerError>>> = FuturesUnordered::new();
+        let mut running: FuturesUnordered<AbortOnDropHandle<Result<Arrived, OwnerError>>> =
+            FuturesUnordered::new();
         let mut ended = false;
         let mut any_placed = earlier > 0;
         while !ended || !running.is_empty() {

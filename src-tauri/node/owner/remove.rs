@@ -72,7 +72,10 @@ fn shards_of(owner: &Inner, segment: &Segment) -> Result<Vec<Removal>, OwnerErro
 }
 
 /// Writes shards that ended attempts left in flight down for removal.
-pub(crate) async fn leave_attempts(owner: &Inner, ended: impl Fn(&Placing) -> bool) -> Result<(), OwnerError> {
+pub(crate) async fn leave_attempts(
+    owner: &Inner,
+    ended: impl Fn(&Placing) -> bool,
+) -> Result<(), OwnerError> {
     let placing = owner.catalog.store.placing().await?.into_iter();
     let left: Vec<Removal> = placing
         .filter(ended)
@@ -123,7 +126,11 @@ async fn tell(owner: &Inner, contract: ContractId, shards: Vec<ShardId>) -> Resu
 
 /// A revision whose answer was lost may have put shards under the contract that this side does not know of: so the
 /// newest one is asked for first.
-async fn remove_shards(owner: &Inner, contract: ContractId, remove: Vec<ShardId>) -> Result<(), ContractError> {
+async fn remove_shards(
+    owner: &Inner,
+    contract: ContractId,
+    remove: Vec<ShardId>,
+) -> Result<(), ContractError> {
     owner.contracts.sync(contract).await?;
     owner.contracts.revise(contract, &Wish { remove, ..Wish::default() }).await
 }

@@ -82,7 +82,8 @@ async fn living(owner: &Inner, segment: SegmentId) -> Result<Vec<Living>, OwnerE
     for stored in owner.catalog.store.files().await? {
         if stored.segments.iter().any(|part| part.segment == segment) {
             let record = owner.catalog.open(&stored)?;
-            let items: Vec<Item> = record.items.iter().filter(|item| item.segment == segment).cloned().collect();
+            let items: Vec<Item> =
+                record.items.iter().filter(|item| item.segment == segment).cloned().collect();
             living.extend(items.into_iter().map(|item| Living { record: record.clone(), item }));
         }
     }

@@ -161,7 +161,9 @@ fn own_name(path: &Path) -> Result<String, OwnerError> {
 
 fn unreadable(path: &Path, cause: std::io::Error) -> OwnerError {
     match cause.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => OwnerError::NoSuchPath(path.to_owned()),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            OwnerError::NoSuchPath(path.to_owned())
+        }
         _ => OwnerError::Unreadable { path: path.to_owned(), cause },
     }
 }

@@ -17,7 +17,7 @@ use hayloft_core::{
     content::{CodedSegment, Coder, Layout, ShardSealer},
     contract::ShardEntry,
     manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
-    placement::{self, Plan, PlacementError, Rule},
+    placement::{self, PlacementError, Plan, Rule},
     presets::{Choice, Preset, choose},
     record::FarmerRecord,
 };
@@ -150,7 +150,8 @@ pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result
     let mut shard_bytes = 1;
     loop {
         let choice = choose(preset, &group_sizes(offers, shard_bytes)).ok_or(OwnerError::NoFarmers)?;
-        let layout = Layout::new(bytes, choice.coding.k()).map_err(|error| OwnerError::Record(error.to_string()))?;
+        let layout =
+            Layout::new(bytes, choice.coding.k()).map_err(|error| OwnerError::Record(error.to_string()))?;
         if layout.shard_len() <= shard_bytes {
             return Ok((choice, layout.shard_len()));
         }
@@ -161,7 +162,9 @@ pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result
 fn too_few(error: PlacementError) -> OwnerError {
     match error {
         PlacementError::BadRule => OwnerError::NoFarmers,
-        PlacementError::TooFewFarmers { needed, usable, .. } => OwnerError::TooFewFarmers { found: usable, needed },
+        PlacementError::TooFewFarmers { needed, usable, .. } => {
+            OwnerError::TooFewFarmers { found: usable, needed }
+        }
         PlacementError::TooFewGroups { needed, possible, .. } => {
             OwnerError::TooFewFarmers { found: possible, needed }
         }
@@ -237,7 +240,9 @@ impl Attempt<'_> {
         while let Some((column, farmer, result)) = running.next().await {
             match result {
                 Ok(shard) => done.push(shard),
-                Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error))) => return Err(error.into()),
+                Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error))) => {
+                    return Err(error.into());
+                }
                 Err(failure) => {
                     failed.insert(farmer);
                     self.judge(farmer, &failure).await;

@@ -72,7 +72,8 @@ impl Wire {
         let mut all: Vec<ShardEntry> = Vec::new();
         loop {
             let after = all.last().map(|shard| shard.id);
-            let Answer::Shards { shards, more } = self.ask(farmer, Request::Shards { contract, after }).await?
+            let Answer::Shards { shards, more } =
+                self.ask(farmer, Request::Shards { contract, after }).await?
             else {
                 return Err(NetError::Protocol(Fault::WrongAnswer));
             };
@@ -87,7 +88,12 @@ impl Wire {
     }
 
     /// Holds space for shards about to come.
-    pub(crate) async fn reserve(&self, farmer: DeviceId, contract: ContractId, bytes: u64) -> Result<(), NetError> {
+    pub(crate) async fn reserve(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+        bytes: u64,
+    ) -> Result<(), NetError> {
         match self.ask(farmer, Request::Reserve { contract, bytes }).await? {
             Answer::Reserved { .. } => Ok(()),
             _ => Err(NetError::Protocol(Fault::WrongAnswer)),

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use crate::{
     Clock, Node, NodeOptions,
     model::{
-        ApiError, Event, FarmSettings, FileEntry, GetReport, GetRequest, Job, JobReport, JobState, PresetName,
-        PutReport, PutRequest,
+        ApiError, Event, FarmSettings, FileEntry, GetReport, GetRequest, Job, JobReport, JobState,
+        PresetName, PutReport, PutRequest,
     },
 };
 

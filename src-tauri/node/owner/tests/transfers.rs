@@ -56,9 +56,10 @@ async fn any_range_of_a_file_comes_back() {
     let bed = Bed::new(5).await;
     let bytes = noise(4, 18 * MIB);
     bed.put_bytes("film", &bytes).await;
-    for (index, range) in [0..1, 65_535..65_537, MIB..3 * MIB, 16 * MIB - 9..17 * MIB, 18 * MIB - 1..18 * MIB, 5..5]
-        .into_iter()
-        .enumerate()
+    for (index, range) in
+        [0..1, 65_535..65_537, MIB..3 * MIB, 16 * MIB - 9..17 * MIB, 18 * MIB - 1..18 * MIB, 5..5]
+            .into_iter()
+            .enumerate()
     {
         let request = GetRequest {
             offset: range.start as u64,
