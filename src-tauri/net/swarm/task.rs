@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     behaviour::{self, Behaviour},
     dials::Dials,
+    door::Door,
     events,
     queries::{Question, Questions},
 };
@@ -59,11 +60,11 @@ pub(crate) struct Listening {
 }
 
 /// Builds the swarm of a configuration.
-pub(crate) fn build(config: &NetConfig, device: &DeviceKey) -> Result<Built, StartError> {
+pub(crate) fn build(config: &NetConfig, device: &DeviceKey, door: Door) -> Result<Built, StartError> {
     let mut secret = *device.expose();
     let key = Keypair::ed25519_from_bytes(&mut secret).map_err(|_| StartError::BadDeviceKey)?;
     let bootstrap = config.bootstrap.iter().map(|text| address::parse(text)).collect::<Result<_, _>>()?;
-    Ok(Built { swarm: behaviour::swarm(config, key)?, bootstrap })
+    Ok(Built { swarm: behaviour::swarm(config, key, door)?, bootstrap })
 }
 
 impl Built {
