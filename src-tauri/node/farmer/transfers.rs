@@ -165,12 +165,7 @@ impl Shared {
 }
 
 /// Sends from the disk, a bounded piece at a time.
-async fn send(
-    mut sending: Sending,
-    mut reader: ShardReader,
-    offset: u64,
-    bytes: u64,
-) -> Result<(), NetError> {
+async fn send(mut sending: Sending, reader: ShardReader, offset: u64, bytes: u64) -> Result<(), NetError> {
     let end = offset + bytes;
     let mut at = offset;
     while at < end {

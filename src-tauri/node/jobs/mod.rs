@@ -49,7 +49,8 @@ impl Spec {
     }
 
     fn name(&self) -> String {
-        let last = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let last =
+            |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         match self {
             Self::Get(request) => request.name.clone(),
             Self::Put(PutRequest { name: Some(name), .. }) => name.clone(),
@@ -157,8 +158,12 @@ impl Jobs {
 
     async fn run(&self, id: u32, live: Live) {
         let _ended = live.ended.clone().drop_guard();
-        let context =
-            JobContext { job: id, begun: live.begun, progress: live.progress.clone(), tasks: TaskTracker::new() };
+        let context = JobContext {
+            job: id,
+            begun: live.begun,
+            progress: live.progress.clone(),
+            tasks: TaskTracker::new(),
+        };
         let end = tokio::select! {
             biased;
             () = self.owner.stop.cancelled() => End::Stopped,

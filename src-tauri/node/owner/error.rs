@@ -113,9 +113,6 @@ pub(crate) enum OwnerError {
     /// What came back is not what was stored.
     #[error("“{0}” came back damaged and was not written.")]
     Damaged(String),
-    /// Ended by the person.
-    #[error("Cancelled.")]
-    Cancelled,
     /// A record of this home cannot be opened.
     #[error("This home's records cannot be read: {0}.")]
     Record(String),
@@ -177,7 +174,6 @@ impl OwnerError {
             | Self::Store(_)
             | Self::Database(_)
             | Self::Changed(_) => ErrorCode::Disk,
-            Self::Cancelled => ErrorCode::Cancelled,
             Self::Damaged(_) | Self::Record(_) | Self::Stopped => ErrorCode::Internal,
         }
     }

@@ -31,8 +31,11 @@ use super::{Inner, OwnerError, lock};
 
 /// Farmers asked beyond k.
 const SPARES: usize = 2;
-/// After so long without news one more farmer is asked.
+/// After so long without news, others are asked in place of farmers that have sent nothing yet; then after twice as
+/// long, and so on.
 const HEDGE: Duration = Duration::from_millis(150);
+/// After so long without news, one more farmer is asked even if all are sending.
+const SLOW: Duration = Duration::from_secs(2);
 /// How long single cells may take before whole stripes are asked for.
 const FEW_CELLS: Duration = Duration::from_millis(500);
 /// How long a farmer that sent nothing may take to show that it is there.
@@ -86,9 +89,43 @@ impl Drop for FetchGuard {
     }
 }
 
-struct Came {
-    shard: Shard,
-    result: Result<Vec<u8>, ColumnError>,
+/// What a farmer that was asked does.
+enum News {
+    /// It begins to send.
+    Moving,
+    /// Its column is there and right.
+    Came { column: u8, bytes: Vec<u8> },
+    /// It will send no more.
+    Failed { shard: Shard, moved: bool, error: ColumnError },
+}
+
+/// How the farmers asked for one stretch of stripes are doing.
+#[derive(Debug, Default)]
+struct Tally {
+    asked: usize,
+    moving: usize,
+    came: usize,
+    waits: u32,
+}
+
+impl Tally {
+    /// How long to wait for news before others are asked.
+    fn patience(&self) -> Duration {
+        (HEDGE * 2u32.saturating_pow(self.waits.min(8))).min(SLOW)
+    }
+
+    /// How many more to ask after waiting in vain: for those that have sent nothing, or one if all are merely slow.
+    fn more_after_wait(&mut self, needed: usize) -> usize {
+        let waited = self.patience();
+        self.waits += 1;
+        let silent = needed.saturating_sub(self.came + self.moving);
+        silent.max(usize::from(waited >= SLOW))
+    }
+
+    /// How many more to ask after a failure, so that one spare is on its way as long as there are farmers.
+    fn more_after_failure(&self, needed: usize) -> usize {
+        (needed + 1).saturating_sub(self.came + self.asked)
+    }
 }
 
 impl Fetcher {
@@ -131,45 +168,48 @@ impl Fetcher {
         let _over = over.clone().drop_guard();
         let (to, mut came) = mpsc::unbounded_channel();
         let mut left = self.by_preference(placement);
-        let mut asked = 0;
         let mut again = placement.shards.len();
         let mut columns: Vec<(u8, Vec<u8>)> = Vec::with_capacity(needed);
-        let ask = |shard: Shard| {
-            let task =
-                Task { fetcher: self.clone(), placement: placement.clone(), shard, over: over.clone() };
-            self.tasks.reopen();
-            self.tasks.spawn(task.run(layout.clone(), stripes.clone(), to.clone()));
-        };
-        for shard in left.drain(..left.len().min(needed + SPARES)) {
-            asked += 1;
-            ask(shard);
-        }
-        while columns.len() < needed {
-            if asked == 0 && left.is_empty() {
+        let mut tally = Tally::default();
+        let mut more = needed + SPARES;
+        loop {
+            for shard in left.drain(..left.len().min(more)) {
+                tally.asked += 1;
+                let task =
+                    Task { fetcher: self.clone(), placement: placement.clone(), shard, over: over.clone() };
+                self.tasks.reopen();
+                self.tasks.spawn(task.run(*layout, stripes.clone(), to.clone()));
+            }
+            if tally.asked == 0 {
                 return Err(OwnerError::TooFewAnswer { found: columns.len(), needed });
             }
-            let one_more = match tokio::time::timeout(HEDGE, came.recv()).await {
-                Err(_) => true,
+            more = match tokio::time::timeout(tally.patience(), came.recv()).await {
+                Err(_) => tally.more_after_wait(needed),
                 Ok(None) => return Err(OwnerError::Stopped),
-                Ok(Some(Came { shard, result })) => {
-                    asked -= 1;
-                    match result {
-                        Ok(bytes) => columns.push((shard.column, bytes)),
-                        Err(error) if error.is_busy() && again > 0 => {
-                            again -= 1;
-                            left.push_back(shard);
-                        }
-                        Err(_) => {}
+                Ok(Some(News::Moving)) => {
+                    tally.moving += 1;
+                    0
+                }
+                Ok(Some(News::Came { column, bytes })) => {
+                    (tally.asked, tally.moving, tally.came) =
+                        (tally.asked - 1, tally.moving - 1, tally.came + 1);
+                    columns.push((column, bytes));
+                    if columns.len() == needed {
+                        return Ok(columns);
                     }
-                    columns.len() + asked < needed + SPARES.min(1)
+                    0
+                }
+                Ok(Some(News::Failed { shard, moved, error })) => {
+                    tally.asked -= 1;
+                    tally.moving -= usize::from(moved);
+                    if error.is_busy() && again > 0 {
+                        again -= 1;
+                        left.push_back(shard);
+                    }
+                    tally.more_after_failure(needed)
                 }
             };
-            if one_more && let Some(shard) = left.pop_front() {
-                asked += 1;
-                ask(shard);
-            }
         }
-        Ok(columns)
     }
 
     /// All shards, those first that are likely to come soon and need no decoding.
@@ -223,14 +263,13 @@ impl Fetcher {
         shard: &Shard,
         stripes: Range<u32>,
     ) -> Result<Vec<u8>, ColumnError> {
-        let moved = AtomicBool::new(false);
-        let (to, mut column) = mpsc::unbounded_channel();
-        let came = |bytes| drop(to.send(bytes));
-        let result = read_column(&self.owner, placement, layout, shard, stripes, &moved, came).await;
+        let mut column = Vec::new();
+        let result =
+            read_column(&self.owner, placement, layout, shard, stripes, || {}, |bytes| column = bytes).await;
         if let Err(error) = &result {
             self.judge(shard.farmer, error).await;
         }
-        result.and_then(|()| column.try_recv().map_err(|_| NetError::Unreachable(shard.farmer).into()))
+        result.map(|()| column)
     }
 
     async fn judge(&self, farmer: DeviceId, error: &ColumnError) {
@@ -262,12 +301,20 @@ struct Task {
 }
 
 impl Task {
-    async fn run(self, layout: Layout, stripes: Range<u32>, to: mpsc::UnboundedSender<Came>) {
+    async fn run(self, layout: Layout, stripes: Range<u32>, to: mpsc::UnboundedSender<News>) {
         let asked = Instant::now();
-        let moved = AtomicBool::new(false);
+        let (moved, came) = (AtomicBool::new(false), AtomicBool::new(false));
+        let on_move = || {
+            if !moved.swap(true, Ordering::Relaxed) {
+                let _ = to.send(News::Moving);
+            }
+        };
+        let on_all = |bytes| {
+            came.store(true, Ordering::Relaxed);
+            let _ = to.send(News::Came { column: self.shard.column, bytes });
+        };
         let owner = self.fetcher.owner.clone();
-        let came = |bytes| drop(to.send(Came { shard: self.shard.clone(), result: Ok(bytes) }));
-        let reading = read_column(&owner, &self.placement, &layout, &self.shard, stripes, &moved, came);
+        let reading = read_column(&owner, &self.placement, &layout, &self.shard, stripes, on_move, on_all);
         tokio::pin!(reading);
         let result = tokio::select! {
             result = &mut reading => Some(result),
@@ -276,15 +323,19 @@ impl Task {
         };
         let result = match result {
             Some(result) => result,
+            // What follows a column that came tells whether its farmer sends too much.
+            None if came.load(Ordering::Relaxed) => reading.await,
             None if moved.load(Ordering::Relaxed) => return,
             None => match self.wait_longer(asked, &moved, reading).await {
                 Some(result) => result,
                 None => return,
             },
         };
-        if let Err(error) = result {
-            self.fetcher.judge(self.shard.farmer, &error).await;
-            let _ = to.send(Came { shard: self.shard.clone(), result: Err(error) });
+        let Err(error) = result else { return };
+        self.fetcher.judge(self.shard.farmer, &error).await;
+        if !came.load(Ordering::Relaxed) {
+            let (shard, moved) = (self.shard.clone(), moved.load(Ordering::Relaxed));
+            let _ = to.send(News::Failed { shard, moved, error });
         }
     }
 
@@ -322,34 +373,59 @@ pub(crate) async fn check_cell(
     shard: &Shard,
     cell: u32,
 ) -> Result<(), ColumnError> {
-    read_column(owner, placement, layout, shard, cell..cell + 1, &AtomicBool::new(false), drop).await
+    read_column(owner, placement, layout, shard, cell..cell + 1, || {}, drop).await
 }
 
-/// Reads and opens one farmer's cells. `came` gets them as soon as they are all there and right; the error after that
-/// tells of bytes too many.
+/// Reads and opens one farmer's cells. `on_move` hears of each frame; `on_all` gets the cells as soon as they are all
+/// there and right. An error after that tells of bytes too many.
 async fn read_column(
     owner: &Inner,
     placement: &PlacementRecord,
     layout: &Layout,
     shard: &Shard,
     stripes: Range<u32>,
-    moved: &AtomicBool,
-    came: impl FnOnce(Vec<u8>),
+    on_move: impl Fn(),
+    on_all: impl FnOnce(Vec<u8>),
 ) -> Result<(), ColumnError> {
     let asked = Instant::now();
     let range = layout.cells_range(stripes.clone());
-    let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, layout.clone()).read(stripes);
+    let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, *layout).read(stripes);
     let bytes = range.end - range.start;
     let mut download =
         owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
     owner.farmers.answered(shard.farmer, asked.elapsed());
     while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
-        moved.store(true, Ordering::Relaxed);
+        on_move();
         reader.push(&frame)?;
     }
-    came(reader.finish()?);
+    on_all(reader.finish()?);
     while let Some(frame) = download.next().await? {
         drop(frame);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_asked_for_farmers_that_send_nothing_but_not_for_slow_ones() {
+        let mut tally = Tally { asked: 6, moving: 1, ..Tally::default() };
+        assert_eq!(tally.more_after_wait(4), 3, "three of four needed have sent nothing");
+        let mut slow = Tally { asked: 6, moving: 6, ..Tally::default() };
+        assert_eq!(slow.more_after_wait(4), 0, "all are sending");
+        while slow.patience() < SLOW {
+            assert_eq!(slow.more_after_wait(4), 0);
+        }
+        assert_eq!(slow.more_after_wait(4), 1, "for too long");
+    }
+
+    #[test]
+    fn one_spare_is_on_its_way_after_each_failure() {
+        let tally = Tally { asked: 3, moving: 3, came: 1, waits: 0 };
+        assert_eq!(tally.more_after_failure(4), 1);
+        let tally = Tally { asked: 4, moving: 3, came: 1, waits: 0 };
+        assert_eq!(tally.more_after_failure(4), 0);
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) async fn keep_looking(owner: Arc<Inner>) {
     let mut turns = tokio::time::interval(LOOK_AGAIN);
     loop {
         turns.tick().await;
-        owner.net.find_farmers(usize::from(MAX_SHARDS), LOOK).await;
+        owner.net.find_farmers(MAX_SHARDS, LOOK).await;
     }
 }
 

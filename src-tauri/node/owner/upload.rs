@@ -230,9 +230,17 @@ impl Attempt<'_> {
         W: Fn(u8, DeviceId) -> F,
         F: Future<Output = Result<Shard, Failure>>,
     {
+        // The verdict belongs to the work: awaited beside the others it would wait for the database's one writer, which
+        // one of them may hold while nobody polls it.
         let named = |column: u8, farmer: DeviceId| {
             let work = work(column, farmer);
-            async move { (column, farmer, work.await) }
+            async move {
+                let result = work.await;
+                if let Err(failure) = &result {
+                    self.judge(farmer, failure).await;
+                }
+                (column, farmer, result)
+            }
         };
         let mut running: FuturesUnordered<_> =
             columns.into_iter().map(|(column, farmer)| named(column, farmer)).collect();
@@ -243,9 +251,8 @@ impl Attempt<'_> {
                 Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error))) => {
                     return Err(error.into());
                 }
-                Err(failure) => {
+                Err(_) => {
                     failed.insert(farmer);
-                    self.judge(farmer, &failure).await;
                     let Some(spare) = lock(&self.plan).replace(column) else { return Ok(None) };
                     running.push(named(column, spare));
                 }
@@ -261,7 +268,8 @@ impl Attempt<'_> {
             Failure::Net(error) => error.blames_peer(),
             Failure::Contract(error) => error.blames_farmer(),
             Failure::WrongHash | Failure::KnowsTooMuch => true,
-            Failure::NoOffer | Failure::Store(_) => false,
+            Failure::Store(_) => return,
+            Failure::NoOffer => false,
         };
         if lied {
             farmers.blame(farmer, &failure.to_string()).await;

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 use crate::{
     Clock, Node, NodeOptions,
     model::{
-        ApiError, Event, FarmSettings, FileEntry, GetReport, GetRequest, Job, JobReport, JobState,
-        PresetName, PutReport, PutRequest,
+        ApiError, FarmSettings, FileEntry, GetReport, GetRequest, Job, JobReport, JobState, PresetName,
+        PutReport, PutRequest,
     },
 };
 
@@ -20,7 +20,7 @@ pub(super) const DAY: u64 = 24 * 60 * 60;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Farm {
-    pub(super) home: TempDir,
+    _home: TempDir,
     pub(super) node: Node,
 }
 
@@ -67,7 +67,7 @@ impl Bed {
             if bootstrap.is_empty() {
                 bootstrap = node.status().await.expect("a status").addresses;
             }
-            farms.push(Farm { home, node });
+            farms.push(Farm { _home: home, node });
         }
         let home = temp();
         let node = open(home.path(), &bootstrap, None, &clock).await;
@@ -204,18 +204,6 @@ impl Bed {
             }
         };
         tokio::time::timeout(LIMIT, becomes).await.expect("farmers free the space in time")
-    }
-
-    pub(super) async fn next_event(&self, wanted: impl Fn(&Event) -> bool) {
-        let mut news = self.node.subscribe();
-        let heard = async {
-            while let Ok(event) = news.recv().await {
-                if wanted(&event) {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(LIMIT, heard).await.expect("the event comes in time");
     }
 }
 
