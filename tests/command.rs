@@ -136,7 +136,7 @@ fn a_home_from_a_newer_version_is_refused_and_left_as_it_is() -> Result<()> {
     config["something"] = json!("from the future");
     let bytes = serde_json::to_vec(&config)?;
     std::fs::write(&file, &bytes)?;
-    let (_, message) = hayloft(home.path(), ["node", "--no-mdns"])?.refused()?;
+    let (_, message) = hayloft(home.path(), ["node", "--no-mdns", "--until-stdin-closes"])?.refused()?;
     assert!(message.contains("newer"), "{message}");
     assert_eq!(std::fs::read(&file)?, bytes);
     Ok(())
@@ -146,7 +146,15 @@ fn a_home_from_a_newer_version_is_refused_and_left_as_it_is() -> Result<()> {
 fn a_second_node_on_one_home_is_refused_and_the_first_goes_on() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let node = NodeProcess::start(&folder.path().join("home"), "lonely", &[])?;
-    let words = ["--network", "lonely", "node", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
+    let words = [
+        "--network",
+        "lonely",
+        "node",
+        "--until-stdin-closes",
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+    ];
     hayloft(node.home(), words)?.refused()?;
     assert_eq!(hayloft(node.home(), ["status"])?.done()?["device"], node.id());
     let (_, message) = hayloft(node.home(), ["--network", "other", "status"])?.refused()?;
@@ -281,7 +289,7 @@ fn small_oddly_named_and_linked_files_come_back() -> Result<()> {
     let (home, scratch) = (devnet.owner_home()?, devnet.scratch()?);
     let back = scratch.join("back");
     let long = "n".repeat(300);
-    let odd = ["empty", "one byte", "Grüße 麦 🌾", "e\u{301}", "\u{202e}txt", "-dash", "new\nline"];
+    let odd = ["empty", "one byte", "Grüße 麦 🌾", "e\u{301}", "\u{202e}txt", "-dash"];
     for (index, name) in odd.iter().copied().chain([long.as_str()]).enumerate() {
         let file = scratch.join("source");
         let content = vec![b'x'; index];
@@ -290,6 +298,11 @@ fn small_oddly_named_and_linked_files_come_back() -> Result<()> {
         assert_eq!((&put["name"], &put["bytes"]), (&json!(name), &json!(index)));
         hayloft(home, ["get", "--output", path(&back)?, "--force", "--", name])?.done()?;
         assert_eq!(std::fs::read(&back)?, content, "{name:?}");
+    }
+    for wrong in ["new\nline", "bell\u{7}", ""] {
+        let source = scratch.join("source");
+        let (code, _) = hayloft(home, ["put", path(&source)?, &format!("--name={wrong}")])?.refused()?;
+        assert_eq!(code, "bad_request", "{wrong:?}");
     }
     #[cfg(unix)]
     {
