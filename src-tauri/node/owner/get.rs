@@ -13,6 +13,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use hayloft_core::manifest::{ContentRecord, Item, PlacementRecord};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Inner, OwnerError,
@@ -169,10 +170,16 @@ impl Reading<'_> {
         let mut first_byte = None;
         let plan = self.windows(&wanted).await?;
         let ranges: Vec<(usize, Range<u64>)> = item_ranges(&self.record.items, &wanted);
-        let fetching = plan.into_iter().map(|(window, placement)| async move {
-            let bytes = self.fetch(&window, &placement).await?;
-            Ok::<_, OwnerError>((window, bytes))
-        });
+        // Tasks of their own, so that they go on while what came before is written.
+        let fetching =
+            plan.into_iter().map(|(window, placement)| {
+                let fetcher = self.fetcher.clone();
+                let fetching =
+                    async move { fetch_sealed(&fetcher, &placement, &window).await.map(|b| (window, b)) };
+                async move {
+                    AbortOnDropHandle::new(tokio::spawn(fetching)).await.map_err(|_| OwnerError::Stopped)?
+                }
+            });
         let mut fetched = stream::iter(fetching).buffered(WINDOWS);
         let mut opening: Option<Opening> = None;
         while let Some(next) = fetched.next().await {
@@ -201,10 +208,6 @@ impl Reading<'_> {
             all.extend(windows.into_iter().map(|window| (window, placement.clone())));
         }
         Ok(all)
-    }
-
-    async fn fetch(&self, window: &Window, placement: &Arc<PlacementRecord>) -> Result<Vec<u8>, OwnerError> {
-        fetch_sealed(self.fetcher, placement, window).await
     }
 }
 

@@ -265,10 +265,10 @@ impl Attempt<'_> {
         tracing::info!(%farmer, %failure, "a farmer did not take a shard");
         let farmers = &self.owner.farmers;
         let lied = match failure {
+            Failure::Store(_) | Failure::Contract(ContractError::Store(_)) => return,
             Failure::Net(error) => error.blames_peer(),
             Failure::Contract(error) => error.blames_farmer(),
             Failure::WrongHash | Failure::KnowsTooMuch => true,
-            Failure::Store(_) => return,
             Failure::NoOffer => false,
         };
         if lied {
