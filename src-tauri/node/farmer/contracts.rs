@@ -56,6 +56,7 @@ impl Shared {
         owner: OwnerId,
         terms: Terms,
         signature: Signature,
+        subnet: String,
     ) -> Result<Answer, Refusal> {
         if terms.owner != owner {
             return Err(refuse::refuse(
@@ -77,6 +78,12 @@ impl Shared {
             return Err(refuse::refuse(
                 RefusalCode::NoSpace,
                 "You have as many contracts here as one owner may.",
+            ));
+        }
+        if !self.agreements.lock().is_ok_and(|mut made| made.admit(subnet, self.parts.clock.now())) {
+            return Err(refuse::refuse(
+                RefusalCode::Busy,
+                "Your subnet has agreed on enough here for one day.",
             ));
         }
         let signed =

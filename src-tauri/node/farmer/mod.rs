@@ -4,6 +4,7 @@
 //! hours, pause and switching off stop new data only, never reads, removals or what was reserved before.
 //! A node that farms nothing runs this too: it then refuses all but what it still keeps.
 
+mod agreements;
 mod contracts;
 mod offer;
 mod refuse;
@@ -22,6 +23,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio_util::task::TaskTracker;
 
+use self::agreements::Agreements;
 use crate::{
     model::{ApiError, Event, FarmSettings},
     parts::Parts,
@@ -45,6 +47,7 @@ pub(crate) struct Shared {
     settings: watch::Sender<FarmSettings>,
     zone: TimeZone,
     locks: [Mutex<()>; LOCKS],
+    agreements: std::sync::Mutex<Agreements>,
 }
 
 impl Farmer {
@@ -55,6 +58,7 @@ impl Farmer {
             settings: watch::Sender::new(settings),
             zone: TimeZone::system(),
             locks: std::array::from_fn(|_| Mutex::new(())),
+            agreements: std::sync::Mutex::default(),
         });
         let farmer = Self { shared, tasks: TaskTracker::new() };
         farmer.apply().await;

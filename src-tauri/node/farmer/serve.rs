@@ -9,7 +9,7 @@ use hayloft_net::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{Shared, offer, refuse};
+use super::{Shared, offer, refuse, transfers::subnet};
 
 /// Serves until the node stops; each request is a task of its own, and `net` bounds how many there are.
 pub(super) async fn run(shared: Arc<Shared>, mut incoming: Incoming, tasks: TaskTracker) {
@@ -49,7 +49,10 @@ impl Shared {
             Request::Download { contract, shard, offset, bytes } => {
                 return self.give(inbound, owner, contract, shard, offset, bytes).await;
             }
-            Request::Agree { terms, owner: signature } => self.agree(owner, terms, signature).await,
+            Request::Agree { terms, owner: signature } => {
+                let subnet = subnet(inbound.address, inbound.from);
+                self.agree(owner, terms, signature, subnet).await
+            }
             Request::Contract { contract } => self.show(owner, contract).await,
             Request::Shards { contract, after } => self.page(owner, contract, after).await,
             Request::Reserve { contract, bytes } => self.reserve(&inbound, owner, contract, bytes).await,

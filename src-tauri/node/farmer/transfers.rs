@@ -190,7 +190,7 @@ async fn keep(writer: ShardWriter) {
 }
 
 /// What shares one cap: a public address's /24 or /48; elsewhere each device for itself.
-fn subnet(address: Option<IpAddr>, device: DeviceId) -> String {
+pub(crate) fn subnet(address: Option<IpAddr>, device: DeviceId) -> String {
     match address.map(|address| address.to_canonical()) {
         Some(IpAddr::V4(v4)) if !(v4.is_loopback() || v4.is_private() || v4.is_link_local()) => {
             let [a, b, c, _] = v4.octets();

@@ -229,12 +229,25 @@ async fn second_device_of_an_owner_rebases_on_what_the_farmer_shows() {
     second.keys = first.keys.clone();
     second.certificate = Some(second.certify(second.net.local_id(), START, DAY));
     first.revise(&state, &first.propose(&state, Vec::new(), Vec::new())).await.expect("signed");
-    refused(
-        second.revise(&state, &second.propose(&state, Vec::new(), Vec::new())).await,
-        RefusalCode::StaleRevision,
-    );
+    let mut own = second.propose(&state, Vec::new(), Vec::new());
+    own.capacity_bytes += 1;
+    refused(second.revise(&state, &own).await, RefusalCode::StaleRevision);
     let shown = second.ask(Request::Contract { contract: state.contract() }).await.expect("shown");
     let Answer::Contract { terms, revision: Some(newest) } = shown else { panic!("no revision") };
     let known = hayloft_core::contract::State::load(*terms, Some(&newest), []).expect("sound");
     second.revise(&known, &second.propose(&known, Vec::new(), Vec::new())).await.expect("rebased");
+}
+
+#[tokio::test]
+async fn one_subnet_cannot_fill_the_farmer_with_owners() {
+    let bench = Bench::new(offering(64 * MIB)).await;
+    let first = bench.owner().await;
+    for _ in 0..32 {
+        first.housemate().agree().await;
+    }
+    let late = first.housemate();
+    refused(late.agree_to(late.terms()).await, RefusalCode::Busy);
+    bench.owner().await.agree().await;
+    bench.clock.advance(DAY);
+    late.agree().await;
 }
