@@ -16,6 +16,8 @@ use hayloft_net::{
 
 use crate::{Clock, Node, NodeOptions, model::FarmSettings};
 
+/// Longer than anything here takes; a test that waits for it has failed.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const DAY: u64 = 24 * 3600;
 pub(crate) const START: Timestamp = Timestamp(1_900_000_000);
@@ -114,6 +116,13 @@ impl Script {
         let status = bench.node.status().await.expect("status");
         self.farmer = status.device.parse().expect("a device");
         self.net.hint(self.farmer, &status.addresses);
+        // After a restart, what is left of the old connection must be noticed first.
+        let reached = async {
+            while let Err(NetError::Unreachable(_)) = self.ask(Request::Offer).await {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.expect("the farmer is reached");
     }
 
     pub(crate) fn certify(&self, device: DeviceId, from: Timestamp, seconds: u64) -> DeviceCertificate {

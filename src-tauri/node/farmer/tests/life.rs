@@ -2,7 +2,7 @@
 
 use hayloft_net::messages::{RefusalCode, Request};
 
-use super::bench::{Bench, MIB, network, noise, offering, refused};
+use super::bench::{Bench, MIB, PATIENCE, network, noise, offering, refused};
 use crate::{
     Node, NodeOptions,
     model::{ErrorCode, FarmSettings, Protection},
@@ -74,7 +74,7 @@ async fn node_that_does_not_farm_makes_no_offer_and_has_no_files() {
     let status = bench.node.status().await.expect("status");
     assert!(!status.farming && status.owner.is_none());
     bench.set(|farm| farm.enabled = true).await;
-    let found = tokio::time::timeout(std::time::Duration::from_secs(10), async {
+    let found = tokio::time::timeout(PATIENCE, async {
         while owner.ask(Request::Offer).await.is_err() {
             tokio::task::yield_now().await;
         }
@@ -157,5 +157,5 @@ async fn met(node: &Node) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), meeting).await.expect("meets another node");
+    tokio::time::timeout(PATIENCE, meeting).await.expect("meets another node");
 }
