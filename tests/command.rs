@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use hayloft_tests::{Devnet, NodeProcess, hayloft, hayloft_fed};
+use hayloft_tests::{Devnet, NodeProcess, hayloft, hayloft_fed, hayloft_held};
 use serde_json::{Value, json};
 
 /// The fields of a JSON object.
@@ -116,14 +116,18 @@ fn a_passphrase_file_that_others_can_read_is_refused() -> Result<()> {
 fn a_node_refuses_addresses_that_are_none() -> Result<()> {
     let home = tempfile::tempdir()?;
     for words in
-        [["--bootstrap", "nonsense"], ["--bootstrap", "/ip4/127.0.0.1/tcp/1"], ["--listen", "nonsense"]]
+        [["--bootstrap", "nonsense"], ["--bootstrap", "/ip4/300.0.0.1/tcp/1"], ["--listen", "nonsense"]]
     {
-        let (code, message) =
-            hayloft(home.path(), [&["node", "--no-mdns"], &words[..]].concat())?.refused()?;
+        let (code, message) = node_refused(home.path(), &words)?;
         assert_eq!(code, "bad_request", "{words:?}: {message}");
         assert!(message.contains(words[1]), "{message}");
     }
     Ok(())
+}
+
+/// Code and sentence with which a node refuses to start.
+fn node_refused(home: &Path, words: &[&str]) -> Result<(String, String)> {
+    hayloft_held(home, [&["node", "--no-mdns", "--until-stdin-closes"], words].concat())?.refused()
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn a_home_from_a_newer_version_is_refused_and_left_as_it_is() -> Result<()> {
     config["something"] = json!("from the future");
     let bytes = serde_json::to_vec(&config)?;
     std::fs::write(&file, &bytes)?;
-    let (_, message) = hayloft(home.path(), ["node", "--no-mdns", "--until-stdin-closes"])?.refused()?;
+    let (_, message) = node_refused(home.path(), &[])?;
     assert!(message.contains("newer"), "{message}");
     assert_eq!(std::fs::read(&file)?, bytes);
     Ok(())
@@ -146,16 +150,7 @@ fn a_home_from_a_newer_version_is_refused_and_left_as_it_is() -> Result<()> {
 fn a_second_node_on_one_home_is_refused_and_the_first_goes_on() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let node = NodeProcess::start(&folder.path().join("home"), "lonely", &[])?;
-    let words = [
-        "--network",
-        "lonely",
-        "node",
-        "--until-stdin-closes",
-        "--no-mdns",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-    ];
-    hayloft(node.home(), words)?.refused()?;
+    node_refused(node.home(), &["--network", "lonely", "--listen", "/ip4/127.0.0.1/tcp/0"])?;
     assert_eq!(hayloft(node.home(), ["status"])?.done()?["device"], node.id());
     let (_, message) = hayloft(node.home(), ["--network", "other", "status"])?.refused()?;
     assert!(message.contains("lonely"), "{message}");

@@ -7,4 +7,4 @@ mod bed;
 mod run_command;
 
 pub use bed::{Devnet, Farmer, Liar, NodeProcess, end_of, farmers_seen, kill_9, terminate};
-pub use run_command::{Finished, binary, hayloft, hayloft_fed};
+pub use run_command::{Finished, binary, hayloft, hayloft_fed, hayloft_held};

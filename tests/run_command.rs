@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -93,12 +93,31 @@ pub fn hayloft_fed<S: AsRef<OsStr>>(
     words: impl IntoIterator<Item = S>,
     stdin: &str,
 ) -> Result<Finished> {
-    let mut command = Command::new(binary()?);
-    command.arg("--home").arg(home).arg("--json").args(words);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
+    let mut child = spawn(home, words)?;
     // A command that does not read its input may have ended already.
     let _ = child.stdin.take().map(|mut pipe| pipe.write_all(stdin.as_bytes()));
+    finish(child)
+}
+
+/// Runs `hayloft --home HOME --json WORDS` with a stdin that stays open until it has ended.
+///
+/// # Errors
+/// If it cannot be run at all.
+pub fn hayloft_held<S: AsRef<OsStr>>(home: &Path, words: impl IntoIterator<Item = S>) -> Result<Finished> {
+    let mut child = spawn(home, words)?;
+    let pipe = child.stdin.take();
+    let finished = finish(child);
+    drop(pipe);
+    finished
+}
+
+fn spawn<S: AsRef<OsStr>>(home: &Path, words: impl IntoIterator<Item = S>) -> Result<Child> {
+    let mut command = Command::new(binary()?);
+    command.arg("--home").arg(home).arg("--json").args(words);
+    Ok(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
+}
+
+fn finish(child: Child) -> Result<Finished> {
     let output = child.wait_with_output()?;
     Ok(Finished {
         code: output.status.code().unwrap_or(-1),
