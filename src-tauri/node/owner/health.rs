@@ -18,8 +18,8 @@ use super::{
 };
 use crate::model::{FileHealth, HealthWord, SegmentHealth};
 
-/// Cells asked for at once.
-const AT_ONCE: usize = 48;
+/// Cells asked for at once: fewer than a farmer serves one owner at once, even if all are its own.
+const AT_ONCE: usize = 24;
 /// How long a farmer may take to send one cell.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 

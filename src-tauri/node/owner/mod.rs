@@ -22,6 +22,7 @@ mod reader;
 pub(crate) mod remove;
 mod rewrite;
 mod scan;
+mod sources;
 mod upload;
 mod wire;
 

@@ -5,30 +5,29 @@
 //! holds: a job that goes on after a restart sends none of them again.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use hayloft_core::{
-    FileId, SegmentId, Timestamp,
+    SegmentId, Timestamp,
     manifest::{ContentRecord, Item, PlacementRecord},
 };
 use hayloft_store::{
     files::{NewSegment, Save},
     owner::OwnerError as StoreError,
 };
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     Inner, OwnerError,
-    reader::{Part, Reading, ToRead, hash_file, read_all},
+    reader::{Part, Reading, ToRead, read_all},
     remove,
-    scan::{Scan, Source, Stamp, scan},
+    scan::{Scan, scan},
+    sources::{Note, Ordered, sort_out, with_notes},
     upload::{NotPlaced, Purpose, place},
 };
 use crate::{
@@ -46,16 +45,6 @@ const RETRY: Duration = Duration::from_secs(5);
 pub(crate) struct PutEnd {
     pub(crate) reports: Vec<PutReport>,
     pub(crate) warnings: Vec<String>,
-}
-
-/// A part of a file in a placed segment, as the notes of an unfinished job keep it.
-#[derive(Serialize, Deserialize)]
-struct Note {
-    name: String,
-    file: FileId,
-    stamp: Stamp,
-    offset: u64,
-    item: Item,
 }
 
 /// Stores what the request names. May be dropped at any time and begun again with the same job.
@@ -113,109 +102,6 @@ pub(crate) async fn scan_paths(request: &PutRequest) -> Result<Scan, OwnerError>
     let (paths, name) = (request.paths.clone(), request.name.clone());
     let scanning = tokio::task::spawn_blocking(move || scan(&paths, name.as_deref()));
     scanning.await.map_err(|_| OwnerError::Stopped)?
-}
-
-/// A source whose content is stored already.
-struct Kept {
-    order: usize,
-    record: ContentRecord,
-    by_this_job: bool,
-}
-
-struct Sorted {
-    kept: Vec<Kept>,
-    fresh: Vec<(usize, Source)>,
-}
-
-/// Tells sources whose content is stored under their name from those to store.
-async fn sort_out(owner: &Inner, found: Scan, replace: bool, begun: Timestamp) -> Result<Sorted, OwnerError> {
-    let mut known = names_taken(owner, &found.sources).await?;
-    let mut sorted = Sorted { kept: Vec::new(), fresh: Vec::new() };
-    for (order, source) in found.sources.into_iter().enumerate() {
-        let Some(record) = known.remove(&source.name) else {
-            sorted.fresh.push((order, source));
-            continue;
-        };
-        let same = record.bytes == source.stamp.bytes && record.hash == hash_of(source.clone()).await?;
-        if same {
-            let by_this_job = record.stored > begun;
-            sorted.kept.push(Kept { order, record, by_this_job });
-        } else if replace {
-            sorted.fresh.push((order, source));
-        } else {
-            return Err(OwnerError::NameTaken(source.name));
-        }
-    }
-    Ok(sorted)
-}
-
-async fn hash_of(source: Source) -> Result<[u8; 32], OwnerError> {
-    tokio::task::spawn_blocking(move || hash_file(&source)).await.map_err(|_| OwnerError::Stopped)?
-}
-
-/// The stored files that have names of these sources.
-pub(crate) async fn names_taken(
-    owner: &Inner,
-    sources: &[Source],
-) -> Result<HashMap<String, ContentRecord>, OwnerError> {
-    const FEW: usize = 32;
-    let mut taken = HashMap::new();
-    if sources.len() <= FEW {
-        for source in sources {
-            if let Some(record) = owner.catalog.find(&source.name).await? {
-                taken.insert(source.name.clone(), record);
-            }
-        }
-        return Ok(taken);
-    }
-    let keys: HashSet<[u8; 32]> = sources.iter().map(|source| owner.catalog.key(&source.name)).collect();
-    for stored in owner.catalog.store.files().await? {
-        if keys.contains(&stored.name_key) {
-            let record = owner.catalog.open(&stored)?;
-            taken.insert(record.name.clone(), record);
-        }
-    }
-    Ok(taken)
-}
-
-/// Adds what an earlier run of the job has placed, as far as the files are still the same.
-async fn with_notes(
-    owner: &Inner,
-    job: u32,
-    fresh: Vec<(usize, Source)>,
-) -> Result<Vec<Ordered>, OwnerError> {
-    let mut notes: HashMap<String, Vec<Note>> = HashMap::new();
-    for segment in owner.catalog.store.job_segments(job).await? {
-        for note in owner.catalog.open_notes::<Vec<Note>>(&segment.notes)? {
-            notes.entry(note.name.clone()).or_default().push(note);
-        }
-    }
-    Ok(fresh.into_iter().map(|(order, source)| resume_file(order, source, &mut notes)).collect())
-}
-
-fn resume_file(order: usize, source: Source, notes: &mut HashMap<String, Vec<Note>>) -> Ordered {
-    let mut notes = notes.remove(&source.name).unwrap_or_default();
-    notes.retain(|note| note.stamp == source.stamp);
-    let mut bytes = [0; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    let file = notes.last().map_or(FileId(bytes), |note| note.file);
-    let placed =
-        notes.into_iter().filter(|note| note.file == file).map(|note| (note.offset, note.item)).collect();
-    Ordered { order, to_read: ToRead { source, file, placed } }
-}
-
-/// A file to read, with its place among all sources.
-struct Ordered {
-    order: usize,
-    to_read: ToRead,
-}
-
-impl std::ops::Deref for Ordered {
-    type Target = ToRead;
-
-    fn deref(&self) -> &ToRead {
-        &self.to_read
-    }
 }
 
 /// How far a file is.

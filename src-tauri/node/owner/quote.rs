@@ -2,12 +2,7 @@
 
 use hayloft_core::presets::{Caution, Preset};
 
-use super::{
-    Inner, OwnerError,
-    put::{names_taken, scan_paths},
-    scan::Scan,
-    upload::choice_for,
-};
+use super::{Inner, OwnerError, put::scan_paths, scan::Scan, sources::names_taken, upload::choice_for};
 use crate::model::{PresetName, PutRequest, Quote};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;

@@ -221,3 +221,139 @@ pub(crate) fn hash_file(source: &Source) -> Result<[u8; 32], OwnerError> {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use hayloft_core::content::ItemOpener;
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn to_read(folder: &Path, name: &str, bytes: &[u8]) -> ToRead {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("a file can be written");
+        let stamp = Stamp::of(&std::fs::metadata(&path).expect("it is there"));
+        let mut id = [0; 32];
+        id[..name.len()].copy_from_slice(name.as_bytes());
+        ToRead {
+            source: Source { path, name: name.into(), stamp },
+            file: FileId(id),
+            placed: BTreeMap::new(),
+        }
+    }
+
+    fn noise(seed: u8, bytes: usize) -> Vec<u8> {
+        let mut noise = vec![0; bytes];
+        blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut noise);
+        noise
+    }
+
+    #[derive(Default)]
+    struct Told {
+        segments: Vec<(SealedSegment, Vec<Part>)>,
+        read: Vec<(usize, [u8; 32])>,
+        failed: Vec<usize>,
+    }
+
+    fn read(files: &[ToRead]) -> Told {
+        let (to, mut from) = mpsc::channel(1);
+        let files = files.to_vec();
+        let reading = std::thread::spawn(move || read_all(&files, &to));
+        let mut told = Told::default();
+        while let Some(said) = from.blocking_recv() {
+            match said {
+                Reading::Segment(segment, parts) => told.segments.push((segment, parts)),
+                Reading::Read { index, hash } => told.read.push((index, hash)),
+                Reading::Failed { index, .. } => told.failed.push(index),
+            }
+        }
+        reading.join().expect("the reader ends");
+        told
+    }
+
+    impl Told {
+        /// The parts of a file by where they begin, with the segment that holds each.
+        fn parts(&self, index: usize) -> BTreeMap<u64, (&Part, &SealedSegment)> {
+            let all = self
+                .segments
+                .iter()
+                .flat_map(|(segment, parts)| parts.iter().map(move |part| (part, segment)));
+            all.filter(|(part, _)| part.index == index)
+                .map(|(part, segment)| (part.offset, (part, segment)))
+                .collect()
+        }
+
+        /// A file put together from its parts, which must follow each other.
+        fn content(&self, index: usize) -> Vec<u8> {
+            let mut content = Vec::new();
+            for (offset, (part, segment)) in self.parts(index) {
+                assert_eq!(offset, content.len() as u64, "a gap or an overlap");
+                let opener = ItemOpener::new(&part.item);
+                let sealed = opener.needs(0..part.item.bytes);
+                let mut sealed = segment.bytes[sealed.start as usize..sealed.end as usize].to_vec();
+                opener.open_range(0..part.item.bytes, &mut sealed, &mut content).expect("it opens");
+            }
+            content
+        }
+    }
+
+    #[test]
+    fn every_file_is_packed_whole_whatever_its_size() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let contents = [
+            noise(1, 5),
+            Vec::new(),
+            noise(2, 18 * MIB + 1),
+            noise(3, TARGET_SEGMENT),
+            Vec::new(),
+            noise(4, 70_000),
+        ];
+        let named = contents.iter().zip(["a", "b", "c", "d", "e", "f"]);
+        let files: Vec<ToRead> = named.map(|(bytes, name)| to_read(folder.path(), name, bytes)).collect();
+        let told = read(&files);
+        assert_eq!(told.read.len(), contents.len());
+        for (index, bytes) in contents.iter().enumerate() {
+            assert!(told.content(index) == *bytes, "file {index} was packed wrong");
+            assert_eq!(told.read[index], (index, *blake3::hash(bytes).as_bytes()));
+            assert!(!told.parts(index).is_empty(), "even an empty file has an item");
+        }
+    }
+
+    #[test]
+    fn what_was_placed_before_is_hashed_and_not_packed_again() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let bytes = noise(5, 40 * MIB);
+        let mut file = to_read(folder.path(), "film", &bytes);
+        let first = read(std::slice::from_ref(&file));
+        let parts = first.parts(0);
+        assert_eq!(parts.len(), 3);
+        // The first and the last part got through; the one between did not.
+        let placed = parts.iter().filter(|(offset, _)| **offset == 0 || **offset > 20 << 20);
+        file.placed = placed.map(|(offset, (part, _))| (*offset, part.item.clone())).collect();
+        let second = read(&[file.clone()]);
+        let missing = second.parts(0);
+        assert!(missing.keys().all(|offset| !file.placed.contains_key(offset)));
+        let sent: u64 = missing.values().map(|(part, _)| part.item.bytes).sum();
+        let kept: u64 = file.placed.values().map(|item| item.bytes).sum();
+        assert_eq!(sent + kept, bytes.len() as u64);
+        assert_eq!(second.read, [(0, *blake3::hash(&bytes).as_bytes())]);
+    }
+
+    #[test]
+    fn a_file_that_changed_is_not_stored_and_its_neighbours_are() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let files = [("a", 1), ("b", 2), ("c", 3)]
+            .map(|(name, seed)| to_read(folder.path(), name, &noise(seed, 1000)));
+        std::fs::write(&files[1].source.path, b"shorter").expect("a file can be written");
+        let told = read(&files);
+        assert_eq!(told.failed, [1]);
+        assert_eq!(told.read.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
+        assert!(told.content(0) == noise(1, 1000) && told.content(2) == noise(3, 1000));
+        assert!(told.parts(1).is_empty());
+        std::fs::remove_file(&files[0].source.path).expect("it was there");
+        assert_eq!(read(&files).failed, [0, 1], "one that vanished neither");
+    }
+}

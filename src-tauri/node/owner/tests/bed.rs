@@ -20,7 +20,7 @@ pub(super) const DAY: u64 = 24 * 60 * 60;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Farm {
-    _home: TempDir,
+    home: TempDir,
     pub(super) node: Node,
 }
 
@@ -67,7 +67,7 @@ impl Bed {
             if bootstrap.is_empty() {
                 bootstrap = node.status().await.expect("a status").addresses;
             }
-            farms.push(Farm { _home: home, node });
+            farms.push(Farm { home, node });
         }
         let home = temp();
         let node = open(home.path(), &bootstrap, None, &clock).await;
@@ -98,6 +98,25 @@ impl Bed {
     /// A farmer vanishes.
     pub(super) async fn kill(&self, farmer: usize) {
         self.farms[farmer].node.shutdown().await.expect("closes");
+    }
+
+    /// It comes back, at its old address or another one.
+    pub(super) async fn revive(&mut self, farmer: usize) {
+        let farm = &mut self.farms[farmer];
+        farm.node = open(farm.home.path(), &self.bootstrap, None, &self.clock).await;
+    }
+
+    /// Returns once so many shards are still to be removed.
+    pub(super) async fn removals_become(&self, left: usize) {
+        let owner = self.node.owner_for_tests().await.inner;
+        let told = async {
+            while owner.catalog.store.removals().await.expect("removals").len() != left {
+                owner.removals.notify_one();
+                owner.net.find_farmers(self.farms.len(), Duration::from_millis(200)).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, told).await.expect("farmers are told in time");
     }
 
     pub(super) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {

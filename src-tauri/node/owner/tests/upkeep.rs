@@ -1,5 +1,7 @@
 //! What happens to files after they are stored: packed segments are rewritten, times end, farmers go.
 
+use hayloft_core::contract::{Change, State, propose};
+
 use super::bed::{Bed, DAY, noise};
 use crate::{
     Clock, Timestamp,
@@ -80,4 +82,37 @@ async fn a_file_that_ends_soon_says_so() {
     bed.clock.advance(28 * DAY);
     let warning = bed.files().await.remove(0).warning.expect("a warning");
     assert!(warning.contains("2 days"), "{warning}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_whose_answer_was_lost_is_found_again_and_built_upon() {
+    let bed = Bed::new(3).await;
+    bed.put_bytes("before", &noise(24, 300_000)).await;
+    let owner = bed.node.owner_for_tests().await;
+    let inner = &owner.inner;
+    // Every farmer signs a revision that this owner never hears of.
+    for stored in inner.catalog.store.contracts(None).await.expect("contracts") {
+        let state = State::load(stored.terms, stored.revision.as_ref(), stored.shards).expect("sound");
+        let change = Change { end: Some(state.end().plus_seconds(DAY)), ..Change::default() };
+        let revision = propose(&state, change, inner.clock.now()).expect("allowed");
+        let signature = revision.sign_as_owner(state.terms(), &inner.catalog.keys.owner);
+        inner.wire.revise(state.terms().farmer, revision, signature).await.expect("signed");
+    }
+    let report = bed.put_bytes("after", &noise(25, 300_000)).await;
+    assert_eq!(report.farmers, 3);
+    bed.remove(&["before", "after"]).await.expect("removed");
+    bed.used_becomes(|used| used == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn farmers_that_were_away_are_told_later_what_to_remove() {
+    let mut bed = Bed::new(3).await;
+    bed.put_bytes("film", &noise(26, 300_000)).await;
+    bed.kill(2).await;
+    bed.remove(&["film"]).await.expect("removed");
+    assert_eq!(bed.names().await, Vec::<String>::new());
+    bed.removals_become(1).await;
+    bed.revive(2).await;
+    bed.removals_become(0).await;
+    assert_eq!(bed.used().await, 0);
 }
