@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use hayloft_core::ContractId;
 use hayloft_net::{Incoming, RateLimits, messages::Refusal};
 use jiff::tz::TimeZone;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use self::agreements::Agreements;
@@ -33,6 +33,8 @@ use crate::{
 const LOCKS: usize = 64;
 /// How long transfers under way may take to stop at shutdown.
 const STOP: Duration = Duration::from_secs(3);
+/// Front ends ask for all figures again at each change: they hear of many at once, not of each.
+const CHANGES_PAUSE: Duration = Duration::from_millis(500);
 
 /// The farmer's side. Clones are the same farmer.
 #[derive(Clone)]
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
     zone: TimeZone,
     locks: [Mutex<()>; LOCKS],
     agreements: std::sync::Mutex<Agreements>,
+    changes: Notify,
 }
 
 impl Farmer {
@@ -59,11 +62,13 @@ impl Farmer {
             zone: TimeZone::system(),
             locks: std::array::from_fn(|_| Mutex::new(())),
             agreements: std::sync::Mutex::default(),
+            changes: Notify::new(),
         });
         let farmer = Self { shared, tasks: TaskTracker::new() };
         farmer.apply().await;
         farmer.tasks.spawn(serve::run(farmer.shared.clone(), incoming, farmer.tasks.clone()));
         farmer.tasks.spawn(sweep::run(farmer.shared.clone()));
+        farmer.tasks.spawn(tell_changes(farmer.shared.clone()));
         farmer
     }
 
@@ -121,8 +126,17 @@ impl Shared {
         permitted.map_err(|reason| refuse::not_accepting(&reason))
     }
 
-    /// Tells front ends that the figures changed.
+    /// Tells front ends that the figures changed, soon.
     fn changed(&self) {
-        let _ = self.parts.events.send(Event::StatusChanged);
+        self.changes.notify_one();
+    }
+}
+
+/// Sends one event for all changes since the last; the newest change is never left out.
+async fn tell_changes(shared: Arc<Shared>) {
+    let stop = &shared.parts.stop;
+    while stop.run_until_cancelled(shared.changes.notified()).await.is_some() {
+        let _ = shared.parts.events.send(Event::StatusChanged);
+        let _ = stop.run_until_cancelled(tokio::time::sleep(CHANGES_PAUSE)).await;
     }
 }

@@ -159,3 +159,18 @@ async fn met(node: &Node) {
     };
     tokio::time::timeout(PATIENCE, meeting).await.expect("meets another node");
 }
+
+#[tokio::test]
+async fn front_ends_hear_of_changes_and_of_the_last_one_for_sure() {
+    let bench = Bench::new(offering(64 * MIB)).await;
+    let mut news = bench.node.subscribe();
+    for quota in 17..40 {
+        bench.set(|farm| farm.quota_bytes = quota * MIB).await;
+    }
+    let mut last = 0;
+    while last < 39 * MIB {
+        let event = tokio::time::timeout(PATIENCE, news.recv()).await.expect("in time").expect("open");
+        assert_eq!(event, crate::model::Event::StatusChanged);
+        last = bench.node.farm_status().await.expect("status").settings.quota_bytes;
+    }
+}
