@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What a liar does wrong. Everything else it does as an honest farmer would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Lie {
+pub(crate) enum Lie {
     /// Sends shards with one bit of each piece flipped.
     WrongBytes,
     /// Sends more bytes than were asked for.
