@@ -1,1 +1,10 @@
-//! x
+//! The testbed: real `hayloft` processes on loopback, driven through the command line and the local API.
+//!
+//! Invariants: no port is fixed, nothing is awaited by sleeping, and no process outlives its test: each ends when the pipe
+//! to its standard input closes, which also a killed test closes. Deliberately absent: nodes inside the test's process.
+
+mod bed;
+mod run_command;
+
+pub use bed::{Devnet, Farmer, Liar, NodeProcess, end_of, farmers_seen, kill_9, terminate};
+pub use run_command::{Finished, binary, hayloft, hayloft_fed, hayloft_held};

@@ -60,7 +60,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Option<Jobs>,
     },
-    /// Run a whole network on this computer
+    /// Run a whole network on this computer, its homes in --home DIR or in a folder that vanishes with it
     Devnet(Devnet),
     /// Print a script that completes this command's words in a shell
     Completions {

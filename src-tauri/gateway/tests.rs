@@ -43,7 +43,7 @@ fn options(home: &Path) -> NodeOptions {
     NodeOptions {
         home: home.to_owned(),
         network: Some("test".parse().unwrap()),
-        memory: true,
+        listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
         ..NodeOptions::default()
     }
 }

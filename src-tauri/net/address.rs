@@ -75,10 +75,14 @@ fn under_observed_ip(announced: &Multiaddr, observed: &Multiaddr) -> Option<Mult
 pub(crate) fn subnet_of(ip: IpAddr) -> Option<[u8; 7]> {
     let mut subnet = [0; 7];
     match ip {
-        IpAddr::V4(ip) if ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() => {
+        IpAddr::V4(ip)
+            if ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified() =>
+        {
             return None;
         }
-        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() => return None,
+        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() => {
+            return None;
+        }
         IpAddr::V4(ip) => {
             subnet[0] = 4;
             subnet[1..4].copy_from_slice(&ip.octets()[..3]);
@@ -125,7 +129,8 @@ mod tests {
 
     #[test]
     fn announced_addresses_are_bounded_in_number() {
-        let announced: Vec<_> = (1..1000).map(|port| address(&format!("/ip4/127.0.0.1/tcp/{port}"))).collect();
+        let announced: Vec<_> =
+            (1..1000).map(|port| address(&format!("/ip4/127.0.0.1/tcp/{port}"))).collect();
         let kept = believable(&announced, &address("/ip4/127.0.0.1/tcp/9"));
         assert_eq!(kept.len(), limits::ADDRESSES_PER_PEER);
     }
@@ -135,7 +140,8 @@ mod tests {
         for ip in ["127.0.0.1", "10.1.2.3", "192.168.0.1", "::1", "fd00::1", "fe80::1"] {
             assert_eq!(subnet_of(ip.parse().unwrap()), None, "{ip}");
         }
-        let [a, b, c] = ["198.51.100.1", "198.51.100.200", "198.51.101.1"].map(|ip| subnet_of(ip.parse().unwrap()));
+        let [a, b, c] =
+            ["198.51.100.1", "198.51.100.200", "198.51.101.1"].map(|ip| subnet_of(ip.parse().unwrap()));
         assert!(a.is_some() && a == b && a != c);
     }
 }

@@ -1,4 +1,4 @@
-//! Why a request came to nothing. Only [`NetError::Protocol`] and [`NetError::Silent`] are the peer's fault.
+//! Why a request came to nothing, and whether the peer is to blame for it.
 
 use hayloft_core::DeviceId;
 
@@ -52,9 +52,13 @@ pub enum NetError {
 }
 
 impl NetError {
-    /// Whether the peer is to blame.
+    /// Whether the peer is to blame: for silence and for every fault, but not for having ended its farming.
     pub fn blames_peer(&self) -> bool {
-        matches!(self, Self::Silent | Self::Protocol(_))
+        match self {
+            Self::Silent => true,
+            Self::Protocol(fault) => *fault != Fault::NotAFarmer,
+            Self::Unreachable(_) | Self::Refused(_) | Self::Cancelled => false,
+        }
     }
 }
 

@@ -18,5 +18,6 @@ pub const VERSION: u16 = 1;
 
 /// The protocol's name on a network.
 pub(crate) fn protocol(network: &NetworkName) -> StreamProtocol {
-    StreamProtocol::try_from_owned(format!("/hayloft/{network}/farmer/{VERSION}")).expect("begins with a slash")
+    StreamProtocol::try_from_owned(format!("/hayloft/{network}/farmer/{VERSION}"))
+        .expect("begins with a slash")
 }

@@ -50,7 +50,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// The next frame of at most `limit` bytes; none if the stream ended before it. A call that was dropped goes on
     /// in the next one, without loss.
-    pub(crate) async fn next(&mut self, limit: usize, patience: Duration) -> Result<Option<Bytes>, FrameError> {
+    pub(crate) async fn next(
+        &mut self,
+        limit: usize,
+        patience: Duration,
+    ) -> Result<Option<Bytes>, FrameError> {
         let mut timer = pin!(Stall::new(patience));
         poll_fn(|cx| match self.poll_next(cx, limit, timer.as_mut()) {
             Poll::Pending => timer.as_mut().poll_stalled(cx).map(|()| Err(FrameError::Stalled)),
@@ -141,7 +145,9 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
                         timer.as_mut().moved(written);
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(FrameError::Broken(error))),
-                    Poll::Pending => return timer.as_mut().poll_stalled(cx).map(|()| Err(FrameError::Stalled)),
+                    Poll::Pending => {
+                        return timer.as_mut().poll_stalled(cx).map(|()| Err(FrameError::Stalled));
+                    }
                 }
             }
             Poll::Ready(Ok(()))

@@ -14,7 +14,7 @@ use crate::{
     error::{Fault, NetError, StartError},
     farmer, limits,
     rate::Rates,
-    swarm::{self, Command, Peers},
+    swarm::{self, Command, Door, Peers},
 };
 
 /// A node's network. Clones share it; it runs until [`Net::shutdown`].
@@ -63,28 +63,31 @@ impl Net {
     /// # Errors
     /// [`StartError`] for a bad address or key, or one that cannot be listened on.
     pub async fn start(config: NetConfig, device: &DeviceKey) -> Result<(Self, Incoming), StartError> {
-        let running = swarm::build(&config, device)?;
+        let farming = watch::Sender::new(false);
+        let protocol = farmer::protocol(&config.network);
+        let (door, streams) = Door::new(protocol.clone(), farming.subscribe());
+        let running = swarm::build(&config, device, door)?;
         let control = running.stream_control();
         let (commands, command_queue) = mpsc::channel(limits::COMMAND_QUEUE);
         let (heard, heard_queue) = mpsc::channel(limits::SUSPECTS);
         let (requests, request_queue) = mpsc::channel(limits::REQUEST_QUEUE);
         let shared = Arc::new(Shared {
-            protocol: farmer::protocol(&config.network),
+            protocol,
             network: config.network.clone(),
             local: device.id(),
             bounds: config.bounds,
             rates: Rates::new(config.rates),
             peers: Peers::default(),
             directory: Directory::default(),
-            farming: watch::Sender::new(false),
+            farming,
             commands,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        let net = Self { shared: shared.clone(), control: Control(control.clone()) };
+        let net = Self { shared: shared.clone(), control: Control(control) };
         let listening = running.listen(&config, shared.clone(), heard).await?;
         shared.tasks.spawn(listening.run(command_queue));
-        shared.tasks.spawn(farmer::accept(shared.clone(), control, requests));
+        shared.tasks.spawn(farmer::accept(shared.clone(), streams, requests));
         shared.tasks.spawn(discovery::announce(shared.clone()));
         shared.tasks.spawn(discovery::search(net.clone(), heard_queue));
         Ok((net, Incoming::new(request_queue)))
@@ -168,7 +171,8 @@ impl Net {
         let first: Vec<_> = farmers.filter(|device| known.contains_key(device)).collect();
         let others = known.keys().filter(|device| !first.contains(device));
         let devices: Vec<_> = first.iter().chain(others).take(limits::PEERS_REMEMBERED).copied().collect();
-        let remember = |device| Remembered { device, addresses: known.get(&device).cloned().unwrap_or_default() };
+        let remember =
+            |device| Remembered { device, addresses: known.get(&device).cloned().unwrap_or_default() };
         devices.into_iter().map(remember).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Every bound on what strangers may send, hold open or make this node remember, and every waiting time.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 /// Bytes of a control frame: a request or an answer.
 pub const CONTROL_FRAME: usize = 256 * 1024;
@@ -36,6 +36,8 @@ pub const REQUESTS_PER_PEER: usize = 32;
 pub const REFUSALS_AT_ONCE: usize = 64;
 /// Commands of handles that wait for the swarm.
 pub const COMMAND_QUEUE: usize = 256;
+/// Inbound streams that wait to be read.
+pub const STREAM_QUEUE: usize = 512;
 /// Read requests that wait for the node.
 pub const REQUEST_QUEUE: usize = 64;
 
@@ -100,6 +102,8 @@ pub const BUCKETS: u8 = 64;
 pub const BUCKETS_PER_FARMER: usize = 2;
 /// Provider keys that this node stores for others.
 pub const PROVIDED_KEYS: usize = 1024;
+/// Peers that a DHT query ends with, and that keep an announcement.
+pub const KAD_REPLICATION: NonZeroUsize = NonZeroUsize::new(10).expect("not zero");
 /// How often the routing table is refreshed.
 pub const KAD_BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(900);
 /// Bytes of a DHT packet.
@@ -116,8 +120,8 @@ pub const ROUND_PAUSE: Duration = Duration::from_millis(500);
 pub const ROUND_PAUSE_MOST: Duration = Duration::from_secs(600);
 /// How long rounds go on after somebody last asked for farmers.
 pub const ROUNDS_AFTER_ASKED: Duration = Duration::from_secs(900);
-/// First pause between a farmer's announcements; each is four times the one before.
-pub const ANNOUNCE_PAUSE: Duration = Duration::from_secs(2);
+/// Pause before a farmer's first announcement; each is four times the one before.
+pub const ANNOUNCE_PAUSE: Duration = Duration::from_secs(3);
 /// Longest pause between a farmer's announcements.
 pub const ANNOUNCE_PAUSE_MOST: Duration = Duration::from_secs(4 * 3600);
 /// First pause before a lonely node dials its bootstrap addresses again; each is twice the one before.
@@ -130,7 +134,7 @@ pub const ROUND_RECENT: Duration = Duration::from_secs(30);
 pub const QUIET_ROUNDS: u32 = 2;
 /// Walks of one round.
 pub const WALKS_PER_ROUND: u8 = 4;
-/// Buckets asked for in one round.
+/// Buckets asked for in one round; none in the first, which shall be quick.
 pub const BUCKETS_PER_ROUND: u8 = 16;
 /// How long before midnight (UTC) farmers begin to provide under the next day's keys: longer than
 /// [`ANNOUNCE_PAUSE_MOST`].

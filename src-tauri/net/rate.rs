@@ -64,7 +64,9 @@ impl Rate {
     pub(crate) async fn take(&self, bytes: usize) {
         let mut tokens = u32::try_from((bytes as u64).div_ceil(TOKEN_BYTES)).unwrap_or(u32::MAX);
         while let Some(wanted) = NonZeroU32::new(tokens) {
-            let Some(bucket) = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
+            let Some(bucket) = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
+                return;
+            };
             let part = wanted.min(bucket.burst);
             match bucket.limiter.check_n(part) {
                 Ok(Ok(())) => tokens -= part.get(),

@@ -3,12 +3,14 @@
 
 mod behaviour;
 mod dials;
+mod door;
 mod events;
 mod peers;
 mod queries;
 mod routing;
 mod task;
 
+pub(crate) use door::{Door, Streams};
 pub(crate) use peers::Peers;
 pub(crate) use queries::Question;
 pub(crate) use task::{Command, Heard, build};

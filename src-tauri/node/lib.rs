@@ -1,1 +1,23 @@
-//! Placeholder.
+//! A running node: owner, farmer or neither, wired from `core`'s decisions, `store` and `net`; [`Node`] is the one
+//! door for every front end.
+//!
+//! Deliberately absent: HTTP, terminals, windows (front ends), libp2p (`net`), SQL (`store`).
+
+mod api;
+mod clock;
+mod errors;
+mod farmer;
+pub mod identity;
+mod jobs;
+mod lifecycle;
+pub mod model;
+mod options;
+mod owner;
+mod parts;
+pub mod settings;
+
+pub use api::Node;
+pub use clock::Clock;
+pub use hayloft_core::{NetworkName, Timestamp};
+pub use options::NodeOptions;
+pub use parts::{OwnerParts, Parts};

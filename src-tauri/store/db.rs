@@ -1,10 +1,30 @@
-//! The database: WAL, one connection that writes, a few that read.
+//! The database: WAL, one connection that writes, a few that read. Writes begin as `BEGIN IMMEDIATE`, because a
+//! transaction that upgrades from reading fails at once, whatever the busy timeout.
+
+use std::{path::Path, time::Duration};
+
+use hayloft_core::codec;
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{
+    Row, Sqlite, SqlitePool, Transaction,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+const READERS: u32 = 4;
+/// Version byte of signed values in rows.
+const VERSION: u8 = 1;
+/// Longest signed value in a row.
+const VALUE_BYTES: usize = 64 << 20;
 
 /// Why the database fails.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// Written by a later release.
-    #[error("the database was written by a newer release of Hayloft; install that release (nothing was changed)")]
+    #[error(
+        "the database was written by a newer release of Hayloft; install that release (nothing was changed)"
+    )]
     FromTheFuture,
     /// The disk is full.
     #[error("the disk that holds the database is full")]
@@ -18,4 +38,217 @@ pub enum DatabaseError {
     /// SQLite refused.
     #[error("the database failed: {0}")]
     Sqlite(#[source] sqlx::Error),
+}
+
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_NOTADB: i32 = 26;
+
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        match primary_code(&error) {
+            Some(SQLITE_FULL) => Self::DiskFull,
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Corrupt { what: "a page of its file" },
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<MigrateError> for DatabaseError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::VersionMissing(_) => Self::FromTheFuture,
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source.into(),
+            MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => Self::Corrupt { what: "its schema" },
+            other => Self::Sqlite(sqlx::Error::Migrate(Box::new(other))),
+        }
+    }
+}
+
+/// A write in progress.
+pub(crate) type Write = Transaction<'static, Sqlite>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Db {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Db {
+    /// Opens the file, checks it and brings it up to date. A file from a newer release is not changed.
+    pub(crate) async fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .thread_name(|_| "hayloft-db".to_owned());
+        let one = SqlitePoolOptions::new().max_connections(1).min_connections(1).test_before_acquire(false);
+        let one = one.max_lifetime(None).idle_timeout(None);
+        let writer = one.connect_with(options.clone()).await?;
+        match prepare(&writer).await {
+            Ok(()) => {
+                let pool = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false);
+                Ok(Self { writer, readers: pool.connect_lazy_with(options.read_only(true)) })
+            }
+            Err(error) => {
+                writer.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins the one write at a time.
+    pub(crate) async fn write(&self) -> Result<Write, DatabaseError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Where reads go.
+    pub(crate) fn read(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// A value of the home itself.
+    pub(crate) async fn home_value(&self, key: &str) -> Result<Option<Vec<u8>>, DatabaseError> {
+        let row = sqlx::query("SELECT value FROM home WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&self.writer)
+            .await?;
+        row.map(|row| bytes(&row, 0)).transpose()
+    }
+
+    pub(crate) async fn set_home_value(&self, key: &str, value: &[u8]) -> Result<(), DatabaseError> {
+        let query =
+            sqlx::query("INSERT OR REPLACE INTO home (key, value) VALUES (?, ?)").bind(key).bind(value);
+        query.execute(&self.writer).await?;
+        Ok(())
+    }
+}
+
+impl Db {
+    pub(crate) async fn remove_home_value(&self, key: &str) -> Result<(), DatabaseError> {
+        sqlx::query("DELETE FROM home WHERE key = ?").bind(key).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn has_shards(&self) -> Result<bool, DatabaseError> {
+        let query = sqlx::query("SELECT EXISTS (SELECT 1 FROM shards WHERE state >= 1)");
+        Ok(number(&query.fetch_one(&self.writer).await?, 0)? == 1)
+    }
+}
+
+async fn prepare(writer: &SqlitePool) -> Result<(), DatabaseError> {
+    let said: String = sqlx::query("PRAGMA quick_check(1)").fetch_one(writer).await?.try_get(0)?;
+    if said != "ok" {
+        return Err(DatabaseError::Corrupt { what: "a page of its file" });
+    }
+    Ok(MIGRATIONS.run(writer).await?)
+}
+
+/// An unsigned number as SQLite keeps it. Greater ones than it can keep become its greatest.
+pub(crate) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// An unsigned number of a row.
+pub(crate) fn number(row: &SqliteRow, column: usize) -> Result<u64, DatabaseError> {
+    u64::try_from(row.try_get::<i64, _>(column)?)
+        .map_err(|_| DatabaseError::Corrupt { what: "a size or time" })
+}
+
+/// An unsigned number of a row that may be missing.
+pub(crate) fn maybe_number(row: &SqliteRow, column: usize) -> Result<Option<u64>, DatabaseError> {
+    let value: Option<i64> = row.try_get(column)?;
+    let checked = value.map(u64::try_from).transpose();
+    checked.map_err(|_| DatabaseError::Corrupt { what: "a size or time" })
+}
+
+/// Bytes of a row.
+pub(crate) fn bytes(row: &SqliteRow, column: usize) -> Result<Vec<u8>, DatabaseError> {
+    Ok(row.try_get(column)?)
+}
+
+/// 32 bytes of a row.
+pub(crate) fn id(row: &SqliteRow, column: usize) -> Result<[u8; 32], DatabaseError> {
+    let bytes: &[u8] = row.try_get(column)?;
+    bytes.try_into().map_err(|_| DatabaseError::Corrupt { what: "an identifier" })
+}
+
+/// 32 bytes of a row that may be missing.
+pub(crate) fn maybe_id(row: &SqliteRow, column: usize) -> Result<Option<[u8; 32]>, DatabaseError> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    let checked = bytes.map(<[u8; 32]>::try_from).transpose();
+    checked.map_err(|_| DatabaseError::Corrupt { what: "an identifier" })
+}
+
+/// A signed value as a row keeps it.
+pub(crate) fn to_blob<T: Serialize>(value: &T) -> Vec<u8> {
+    codec::encode(VERSION, value)
+}
+
+/// A signed value out of a row.
+pub(crate) fn from_blob<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DatabaseError> {
+    codec::decode(VERSION, bytes, VALUE_BYTES).map_err(|_| DatabaseError::Corrupt { what: "a signed value" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn opening_twice_migrates_once_and_keeps_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hayloft.db");
+        let db = Db::open(&path).await.unwrap();
+        db.set_home_value("id", b"abc").await.unwrap();
+        db.close().await;
+        let db = Db::open(&path).await.unwrap();
+        assert_eq!(db.home_value("id").await.unwrap().as_deref(), Some(&b"abc"[..]));
+        let row = sqlx::query("PRAGMA journal_mode").fetch_one(db.read()).await.unwrap();
+        assert_eq!(row.get::<String, _>(0), "wal");
+        let applied =
+            sqlx::query("SELECT count(*) FROM _sqlx_migrations").fetch_one(db.read()).await.unwrap();
+        assert_eq!(applied.get::<i64, _>(0), i64::try_from(MIGRATIONS.iter().count()).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_database_from_a_newer_release_is_refused_and_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hayloft.db");
+        let db = Db::open(&path).await.unwrap();
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     VALUES (9999, 'from the future', 1, x'00', 0)";
+        sqlx::query(newer).execute(&db.writer).await.unwrap();
+        db.close().await;
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(Db::open(&path).await, Err(DatabaseError::FromTheFuture)));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_told_as_corrupt() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hayloft.db");
+        std::fs::write(&path, [7; 8192]).unwrap();
+        assert!(matches!(Db::open(&path).await, Err(DatabaseError::Corrupt { .. })));
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("hayloft.db")).await.unwrap();
+        assert!(sqlx::query("DELETE FROM home").execute(db.read()).await.is_err());
+    }
 }

@@ -1,6 +1,13 @@
 //! An owner's files and segments, as sealed records. A file is listed only once all its segments are placed.
 
 use hayloft_core::{ContractId, DeviceId, FileId, SegmentId, ShardId, Timestamp};
+use sqlx::{SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    DatabaseError, Owner,
+    db::{Write, bytes, id, int, maybe_number, number},
+    owner::{OwnerError, clear_placing, commit, insert_removals, job_of},
+};
 
 /// A stored file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,4 +97,302 @@ pub struct Removal {
     pub contract: ContractId,
     /// The sealing.
     pub shard: ShardId,
+}
+
+/// Selects segments with their live bytes; a condition follows.
+macro_rules! select_segments {
+    ($rest:literal) => {
+        concat!(
+            "SELECT segment, placement, sealed_bytes, live, stored_bytes, job, notes FROM (SELECT *, \
+             (SELECT coalesce(sum(live_bytes), 0) FROM file_segments WHERE file_segments.segment = segments.segment) \
+             AS live, \
+             EXISTS (SELECT 1 FROM file_segments WHERE file_segments.segment = segments.segment) AS used \
+             FROM segments) ",
+            $rest
+        )
+    };
+}
+
+impl Owner {
+    /// Saves segments and files in one transaction; nothing is saved when it fails. Segments that replaced files used
+    /// stay until they are removed: see [`Owner::dead_segments`].
+    ///
+    /// # Errors
+    /// [`OwnerError::NameTaken`] without `replace`, [`OwnerError::UnknownSegment`] if a file names one that is not
+    /// placed, or [`OwnerError::Database`].
+    pub async fn save(&self, save: &Save) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        for segment in &save.segments {
+            insert_segment(&mut write, segment, save.job).await?;
+        }
+        for file in &save.files {
+            if save.replace {
+                delete_file(&mut write, &file.name_key).await?;
+            }
+            insert_file(&mut write, file).await?;
+        }
+        clear_placing(&mut write, &save.placed).await?;
+        commit(write).await
+    }
+
+    /// The file of that name.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn file(&self, name_key: &[u8; 32]) -> Result<Option<StoredFile>, OwnerError> {
+        let mut read = self.inner.db.read().begin().await.map_err(DatabaseError::from)?;
+        let query =
+            "SELECT name_key, file, content, bytes, stored, keep_until, renew FROM files WHERE name_key = ?";
+        let row = sqlx::query(query).bind(name_key.to_vec()).fetch_optional(&mut *read).await;
+        let Some(row) = row.map_err(DatabaseError::from)? else { return Ok(None) };
+        let mut file = file_of(&row)?;
+        file.segments = segments_of(&mut read, file.file).await?;
+        Ok(Some(file))
+    }
+
+    /// All files, last stored first.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn files(&self) -> Result<Vec<StoredFile>, OwnerError> {
+        let mut read = self.inner.db.read().begin().await.map_err(DatabaseError::from)?;
+        let query = "SELECT name_key, file, content, bytes, stored, keep_until, renew FROM files \
+                     ORDER BY stored DESC, rowid DESC";
+        let rows = sqlx::query(query).fetch_all(&mut *read).await.map_err(DatabaseError::from)?;
+        let query = "SELECT segment, live_bytes, file FROM file_segments ORDER BY file, position";
+        let mut parts = std::collections::HashMap::<FileId, Vec<FileSegment>>::new();
+        for row in sqlx::query(query).fetch_all(&mut *read).await.map_err(DatabaseError::from)? {
+            parts.entry(FileId(id(&row, 2)?)).or_default().push(file_segment_of(&row)?);
+        }
+        let files = rows.iter().map(|row| {
+            let mut file = file_of(row)?;
+            file.segments = parts.remove(&file.file).unwrap_or_default();
+            Ok(file)
+        });
+        Ok(files.collect::<Result<_, DatabaseError>>()?)
+    }
+
+    /// Files with items in that segment.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn files_in(&self, segment: SegmentId) -> Result<Vec<FileId>, OwnerError> {
+        let query = sqlx::query("SELECT DISTINCT file FROM file_segments WHERE segment = ? ORDER BY file");
+        let rows = query.bind(segment.0.to_vec()).fetch_all(self.inner.db.read()).await;
+        let rows = rows.map_err(DatabaseError::from)?;
+        Ok(rows.iter().map(|row| Ok(FileId(id(row, 0)?))).collect::<Result<_, DatabaseError>>()?)
+    }
+
+    /// Removes files in one transaction; their segments stay until [`Owner::remove_segments`].
+    ///
+    /// # Errors
+    /// [`OwnerError::UnknownFile`] with nothing changed, or [`OwnerError::Database`].
+    pub async fn remove_files(&self, name_keys: &[[u8; 32]]) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        for name_key in name_keys {
+            if !delete_file(&mut write, name_key).await? {
+                return Err(OwnerError::UnknownFile);
+            }
+        }
+        commit(write).await
+    }
+
+    /// Writes a changed content record (renewal) with its columns.
+    ///
+    /// # Errors
+    /// [`OwnerError::UnknownFile`] or [`OwnerError::Database`].
+    pub async fn update_file(
+        &self,
+        name_key: &[u8; 32],
+        content: &[u8],
+        keep_until: Timestamp,
+        renew: bool,
+    ) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        let query = sqlx::query("UPDATE files SET content = ?, keep_until = ?, renew = ? WHERE name_key = ?");
+        let query = query.bind(content.to_vec()).bind(int(keep_until.0)).bind(renew).bind(name_key.to_vec());
+        if query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
+            return Err(OwnerError::UnknownFile);
+        }
+        commit(write).await
+    }
+
+    /// The segment.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn segment(&self, segment: SegmentId) -> Result<Option<Segment>, OwnerError> {
+        let query = sqlx::query(select_segments!("WHERE segment = ?")).bind(segment.0.to_vec());
+        let row = query.fetch_optional(self.inner.db.read()).await.map_err(DatabaseError::from)?;
+        Ok(row.as_ref().map(segment_of).transpose()?)
+    }
+
+    /// All placed segments, in the order they were saved.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn segments(&self) -> Result<Vec<Segment>, OwnerError> {
+        self.select(sqlx::query(select_segments!("ORDER BY number"))).await
+    }
+
+    /// Segments of a job, in the order they were saved.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn job_segments(&self, job: u32) -> Result<Vec<Segment>, OwnerError> {
+        self.select(sqlx::query(select_segments!("WHERE job = ? ORDER BY number")).bind(i64::from(job))).await
+    }
+
+    /// Segments that serve no file and no job.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn dead_segments(&self) -> Result<Vec<Segment>, OwnerError> {
+        self.select(sqlx::query(select_segments!("WHERE NOT used AND job IS NULL ORDER BY number"))).await
+    }
+
+    /// Segments that serve files but no job, and at least half of whose bytes are dead.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn half_dead_segments(&self) -> Result<Vec<Segment>, OwnerError> {
+        let query =
+            select_segments!("WHERE used AND job IS NULL AND live * 2 <= sealed_bytes ORDER BY number");
+        self.select(sqlx::query(query)).await
+    }
+
+    async fn select(
+        &self,
+        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<Vec<Segment>, OwnerError> {
+        let rows = query.fetch_all(self.inner.db.read()).await.map_err(DatabaseError::from)?;
+        Ok(rows.iter().map(segment_of).collect::<Result<_, _>>()?)
+    }
+
+    /// Replaces a segment's placement record and clears shards no longer in flight, in one transaction.
+    ///
+    /// # Errors
+    /// [`OwnerError::UnknownSegment`] or [`OwnerError::Database`].
+    pub async fn update_placement(
+        &self,
+        segment: SegmentId,
+        placement: &[u8],
+        placed: &[ShardId],
+    ) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        let query = sqlx::query("UPDATE segments SET placement = ? WHERE segment = ?");
+        let query = query.bind(placement.to_vec()).bind(segment.0.to_vec());
+        if query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
+            return Err(OwnerError::UnknownSegment);
+        }
+        clear_placing(&mut write, placed).await?;
+        commit(write).await
+    }
+
+    /// Ends a job's hold on its segments and drops its notes: those that serve no file are dead from now on.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn end_job_segments(&self, job: u32) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        let query =
+            sqlx::query("UPDATE segments SET job = NULL, notes = x'' WHERE job = ?").bind(i64::from(job));
+        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        commit(write).await
+    }
+
+    /// Forgets dead segments and writes down their shards for removal, in one transaction.
+    ///
+    /// # Errors
+    /// [`OwnerError::SegmentInUse`] with nothing changed, or [`OwnerError::Database`].
+    pub async fn remove_segments(
+        &self,
+        segments: &[SegmentId],
+        removals: &[Removal],
+    ) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        for segment in segments {
+            let query = "DELETE FROM segments WHERE segment = ?1 AND job IS NULL AND \
+                         NOT EXISTS (SELECT 1 FROM file_segments WHERE segment = ?1)";
+            let query = sqlx::query(query).bind(segment.0.to_vec());
+            if query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
+                return Err(OwnerError::SegmentInUse);
+            }
+        }
+        insert_removals(&mut write, removals).await?;
+        commit(write).await
+    }
+}
+
+fn file_of(row: &SqliteRow) -> Result<StoredFile, DatabaseError> {
+    Ok(StoredFile {
+        name_key: id(row, 0)?,
+        file: FileId(id(row, 1)?),
+        content: bytes(row, 2)?,
+        bytes: number(row, 3)?,
+        stored: Timestamp(number(row, 4)?),
+        keep_until: Timestamp(number(row, 5)?),
+        renew: number(row, 6)? != 0,
+        segments: Vec::new(),
+    })
+}
+
+fn file_segment_of(row: &SqliteRow) -> Result<FileSegment, DatabaseError> {
+    Ok(FileSegment { segment: SegmentId(id(row, 0)?), live_bytes: number(row, 1)? })
+}
+
+fn segment_of(row: &SqliteRow) -> Result<Segment, DatabaseError> {
+    Ok(Segment {
+        segment: SegmentId(id(row, 0)?),
+        placement: bytes(row, 1)?,
+        sealed_bytes: number(row, 2)?,
+        live_bytes: number(row, 3)?,
+        stored_bytes: number(row, 4)?,
+        job: job_of(maybe_number(row, 5)?)?,
+        notes: bytes(row, 6)?,
+    })
+}
+
+async fn segments_of(read: &mut SqliteConnection, file: FileId) -> Result<Vec<FileSegment>, DatabaseError> {
+    let query = sqlx::query("SELECT segment, live_bytes FROM file_segments WHERE file = ? ORDER BY position");
+    query.bind(file.0.to_vec()).fetch_all(read).await?.iter().map(file_segment_of).collect()
+}
+
+async fn insert_segment(
+    write: &mut Write,
+    segment: &NewSegment,
+    job: Option<u32>,
+) -> Result<(), DatabaseError> {
+    let query = "INSERT INTO segments (segment, placement, sealed_bytes, stored_bytes, job, notes) \
+                 VALUES (?, ?, ?, ?, ?, ?)";
+    let query = sqlx::query(query).bind(segment.segment.0.to_vec()).bind(segment.placement.clone());
+    let query = query.bind(int(segment.sealed_bytes)).bind(int(segment.stored_bytes));
+    query.bind(job.map(i64::from)).bind(segment.notes.clone()).execute(&mut **write).await?;
+    Ok(())
+}
+
+async fn insert_file(write: &mut Write, file: &StoredFile) -> Result<(), OwnerError> {
+    let query = "INSERT INTO files (name_key, file, content, bytes, stored, keep_until, renew) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name_key) DO NOTHING";
+    let query = sqlx::query(query).bind(file.name_key.to_vec()).bind(file.file.0.to_vec());
+    let query = query.bind(file.content.clone()).bind(int(file.bytes)).bind(int(file.stored.0));
+    let query = query.bind(int(file.keep_until.0)).bind(file.renew);
+    if query.execute(&mut **write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
+        return Err(OwnerError::NameTaken { name_key: file.name_key });
+    }
+    for (position, part) in (0_i64..).zip(&file.segments) {
+        let query = "INSERT INTO file_segments (file, position, segment, live_bytes) \
+                     SELECT ?, ?, segment, ? FROM segments WHERE segment = ?";
+        let query = sqlx::query(query).bind(file.file.0.to_vec()).bind(position);
+        let query = query.bind(int(part.live_bytes)).bind(part.segment.0.to_vec());
+        if query.execute(&mut **write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
+            return Err(OwnerError::UnknownSegment);
+        }
+    }
+    Ok(())
+}
+
+async fn delete_file(write: &mut Write, name_key: &[u8; 32]) -> Result<bool, DatabaseError> {
+    let query = sqlx::query("DELETE FROM files WHERE name_key = ?").bind(name_key.to_vec());
+    Ok(query.execute(&mut **write).await?.rows_affected() == 1)
 }

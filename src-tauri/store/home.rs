@@ -1,6 +1,14 @@
-//! The home folder: one node per home, held by a lock.
+//! The home folder: one node per home, held by a lock, and files that are written whole or not at all.
+//!
+//! The lock is the operating system's, so it ends with the process however that ends.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
 
 /// Why a home cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +25,7 @@ pub enum HomeError {
         /// The home.
         home: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The device key's file is not a key.
     #[error("{path} is not a device key; restore it from a backup, or delete it to begin as a new device")]
@@ -27,21 +35,180 @@ pub enum HomeError {
     },
 }
 
-/// A home folder, locked for this process.
+/// A home folder, locked for this process until dropped.
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
+    lock: File,
 }
 
 impl Home {
     /// Makes the folder if needed (for its user alone) and takes its lock.
-    pub fn open(path: &Path) -> Result<Self, HomeError> { todo!() }
-    /// The folder.
-    pub fn path(&self) -> &Path { &self.path }
-    /// The device's Ed25519 secret, made once.
-    pub fn device_secret(&self) -> Result<zeroize::Zeroizing<[u8; 32]>, HomeError> { todo!() }
+    ///
+    /// # Errors
+    /// [`HomeError::Locked`] if another node holds it, [`HomeError::Io`] if the folder cannot be used.
+    pub fn open(path: &Path) -> Result<Self, HomeError> {
+        let failed = |source| HomeError::Io { home: path.to_owned(), source };
+        create_private_folder(path).map_err(failed)?;
+        let path = path.canonicalize().map_err(failed)?;
+        let file = private_options().create(true).truncate(false).open(path.join("lock")).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path, lock: file }),
+            Err(TryLockError::WouldBlock) => Err(HomeError::Locked { home: path }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// The folder, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the lock back although this value lives on: another node may then run on the home, and nothing may be
+    /// written through this value any more.
+    ///
+    /// # Errors
+    /// [`HomeError::Io`] if the system refuses.
+    pub fn release(&self) -> Result<(), HomeError> {
+        self.lock.unlock().map_err(|source| HomeError::Io { home: self.path.clone(), source })
+    }
+
+    /// The device's Ed25519 secret, made at random the first time.
+    ///
+    /// # Errors
+    /// [`HomeError`] if the file cannot be read or written, or is not a key.
+    pub fn device_secret(&self) -> Result<Zeroizing<[u8; 32]>, HomeError> {
+        let path = self.path.join("device.key");
+        let failed = |source| HomeError::Io { home: self.path.clone(), source };
+        match fs::read(&path).map(Zeroizing::new) {
+            Ok(bytes) => {
+                let secret = <[u8; 32]>::try_from(bytes.as_slice());
+                secret.map(Zeroizing::new).map_err(|_| HomeError::BadDeviceKey { path })
+            }
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+                let secret = Zeroizing::new(rand::random::<[u8; 32]>());
+                write_whole(&path, secret.as_slice(), true).map_err(failed)?;
+                Ok(secret)
+            }
+            Err(source) => Err(failed(source)),
+        }
+    }
 }
 
 /// Writes a file whole or not at all: temp file, sync, rename, sync of the folder. `private` files are for their user
 /// alone (0600).
-pub fn write_whole(path: &Path, bytes: &[u8], private: bool) -> std::io::Result<()> { todo!() }
+///
+/// # Errors
+/// Whatever the file system says; the file is then as it was before.
+pub fn write_whole(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+    let folder = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    if !private {
+        make_readable(temp.as_file())?;
+    }
+    temp.write_all(bytes)?;
+    temp.as_file().sync_all()?;
+    temp.persist(path).map_err(|failed| failed.error)?;
+    sync_folder(folder)
+}
+
+/// Makes renames and new files in a folder last. Only unix can and must.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(unix)]
+fn create_private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(not(unix))]
+fn create_private_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+#[cfg(unix)]
+fn private_options() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private_options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    options
+}
+
+#[cfg(unix)]
+fn make_readable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_node_on_one_home_is_refused_until_the_first_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Home::open(folder.path()).unwrap();
+        let refused = Home::open(folder.path()).unwrap_err();
+        assert!(matches!(&refused, HomeError::Locked { .. }));
+        let said = refused.to_string();
+        assert!(said.contains(&*first.path().to_string_lossy()) && said.contains("--home"), "{said}");
+        drop(first);
+        Home::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_home_that_is_a_file_is_refused_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, b"x").unwrap();
+        assert!(Home::open(&path).unwrap_err().to_string().contains(&*path.to_string_lossy()));
+    }
+
+    #[test]
+    fn the_device_key_is_made_once_and_a_damaged_one_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let secret = home.device_secret().unwrap();
+        assert_eq!(*secret, *home.device_secret().unwrap());
+        fs::write(folder.path().join("device.key"), b"short").unwrap();
+        assert!(matches!(home.device_secret(), Err(HomeError::BadDeviceKey { .. })));
+        assert_eq!(fs::read(folder.path().join("device.key")).unwrap(), b"short");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn secrets_are_for_their_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("home");
+        let home = Home::open(&path).unwrap();
+        home.device_secret().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path.join("device.key")), 0o600);
+        write_whole(&path.join("config.json"), b"{}", false).unwrap();
+        assert_eq!(mode(&path.join("config.json")), 0o644);
+    }
+
+    #[cfg(not(unix))]
+    #[test]
+    fn secrets_are_written_where_permissions_come_from_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        Home::open(folder.path()).unwrap().device_secret().unwrap();
+        assert_eq!(fs::read(folder.path().join("device.key")).unwrap().len(), 32);
+    }
+}

@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use hayloft_core::Timestamp;
 use serde_json::Value;
+use sqlx::{Row, sqlite::SqliteRow};
 
-use crate::{DatabaseError, open::Inner};
+use crate::{
+    DatabaseError,
+    db::{int, number},
+    open::Inner,
+};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,23 +46,123 @@ pub struct JobRow {
     pub begun: Timestamp,
 }
 
+impl JobState {
+    const ALL: [Self; 5] = [Self::Running, Self::Paused, Self::Done, Self::Failed, Self::Cancelled];
+
+    fn number(self) -> i64 {
+        self as i64
+    }
+
+    fn of(number: u64) -> Result<Self, DatabaseError> {
+        let state = usize::try_from(number).ok().and_then(|number| Self::ALL.get(number));
+        state.copied().ok_or(DatabaseError::Corrupt { what: "a job's state" })
+    }
+}
+
 /// The jobs' part of the store. Cheap to clone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Jobs {
     pub(crate) inner: Arc<Inner>,
 }
 
 impl Jobs {
     /// Writes down a new job as running and answers its number.
-    pub async fn insert(&self, kind: &str, spec: &Value, progress: &Value, now: Timestamp) -> Result<u32, DatabaseError> { todo!() }
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn insert(
+        &self,
+        kind: &str,
+        spec: &Value,
+        progress: &Value,
+        now: Timestamp,
+    ) -> Result<u32, DatabaseError> {
+        let mut write = self.inner.db.write().await?;
+        let query =
+            "INSERT INTO jobs (kind, state, spec, progress, begun) VALUES (?, ?, ?, ?, ?) RETURNING id";
+        let query = sqlx::query(query).bind(kind.to_owned()).bind(JobState::Running.number());
+        let query = query.bind(spec.to_string()).bind(progress.to_string()).bind(int(now.0));
+        let id = job_number(&query.fetch_one(&mut *write).await?)?;
+        write.commit().await?;
+        Ok(id)
+    }
+
     /// Writes down how far it is. Unknown jobs are ignored.
-    pub async fn update(&self, id: u32, state: JobState, progress: &Value) -> Result<(), DatabaseError> { todo!() }
-    /// Writes down how it ended.
-    pub async fn finish(&self, id: u32, state: JobState, progress: &Value, report: Option<&Value>) -> Result<(), DatabaseError> { todo!() }
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn update(&self, id: u32, state: JobState, progress: &Value) -> Result<(), DatabaseError> {
+        self.finish(id, state, progress, None).await
+    }
+
+    /// Writes down how it ended. Unknown jobs are ignored.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn finish(
+        &self,
+        id: u32,
+        state: JobState,
+        progress: &Value,
+        report: Option<&Value>,
+    ) -> Result<(), DatabaseError> {
+        let mut write = self.inner.db.write().await?;
+        let query = sqlx::query("UPDATE jobs SET state = ?, progress = ?, report = ? WHERE id = ?");
+        let query = query.bind(state.number()).bind(progress.to_string());
+        let query = query.bind(report.map(Value::to_string)).bind(i64::from(id));
+        query.execute(&mut *write).await?;
+        Ok(write.commit().await?)
+    }
+
     /// The job.
-    pub async fn get(&self, id: u32) -> Result<Option<JobRow>, DatabaseError> { todo!() }
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn get(&self, id: u32) -> Result<Option<JobRow>, DatabaseError> {
+        let query = "SELECT id, kind, state, spec, progress, report, begun FROM jobs WHERE id = ?";
+        let row = sqlx::query(query).bind(i64::from(id)).fetch_optional(self.inner.db.read()).await?;
+        row.as_ref().map(job_of).transpose()
+    }
+
     /// The newest `limit` jobs, newest first.
-    pub async fn list(&self, limit: u32) -> Result<Vec<JobRow>, DatabaseError> { todo!() }
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn list(&self, limit: u32) -> Result<Vec<JobRow>, DatabaseError> {
+        let query =
+            "SELECT id, kind, state, spec, progress, report, begun FROM jobs ORDER BY id DESC LIMIT ?";
+        let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(self.inner.db.read()).await?;
+        rows.iter().map(job_of).collect()
+    }
+
     /// Jobs that are running or paused, oldest first.
-    pub async fn unfinished(&self) -> Result<Vec<JobRow>, DatabaseError> { todo!() }
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn unfinished(&self) -> Result<Vec<JobRow>, DatabaseError> {
+        let query =
+            "SELECT id, kind, state, spec, progress, report, begun FROM jobs WHERE state <= 1 ORDER BY id";
+        let rows = sqlx::query(query).fetch_all(self.inner.db.read()).await?;
+        rows.iter().map(job_of).collect()
+    }
+}
+
+fn job_number(row: &SqliteRow) -> Result<u32, DatabaseError> {
+    u32::try_from(number(row, 0)?).map_err(|_| DatabaseError::Corrupt { what: "a job's number" })
+}
+
+fn json(text: &str) -> Result<Value, DatabaseError> {
+    serde_json::from_str(text).map_err(|_| DatabaseError::Corrupt { what: "a job's notes" })
+}
+
+fn job_of(row: &SqliteRow) -> Result<JobRow, DatabaseError> {
+    Ok(JobRow {
+        id: job_number(row)?,
+        kind: row.try_get(1)?,
+        state: JobState::of(number(row, 2)?)?,
+        spec: json(row.try_get(3)?)?,
+        progress: json(row.try_get(4)?)?,
+        report: row.try_get::<Option<&str>, _>(5)?.map(json).transpose()?,
+        begun: Timestamp(number(row, 6)?),
+    })
 }

@@ -14,12 +14,22 @@ pub mod jobs;
 pub mod owner;
 pub mod peers;
 
-mod disk;
+pub mod disk;
 mod journal;
+mod keep;
 mod open;
 mod quota;
 mod reconcile;
 mod shards;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod farmer_tests;
+#[cfg(test)]
+mod owner_tests;
+#[cfg(test)]
+mod samples;
 
 pub use db::DatabaseError;
 pub use disk::Guard;

@@ -1,8 +1,24 @@
 //! Opening a home's store: database first, then farmer's folder, then what a crash left over.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use crate::{DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Owner, Peers};
+use hayloft_core::{ContractId, Timestamp};
+use tokio::sync::Mutex;
+
+use crate::{
+    DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Owner, Peers,
+    db::Db,
+    disk::Probe,
+    home::write_whole,
+    reconcile,
+    shards::{ActiveSet, Folder, blocking},
+};
 
 /// How a store is opened.
 #[derive(Debug, Clone, Default)]
@@ -11,6 +27,14 @@ pub struct StoreOptions {
     pub farm_folder: Option<PathBuf>,
     /// Free space that the disk keeps.
     pub guard: Guard,
+    pub(crate) probe: Probe,
+}
+
+impl StoreOptions {
+    /// Shards in this folder, or in the home's own, with this guard.
+    pub fn new(farm_folder: Option<PathBuf>, guard: Guard) -> Self {
+        Self { farm_folder, guard, probe: Probe::default() }
+    }
 }
 
 /// How the database was found.
@@ -62,29 +86,208 @@ pub enum OpenError {
     Io(#[from] std::io::Error),
 }
 
+/// Ties a home, its database and its farmer's folder together.
+type Marker = [u8; 16];
+
+#[derive(Debug)]
 pub(crate) struct Inner {
-    home: Home,
+    pub(crate) home: Home,
+    pub(crate) db: Db,
+    pub(crate) marker: Marker,
+    pub(crate) folder: RwLock<Folder>,
+    pub(crate) guard: Guard,
+    pub(crate) probe: Probe,
+    pub(crate) active: ActiveSet,
+    /// Held while rows and files change together.
+    pub(crate) gate: Mutex<()>,
+    /// Contracts whose journal could not be written.
+    pub(crate) stale_journals: Mutex<HashSet<ContractId>>,
 }
 
 /// A home's store. Cheap to clone; the home stays locked until the last clone is dropped.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
 
 impl Store {
     /// Opens the home's database and farmer's folder and mends what a crash left over.
-    pub async fn open(home: Home, options: StoreOptions) -> Result<(Self, OpenReport), OpenError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing that was stored is lost by it.
+    pub async fn open(home: Home, options: StoreOptions) -> Result<(Self, OpenReport), OpenError> {
+        let folder = Folder { root: options.farm_folder.unwrap_or_else(|| home.path().join("shards")) };
+        let (db, database, marker) = open_database(home.path()).await?;
+        let prepared = match write_markers(home.path(), &db, marker).await {
+            Ok(()) => prepare_folder(&folder, marker, &db).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = prepared {
+            db.close().await;
+            return Err(error);
+        }
+        let inner = Arc::new(Inner {
+            home,
+            db,
+            marker,
+            folder: RwLock::new(folder),
+            guard: options.guard,
+            probe: options.probe,
+            active: ActiveSet::default(),
+            gate: Mutex::default(),
+            stale_journals: Mutex::default(),
+        });
+        let store = Self { inner };
+        match store.mend(database).await {
+            Ok(report) => Ok((store, report)),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn mend(&self, database: DatabaseState) -> Result<OpenReport, OpenError> {
+        let farmer = self.farmer();
+        let rebuilding = self.inner.db.home_value(REBUILDING).await?.is_some();
+        let found_shards = if rebuilding { reconcile::rebuild(&farmer, now()).await? } else { 0 };
+        if rebuilding {
+            self.inner.db.remove_home_value(REBUILDING).await?;
+        }
+        let mended = reconcile::reconcile(&farmer).await?;
+        let (orphan_files, missing_shards) = (mended.orphan_files, mended.missing_shards);
+        Ok(OpenReport { database, orphan_files, missing_shards, found_shards })
+    }
+
     /// The home.
-    pub fn home(&self) -> &Home { &self.inner.home }
+    pub fn home(&self) -> &Home {
+        &self.inner.home
+    }
+
     /// The farmer's part.
-    pub fn farmer(&self) -> Farmer { Farmer { inner: self.inner.clone() } }
+    pub fn farmer(&self) -> Farmer {
+        Farmer { inner: self.inner.clone() }
+    }
+
     /// The owner's part.
-    pub fn owner(&self) -> Owner { Owner { inner: self.inner.clone() } }
+    pub fn owner(&self) -> Owner {
+        Owner { inner: self.inner.clone() }
+    }
+
     /// The jobs.
-    pub fn jobs(&self) -> Jobs { Jobs { inner: self.inner.clone() } }
+    pub fn jobs(&self) -> Jobs {
+        Jobs { inner: self.inner.clone() }
+    }
+
     /// Remembered peers and marks.
-    pub fn peers(&self) -> Peers { Peers { inner: self.inner.clone() } }
+    pub fn peers(&self) -> Peers {
+        Peers { inner: self.inner.clone() }
+    }
+
     /// Ends all connections to the database, so that the home may be opened again at once.
-    pub async fn close(&self) { todo!() }
+    pub async fn close(&self) {
+        self.inner.db.close().await;
+    }
+}
+
+/// Set while an index waits to be rebuilt, so that a crash meanwhile does not lose it.
+const REBUILDING: &str = "rebuilding";
+/// The marker in the database.
+const MARKER: &str = "marker";
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+fn marker_path(home: &Path) -> PathBuf {
+    home.join("database.id")
+}
+
+fn read_marker(home: &Path) -> io::Result<Option<Marker>> {
+    match fs::read(marker_path(home)) {
+        Ok(bytes) => Ok(bytes.try_into().ok()),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens the database; if this home had one that is gone, broken or another's, puts it aside and begins a new one that
+/// is marked for rebuilding.
+async fn open_database(home: &Path) -> Result<(Db, DatabaseState, Marker), OpenError> {
+    let path = home.join("hayloft.db");
+    let known = read_marker(home)?;
+    let there = path.try_exists()?;
+    let reason = if known.is_some() && !there {
+        "the database was missing"
+    } else {
+        match Db::open(&path).await {
+            Ok(db) => {
+                let has = db.home_value(MARKER).await?.and_then(|bytes| Marker::try_from(bytes).ok());
+                match (known, has) {
+                    (None, None) => return Ok((db, DatabaseState::New, rand::random())),
+                    (Some(known), Some(has)) if known == has => return Ok((db, DatabaseState::Sound, has)),
+                    // The database's row comes first and the home's file second: a crash came between.
+                    (None, Some(has)) => return Ok((db, DatabaseState::Sound, has)),
+                    (Some(_), _) => {
+                        db.close().await;
+                        "the database was empty or another home's"
+                    }
+                }
+            }
+            Err(DatabaseError::Corrupt { .. }) => "the database was damaged",
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let moved_to = if there { Some(move_aside(&path)?) } else { None };
+    remove_remains(&path)?;
+    let db = Db::open(&path).await?;
+    db.set_home_value(REBUILDING, &[1]).await?;
+    let state = DatabaseState::Rebuilt { reason: reason.to_owned(), moved_to };
+    Ok((db, state, known.unwrap_or_else(rand::random)))
+}
+
+fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = |number: u64| path.with_file_name(format!("hayloft.db.broken-{number}"));
+    let mut number = now().0;
+    while aside(number).try_exists()? {
+        number += 1;
+    }
+    for suffix in ["-wal", "-shm"] {
+        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        if with(path).try_exists()? {
+            fs::rename(with(path), with(&aside(number)))?;
+        }
+    }
+    fs::rename(path, aside(number))?;
+    Ok(aside(number))
+}
+
+fn remove_remains(path: &Path) -> io::Result<()> {
+    for suffix in ["-wal", "-shm"] {
+        crate::shards::delete(&PathBuf::from(format!("{}{suffix}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// Makes the farmer's folder, or checks that it is the one this home used. A folder without a marker may be a disk that
+/// is not connected: it is taken only if nothing was kept, or if the index is not waiting for it.
+async fn prepare_folder(folder: &Folder, marker: Marker, db: &Db) -> Result<(), OpenError> {
+    let looked = folder.clone();
+    let found = blocking(move || Ok(reconcile::marker(&looked)?)).await?;
+    let wrong = || OpenError::WrongFolder { folder: folder.root.clone() };
+    match found {
+        Some(found) if found == marker => Ok(()),
+        Some(_) => Err(wrong()),
+        None if db.has_shards().await? || db.home_value(REBUILDING).await?.is_some() => Err(wrong()),
+        None => {
+            let made = folder.clone();
+            Ok(blocking(move || reconcile::begin_folder(&made, &marker)).await?)
+        }
+    }
+}
+
+async fn write_markers(home: &Path, db: &Db, marker: Marker) -> Result<(), OpenError> {
+    db.set_home_value(MARKER, &marker).await?;
+    let path = marker_path(home);
+    Ok(blocking(move || Ok(write_whole(&path, &marker, true)?)).await?)
 }

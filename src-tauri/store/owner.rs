@@ -1,15 +1,16 @@
-//! The owner's side: files and segments as sealed records, contracts with farmers, shards in flight, shards to remove.
+//! The owner's side beside its files: contracts with farmers, shards in flight, shards to remove.
 
 use std::sync::Arc;
 
 use hayloft_core::{
-    ContractId, DeviceId, FileId, SegmentId, ShardId, Timestamp,
+    ContractId, DeviceId, SegmentId, ShardId,
     contract::{ShardEntry, SignedRevision, SignedTerms},
 };
 
 use crate::{
     DatabaseError,
-    files::{Removal, Save, Segment, StoredFile},
+    db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
+    files::Removal,
     open::Inner,
 };
 
@@ -76,63 +77,264 @@ pub struct Placing {
 }
 
 /// The owner's part of the store. Cheap to clone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Owner {
     pub(crate) inner: Arc<Inner>,
 }
 
 impl Owner {
-    /// Saves segments and files in one transaction; nothing is saved when it fails. Segments that replaced files used
-    /// stay until they are removed: see [`Owner::dead_segments`].
-    pub async fn save(&self, save: &Save) -> Result<(), OwnerError> { todo!() }
-    /// The file of that name.
-    pub async fn file(&self, name_key: &[u8; 32]) -> Result<Option<StoredFile>, OwnerError> { todo!() }
-    /// All files.
-    pub async fn files(&self) -> Result<Vec<StoredFile>, OwnerError> { todo!() }
-    /// Files with items in that segment.
-    pub async fn files_in(&self, segment: SegmentId) -> Result<Vec<FileId>, OwnerError> { todo!() }
-    /// Removes files in one transaction; their segments stay until [`Owner::remove_segments`].
-    pub async fn remove_files(&self, name_keys: &[[u8; 32]]) -> Result<(), OwnerError> { todo!() }
-    /// Writes a changed content record (renewal) with its columns.
-    pub async fn update_file(&self, name_key: &[u8; 32], content: &[u8], keep_until: Timestamp, renew: bool) -> Result<(), OwnerError> { todo!() }
-    /// The segment.
-    pub async fn segment(&self, segment: SegmentId) -> Result<Option<Segment>, OwnerError> { todo!() }
-    /// All placed segments.
-    pub async fn segments(&self) -> Result<Vec<Segment>, OwnerError> { todo!() }
-    /// Segments of a job, in the order they were saved.
-    pub async fn job_segments(&self, job: u32) -> Result<Vec<Segment>, OwnerError> { todo!() }
-    /// Segments that serve no file and no job.
-    pub async fn dead_segments(&self) -> Result<Vec<Segment>, OwnerError> { todo!() }
-    /// Segments that serve files but at least half of whose bytes are dead.
-    pub async fn half_dead_segments(&self) -> Result<Vec<Segment>, OwnerError> { todo!() }
-    /// Replaces a segment's placement record.
-    pub async fn update_placement(&self, segment: SegmentId, placement: &[u8], placed: &[ShardId]) -> Result<(), OwnerError> { todo!() }
-    /// Ends a job's hold on its segments and drops its notes: those that serve no file are dead from now on.
-    pub async fn end_job_segments(&self, job: u32) -> Result<(), OwnerError> { todo!() }
-    /// Forgets dead segments and writes down their shards for removal, in one transaction.
-    pub async fn remove_segments(&self, segments: &[SegmentId], removals: &[Removal]) -> Result<(), OwnerError> { todo!() }
     /// Keeps a contract. The same again is no error.
-    pub async fn insert_contract(&self, id: ContractId, terms: &SignedTerms) -> Result<(), OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn insert_contract(&self, id: ContractId, terms: &SignedTerms) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        let query =
+            "INSERT INTO owner_contracts (contract, farmer, terms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+        let query =
+            sqlx::query(query).bind(id.0.to_vec()).bind(terms.terms.farmer.0.to_vec()).bind(to_blob(terms));
+        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        commit(write).await
+    }
+
     /// The contract.
-    pub async fn contract(&self, id: ContractId) -> Result<Option<OwnerContract>, OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn contract(&self, id: ContractId) -> Result<Option<OwnerContract>, OwnerError> {
+        let mut read = self.inner.db.read().begin().await.map_err(DatabaseError::from)?;
+        let query = sqlx::query("SELECT contract, terms, revision FROM owner_contracts WHERE contract = ?");
+        let row = query.bind(id.0.to_vec()).fetch_optional(&mut *read).await.map_err(DatabaseError::from)?;
+        match row {
+            Some(row) => Ok(Some(contract_of(&mut read, &row).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// All contracts, or those with one farmer, newest first.
-    pub async fn contracts(&self, farmer: Option<DeviceId>) -> Result<Vec<OwnerContract>, OwnerError> { todo!() }
-    /// Keeps a revision that both signed, and the contract's shards after it.
-    pub async fn save_revision(&self, revision: &SignedRevision) -> Result<(), OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn contracts(&self, farmer: Option<DeviceId>) -> Result<Vec<OwnerContract>, OwnerError> {
+        let mut read = self.inner.db.read().begin().await.map_err(DatabaseError::from)?;
+        let query = "SELECT contract, terms, revision FROM owner_contracts \
+                     WHERE ?1 IS NULL OR farmer = ?1 ORDER BY number DESC";
+        let query = sqlx::query(query).bind(farmer.map(|farmer| farmer.0.to_vec()));
+        let mut contracts = Vec::new();
+        for row in query.fetch_all(&mut *read).await.map_err(DatabaseError::from)? {
+            contracts.push(contract_of(&mut read, &row).await?);
+        }
+        Ok(contracts)
+    }
+
+    /// Keeps a revision that both signed, and the contract's shards after it. The newest once more is no error.
+    ///
+    /// # Errors
+    /// [`OwnerError::UnknownContract`] or [`OwnerError::NotNext`] with nothing changed, or [`OwnerError::Database`].
+    pub async fn save_revision(&self, revision: &SignedRevision) -> Result<(), OwnerError> {
+        let (contract, found) = (revision.revision.contract, revision.revision.number);
+        let mut write = self.inner.db.write().await?;
+        let query = sqlx::query("SELECT revision_number, revision FROM owner_contracts WHERE contract = ?");
+        let row =
+            query.bind(contract.0.to_vec()).fetch_optional(&mut *write).await.map_err(DatabaseError::from)?;
+        let row = row.ok_or(OwnerError::UnknownContract)?;
+        let newest = maybe_number(&row, 0)?;
+        if newest == Some(found) && bytes(&row, 1)? == to_blob(revision) {
+            return Ok(());
+        }
+        if newest.map_or(Some(0), |number| number.checked_add(1)) != Some(found) {
+            return Err(OwnerError::NotNext { found, newest });
+        }
+        set_revision(&mut write, revision).await?;
+        for entry in &revision.revision.added {
+            insert_shard(&mut write, contract, entry).await?;
+        }
+        for shard in &revision.revision.removed {
+            let query = sqlx::query("DELETE FROM owner_shards WHERE contract = ? AND shard = ?");
+            let query = query.bind(contract.0.to_vec()).bind(shard.0.to_vec());
+            query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        }
+        commit(write).await
+    }
+
     /// Replaces all that is known of a contract by what its farmer proved (a rebase): revision and shards.
-    pub async fn rebase(&self, revision: &SignedRevision, shards: &[ShardEntry]) -> Result<(), OwnerError> { todo!() }
-    /// Forgets contracts that are over.
-    pub async fn remove_contract(&self, id: ContractId) -> Result<(), OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::UnknownContract`] or [`OwnerError::Database`].
+    pub async fn rebase(&self, revision: &SignedRevision, shards: &[ShardEntry]) -> Result<(), OwnerError> {
+        let contract = revision.revision.contract;
+        let mut write = self.inner.db.write().await?;
+        if set_revision(&mut write, revision).await? == 0 {
+            return Err(OwnerError::UnknownContract);
+        }
+        let query = sqlx::query("DELETE FROM owner_shards WHERE contract = ?").bind(contract.0.to_vec());
+        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        for entry in shards {
+            insert_shard(&mut write, contract, entry).await?;
+        }
+        commit(write).await
+    }
+
+    /// Forgets a contract that is over, with its shards and what was to be removed under it.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn remove_contract(&self, id: ContractId) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        let delete = sqlx::query("DELETE FROM removals WHERE contract = ?").bind(id.0.to_vec());
+        delete.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        let delete = sqlx::query("DELETE FROM owner_contracts WHERE contract = ?").bind(id.0.to_vec());
+        delete.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        commit(write).await
+    }
+
     /// Writes down shards about to be sent.
-    pub async fn add_placing(&self, placing: &[Placing]) -> Result<(), OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn add_placing(&self, placing: &[Placing]) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        for one in placing {
+            let query = "INSERT OR REPLACE INTO placing (shard, farmer, contract, segment, job) VALUES (?, ?, ?, ?, ?)";
+            let query = sqlx::query(query).bind(one.shard.0.to_vec()).bind(one.farmer.0.to_vec());
+            let query = query.bind(one.contract.0.to_vec()).bind(one.segment.0.to_vec());
+            query.bind(one.job.map(i64::from)).execute(&mut *write).await.map_err(DatabaseError::from)?;
+        }
+        commit(write).await
+    }
+
     /// Clears shards no longer in flight.
-    pub async fn clear_placing(&self, shards: &[ShardId]) -> Result<(), OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn clear_placing(&self, shards: &[ShardId]) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        clear_placing(&mut write, shards).await?;
+        commit(write).await
+    }
+
     /// Shards in flight, or left over by a crash.
-    pub async fn placing(&self) -> Result<Vec<Placing>, OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn placing(&self) -> Result<Vec<Placing>, OwnerError> {
+        let query = sqlx::query("SELECT shard, farmer, contract, segment, job FROM placing ORDER BY shard");
+        let rows = query.fetch_all(self.inner.db.read()).await.map_err(DatabaseError::from)?;
+        let placing = rows.iter().map(|row| {
+            Ok(Placing {
+                shard: ShardId(id(row, 0)?),
+                farmer: DeviceId(id(row, 1)?),
+                contract: ContractId(id(row, 2)?),
+                segment: SegmentId(id(row, 3)?),
+                job: job_of(maybe_number(row, 4)?)?,
+            })
+        });
+        Ok(placing.collect::<Result<_, DatabaseError>>()?)
+    }
+
     /// Writes down shards to remove and clears them among the placing, in one transaction.
-    pub async fn add_removals(&self, removals: &[Removal]) -> Result<(), OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn add_removals(&self, removals: &[Removal]) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        insert_removals(&mut write, removals).await?;
+        commit(write).await
+    }
+
     /// Shards to remove, of all farmers, in order of farmer and contract.
-    pub async fn removals(&self) -> Result<Vec<Removal>, OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn removals(&self) -> Result<Vec<Removal>, OwnerError> {
+        let query =
+            sqlx::query("SELECT farmer, contract, shard FROM removals ORDER BY farmer, contract, shard");
+        let rows = query.fetch_all(self.inner.db.read()).await.map_err(DatabaseError::from)?;
+        let removals = rows.iter().map(|row| {
+            let (farmer, contract) = (DeviceId(id(row, 0)?), ContractId(id(row, 1)?));
+            Ok(Removal { farmer, contract, shard: ShardId(id(row, 2)?) })
+        });
+        Ok(removals.collect::<Result<_, DatabaseError>>()?)
+    }
+
     /// Clears removals that are done.
-    pub async fn clear_removals(&self, shards: &[ShardId]) -> Result<(), OwnerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn clear_removals(&self, shards: &[ShardId]) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        for shard in shards {
+            let query = sqlx::query("DELETE FROM removals WHERE shard = ?").bind(shard.0.to_vec());
+            query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        }
+        commit(write).await
+    }
+}
+
+pub(crate) async fn commit(write: Write) -> Result<(), OwnerError> {
+    Ok(write.commit().await.map_err(DatabaseError::from)?)
+}
+
+pub(crate) fn job_of(number: Option<u64>) -> Result<Option<u32>, DatabaseError> {
+    let job = number.map(u32::try_from).transpose();
+    job.map_err(|_| DatabaseError::Corrupt { what: "a job's number" })
+}
+
+async fn contract_of(
+    read: &mut sqlx::SqliteConnection,
+    row: &sqlx::sqlite::SqliteRow,
+) -> Result<OwnerContract, DatabaseError> {
+    let contract = ContractId(id(row, 0)?);
+    let revision: Option<Vec<u8>> = sqlx::Row::try_get(row, 2)?;
+    let query =
+        sqlx::query("SELECT shard, bytes, tag_key FROM owner_shards WHERE contract = ? ORDER BY shard");
+    let rows = query.bind(contract.0.to_vec()).fetch_all(read).await?;
+    let shards = rows.iter().map(|row| {
+        Ok(ShardEntry { id: ShardId(id(row, 0)?), bytes: number(row, 1)?, tag_key: maybe_id(row, 2)? })
+    });
+    Ok(OwnerContract {
+        id: contract,
+        terms: from_blob(&bytes(row, 1)?)?,
+        revision: revision.map(|bytes| from_blob(&bytes)).transpose()?,
+        shards: shards.collect::<Result<_, DatabaseError>>()?,
+    })
+}
+
+async fn set_revision(write: &mut Write, signed: &SignedRevision) -> Result<u64, DatabaseError> {
+    let query =
+        sqlx::query("UPDATE owner_contracts SET revision = ?, revision_number = ? WHERE contract = ?");
+    let query = query.bind(to_blob(signed)).bind(int(signed.revision.number));
+    let changed = query.bind(signed.revision.contract.0.to_vec()).execute(&mut **write).await?;
+    Ok(changed.rows_affected())
+}
+
+async fn insert_shard(
+    write: &mut Write,
+    contract: ContractId,
+    entry: &ShardEntry,
+) -> Result<(), DatabaseError> {
+    let query = "INSERT OR REPLACE INTO owner_shards (contract, shard, bytes, tag_key) VALUES (?, ?, ?, ?)";
+    let query = sqlx::query(query).bind(contract.0.to_vec()).bind(entry.id.0.to_vec()).bind(int(entry.bytes));
+    query.bind(entry.tag_key.map(|tag_key| tag_key.to_vec())).execute(&mut **write).await?;
+    Ok(())
+}
+
+pub(crate) async fn clear_placing(write: &mut Write, shards: &[ShardId]) -> Result<(), DatabaseError> {
+    for shard in shards {
+        sqlx::query("DELETE FROM placing WHERE shard = ?")
+            .bind(shard.0.to_vec())
+            .execute(&mut **write)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn insert_removals(write: &mut Write, removals: &[Removal]) -> Result<(), DatabaseError> {
+    for removal in removals {
+        let query = "INSERT OR REPLACE INTO removals (shard, farmer, contract) VALUES (?, ?, ?)";
+        let query = sqlx::query(query).bind(removal.shard.0.to_vec()).bind(removal.farmer.0.to_vec());
+        query.bind(removal.contract.0.to_vec()).execute(&mut **write).await?;
+        clear_placing(write, &[removal.shard]).await?;
+    }
+    Ok(())
 }

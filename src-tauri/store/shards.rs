@@ -1,32 +1,405 @@
-//! Shard files: one per shard in hash-prefix folders, described by a header of their own so that the index can be
-//! rebuilt from them.
+//! Shard files: one per shard in hash-prefix folders, `ab/abcd…` whole and `ab/abcd….part` while it arrives.
+//!
+//! A file begins with a header of its own, so that the index can be rebuilt from the files: magic with version (8) ‖
+//! shard (32) ‖ contract (32) ‖ bytes as u64 LE (8) ‖ BLAKE3 of the sealed bytes (32) ‖ BLAKE3 of all before, first 16.
+//! The header is written last, before the sync, and a file gets its final name after the sync.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
+use hayloft_core::{ContractId, ShardId};
 
-use crate::FarmerError;
+use crate::{
+    FarmerError, Guard,
+    disk::Probe,
+    farmer::{Farmer, READ_BYTES},
+};
 
-/// Receives one shard.
-pub struct ShardWriter {}
+/// Bytes before a shard's own.
+pub(crate) const HEADER_BYTES: u64 = 128;
+const MAGIC: [u8; 8] = *b"HAYSHRD\x01";
+/// How much is gathered before the disk is asked to write.
+const BUFFER_BYTES: usize = 256 << 10;
+const COPY_BYTES: usize = 256 << 10;
+
+/// What a shard file says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) shard: ShardId,
+    pub(crate) contract: ContractId,
+    pub(crate) bytes: u64,
+    pub(crate) hash: [u8; 32],
+}
+
+impl Header {
+    fn encode(&self) -> [u8; HEADER_BYTES as usize] {
+        let mut out = [0; HEADER_BYTES as usize];
+        out[..8].copy_from_slice(&MAGIC);
+        out[8..40].copy_from_slice(self.shard.as_bytes());
+        out[40..72].copy_from_slice(self.contract.as_bytes());
+        out[72..80].copy_from_slice(&self.bytes.to_le_bytes());
+        out[80..112].copy_from_slice(&self.hash);
+        let check = blake3::hash(&out[..112]);
+        out[112..].copy_from_slice(&check.as_bytes()[..16]);
+        out
+    }
+
+    fn decode(bytes: &[u8; HEADER_BYTES as usize]) -> Option<Self> {
+        let check = blake3::hash(&bytes[..112]);
+        let sound = bytes[..8] == MAGIC && bytes[112..] == check.as_bytes()[..16];
+        sound.then_some(())?;
+        Some(Self {
+            shard: ShardId(bytes[8..40].try_into().ok()?),
+            contract: ContractId(bytes[40..72].try_into().ok()?),
+            bytes: u64::from_le_bytes(bytes[72..80].try_into().ok()?),
+            hash: bytes[80..112].try_into().ok()?,
+        })
+    }
+
+    /// Reads a file's header; none if it has no sound one.
+    pub(crate) fn read(path: &Path) -> io::Result<Option<Self>> {
+        let mut bytes = [0; HEADER_BYTES as usize];
+        match File::open(path)?.read_exact(&mut bytes) {
+            Ok(()) => Ok(Self::decode(&bytes)),
+            Err(short) if short.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The farmer's folder and the names in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folder {
+    pub(crate) root: PathBuf,
+}
+
+impl Folder {
+    pub(crate) fn shard(&self, id: ShardId) -> PathBuf {
+        let name = id.to_string();
+        self.root.join(&name[..2]).join(name)
+    }
+
+    pub(crate) fn part(&self, id: ShardId) -> PathBuf {
+        self.shard(id).with_extension("part")
+    }
+
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.root.join("contracts")
+    }
+
+    pub(crate) fn journal(&self, id: ContractId) -> PathBuf {
+        self.journals().join(id.to_string())
+    }
+
+    /// The file that ties the folder to a home's database.
+    pub(crate) fn marker(&self) -> PathBuf {
+        self.root.join("hayloft-farm")
+    }
+
+    /// Deletes a shard's files; files already gone are no error.
+    pub(crate) fn delete(&self, id: ShardId) -> io::Result<()> {
+        delete(&self.part(id))?;
+        delete(&self.shard(id))
+    }
+}
+
+/// Deletes a file; a file already gone is no error.
+pub(crate) fn delete(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Shards that a transfer is writing right now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ActiveSet(Arc<Mutex<HashSet<ShardId>>>);
+
+/// One shard's place in the set, given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Active {
+    set: ActiveSet,
+    id: ShardId,
+}
+
+impl ActiveSet {
+    pub(crate) fn enter(&self, id: ShardId) -> Option<Active> {
+        let entered = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        entered.then(|| Active { set: self.clone(), id })
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.set.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+/// An open `.part` file with the hash of what is in it.
+#[derive(Debug)]
+pub(crate) struct Part {
+    file: File,
+    hasher: blake3::Hasher,
+    written: u64,
+    header: Header,
+    folder: Folder,
+    probe: Probe,
+    guard: Guard,
+    _active: Active,
+}
+
+impl Part {
+    /// Opens or makes the file and hashes what earlier transfers left in it.
+    pub(crate) fn open(
+        folder: Folder,
+        shard: ShardId,
+        contract: ContractId,
+        bytes: u64,
+        probe: Probe,
+        guard: Guard,
+        active: Active,
+    ) -> io::Result<Self> {
+        let path = folder.part(shard);
+        if let Some(prefix) = path.parent().filter(|prefix| !prefix.is_dir()) {
+            fs::create_dir_all(prefix)?;
+            crate::home::sync_folder(&folder.root)?;
+        }
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let len = file.metadata()?.len();
+        if len < HEADER_BYTES || len - HEADER_BYTES > bytes {
+            file.set_len(HEADER_BYTES)?;
+        }
+        file.seek(SeekFrom::Start(HEADER_BYTES))?;
+        let mut hasher = blake3::Hasher::new();
+        let mut written = 0;
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                count => {
+                    hasher.update(&buffer[..count]);
+                    written += count as u64;
+                }
+            }
+        }
+        let header = Header { shard, contract, bytes, hash: [0; 32] };
+        Ok(Self { file, hasher, written, header, folder, probe, guard, _active: active })
+    }
+
+    fn append(&mut self, chunk: &[u8]) -> Result<(), FarmerError> {
+        let space = self.probe.space(&self.folder.root)?;
+        let guard_bytes = space.guarded(self.guard);
+        if space.free_bytes.saturating_sub(chunk.len() as u64) < guard_bytes {
+            return Err(FarmerError::DiskFull { free_bytes: space.free_bytes, guard_bytes });
+        }
+        if let Err(error) = self.file.write_all(chunk) {
+            self.file.set_len(HEADER_BYTES + self.written)?;
+            self.file.seek(SeekFrom::End(0))?;
+            return Err(error.into());
+        }
+        self.hasher.update(chunk);
+        self.written += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the header and syncs.
+    fn seal(&mut self) -> Result<[u8; 32], FarmerError> {
+        self.header.hash = *self.hasher.finalize().as_bytes();
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&self.header.encode())?;
+        self.file.sync_all()?;
+        Ok(self.header.hash)
+    }
+
+    /// Gives the file its final name.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        let path = self.folder.shard(self.header.shard);
+        fs::rename(self.folder.part(self.header.shard), &path)?;
+        path.parent().map_or(Ok(()), crate::home::sync_folder)
+    }
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FarmerError> + Send + 'static,
+) -> Result<T, FarmerError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(ended) => Err(FarmerError::Io(io::Error::other(ended))),
+    }
+}
+
+/// Receives one shard. Dropped unfinished, it keeps what reached the disk for a later transfer.
+#[derive(Debug)]
+pub struct ShardWriter {
+    farmer: Farmer,
+    header: Header,
+    have: u64,
+    buffer: Vec<u8>,
+    /// None once the shard is whole, or when a write was interrupted.
+    part: Option<Part>,
+    whole: bool,
+}
 
 impl ShardWriter {
+    pub(crate) fn new(farmer: Farmer, part: Part) -> Self {
+        let (header, have) = (part.header, part.written);
+        Self { farmer, header, have, buffer: Vec::new(), part: Some(part), whole: false }
+    }
+
+    pub(crate) fn whole(farmer: Farmer, header: Header) -> Self {
+        Self { farmer, header, have: header.bytes, buffer: Vec::new(), part: None, whole: true }
+    }
+
     /// Bytes that are here already: send from this offset on.
-    pub fn have(&self) -> u64 { todo!() }
+    pub fn have(&self) -> u64 {
+        self.have
+    }
+
     /// Bytes of the whole shard.
-    pub fn bytes(&self) -> u64 { todo!() }
+    pub fn bytes(&self) -> u64 {
+        self.header.bytes
+    }
+
     /// Appends.
-    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), FarmerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`FarmerError::TooLong`], [`FarmerError::DiskFull`] or [`FarmerError::Io`].
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), FarmerError> {
+        let have = self.have + chunk.len() as u64;
+        if have > self.header.bytes {
+            return Err(FarmerError::TooLong { bytes: self.header.bytes });
+        }
+        self.buffer.extend_from_slice(chunk);
+        self.have = have;
+        if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.flush().await }
+    }
+
+    async fn flush(&mut self) -> Result<(), FarmerError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut part = self.part.take().ok_or_else(interrupted)?;
+        let buffer = std::mem::take(&mut self.buffer);
+        let (part, mut buffer, result) = blocking(move || {
+            let result = part.append(&buffer);
+            Ok((part, buffer, result))
+        })
+        .await?;
+        self.have = part.written;
+        self.part = Some(part);
+        buffer.clear();
+        self.buffer = buffer;
+        result
+    }
+
     /// Ends an unfinished transfer so that a later one goes on from here.
-    pub async fn pause(self) -> Result<(), FarmerError> { todo!() }
-    /// Syncs the whole shard to disk and answers BLAKE3 of its sealed bytes.
-    pub async fn finish(self) -> Result<[u8; 32], FarmerError> { todo!() }
+    ///
+    /// # Errors
+    /// [`FarmerError`] if the last bytes cannot be written; a later transfer then has fewer.
+    pub async fn pause(mut self) -> Result<(), FarmerError> {
+        self.flush().await
+    }
+
+    /// Syncs the whole shard to disk and answers BLAKE3 of its sealed bytes. It has arrived then.
+    ///
+    /// # Errors
+    /// [`FarmerError::TooShort`], [`FarmerError::NotReserved`] if the reservation is over meanwhile, or whatever the disk
+    /// or database says.
+    pub async fn finish(mut self) -> Result<[u8; 32], FarmerError> {
+        if self.whole {
+            return Ok(self.header.hash);
+        }
+        self.flush().await?;
+        if self.have < self.header.bytes {
+            return Err(FarmerError::TooShort { have: self.have, bytes: self.header.bytes });
+        }
+        let mut part = self.part.take().ok_or_else(interrupted)?;
+        let (part, hash) = blocking(move || {
+            let hash = part.seal()?;
+            Ok((part, hash))
+        })
+        .await?;
+        self.farmer.arrive(part, Header { hash, ..self.header }).await?;
+        Ok(hash)
+    }
+}
+
+fn interrupted() -> FarmerError {
+    FarmerError::Io(io::ErrorKind::Interrupted.into())
 }
 
 /// Reads one shard.
-pub struct ShardReader {}
+#[derive(Debug, Clone)]
+pub struct ShardReader {
+    file: Arc<Mutex<File>>,
+    bytes: u64,
+}
 
 impl ShardReader {
+    pub(crate) fn open(path: &Path, bytes: u64) -> Result<Self, FarmerError> {
+        match File::open(path) {
+            Ok(file) => Ok(Self { file: Arc::new(Mutex::new(file)), bytes }),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Err(FarmerError::UnknownShard),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Bytes of the whole shard.
-    pub fn bytes(&self) -> u64 { todo!() }
-    /// Reads a range, at most [`crate::farmer::READ_BYTES`].
-    pub async fn read(&mut self, offset: u64, bytes: u64) -> Result<Bytes, FarmerError> { todo!() }
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Reads a range, at most [`READ_BYTES`].
+    ///
+    /// # Errors
+    /// [`FarmerError::OutOfRange`] or [`FarmerError::Io`].
+    pub async fn read(&self, offset: u64, bytes: u64) -> Result<Bytes, FarmerError> {
+        let end = offset.checked_add(bytes).ok_or(FarmerError::OutOfRange)?;
+        if end > self.bytes || bytes > READ_BYTES {
+            return Err(FarmerError::OutOfRange);
+        }
+        let len = usize::try_from(bytes).map_err(|_| FarmerError::OutOfRange)?;
+        let file = self.file.clone();
+        blocking(move || {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut out = vec![0; len];
+            file.seek(SeekFrom::Start(HEADER_BYTES + offset))?;
+            file.read_exact(&mut out)?;
+            Ok(out.into())
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{contract_id, shard_id};
+
+    #[test]
+    fn a_header_says_what_was_written_and_any_flipped_bit_is_noticed() {
+        let header = Header { shard: shard_id(1), contract: contract_id(2), bytes: 1 << 33, hash: [3; 32] };
+        let bytes = header.encode();
+        assert_eq!(Header::decode(&bytes), Some(header));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes;
+            damaged[at] ^= 1;
+            assert_eq!(Header::decode(&damaged), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn one_transfer_at_a_time_writes_a_shard() {
+        let set = ActiveSet::default();
+        let first = set.enter(shard_id(1)).unwrap();
+        assert!(set.enter(shard_id(1)).is_none());
+        drop(first);
+        assert!(set.enter(shard_id(1)).is_some());
+    }
 }

@@ -65,8 +65,12 @@ impl Directory {
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
         let now = super::now();
         let state = self.state();
-        let mut found: Vec<_> =
-            state.candidates.values().filter(|candidate| candidate.record.record.expires > now).cloned().collect();
+        let mut found: Vec<_> = state
+            .candidates
+            .values()
+            .filter(|candidate| candidate.record.record.expires > now)
+            .cloned()
+            .collect();
         found.sort_by_key(|candidate| candidate.device);
         found
     }
@@ -118,7 +122,13 @@ impl Directory {
     }
 
     /// A device answered with a record that was verified.
-    pub(super) fn answered(&self, device: DeviceId, record: SignedFarmerRecord, address: Option<IpAddr>, at: Timestamp) {
+    pub(super) fn answered(
+        &self,
+        device: DeviceId,
+        record: SignedFarmerRecord,
+        address: Option<IpAddr>,
+        at: Timestamp,
+    ) {
         let mut state = self.state();
         let mut sources = state.suspects.remove(&device).map(|suspect| suspect.sources).unwrap_or_default();
         let before = state.candidates.remove(&device);
@@ -156,7 +166,8 @@ impl Directory {
         let mut state = self.state();
         state.found_in_round = false;
         let old = |candidate: &&Candidate| now.seconds_since(candidate.seen) >= limits::RECORD_FRESH_SECONDS;
-        let stale: Vec<DeviceId> = state.candidates.values().filter(old).map(|candidate| candidate.device).collect();
+        let stale: Vec<DeviceId> =
+            state.candidates.values().filter(old).map(|candidate| candidate.device).collect();
         for device in stale {
             state.suspects.entry(device).or_default();
         }

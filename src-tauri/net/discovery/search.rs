@@ -19,8 +19,7 @@ use crate::{
     swarm::{Command, Heard, Question},
 };
 
-type Probe = Pin<Box<dyn Future<Output = DeviceId> + Send>>;
-type Round = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Keeps the directory while somebody wants farmers; ends with the network.
 pub(crate) async fn search(net: Net, heard: mpsc::Receiver<Heard>) {
@@ -30,8 +29,8 @@ pub(crate) async fn search(net: Net, heard: mpsc::Receiver<Heard>) {
 
 struct Search {
     net: Net,
-    probes: FuturesUnordered<Probe>,
-    round: Option<Round>,
+    probes: FuturesUnordered<Task>,
+    round: Option<Task>,
     rounds: u64,
     pause: Duration,
     next_round: Instant,
@@ -64,7 +63,7 @@ impl Search {
             }
             tokio::select! {
                 Some(Heard { device, source }) = heard.recv() => self.directory().note(device, source),
-                Some(_) = self.probes.next(), if !self.probes.is_empty() => {}
+                Some(()) = self.probes.next(), if !self.probes.is_empty() => {}
                 () = until_done(&mut self.round), if self.round.is_some() => self.round = None,
                 () = sleep_until(self.next_round), if wanted && self.round.is_none() && self.probes.is_empty() => {
                     self.turn();
@@ -111,7 +110,7 @@ impl Search {
     }
 }
 
-async fn until_done(round: &mut Option<Round>) {
+async fn until_done(round: &mut Option<Task>) {
     match round {
         Some(round) => round.await,
         None => std::future::pending().await,
@@ -129,7 +128,7 @@ fn questions(shared: &Shared, round: u64) -> Vec<Question> {
     };
     // Walks of one round lie far apart.
     let walks = part(limits::WALKS_PER_ROUND, 16).map(|index| Question::Walk { region: index * 5 % 16 });
-    let buckets = part(limits::BUCKETS_PER_ROUND, limits::BUCKETS)
+    let buckets = part(if round == 0 { 0 } else { limits::BUCKETS_PER_ROUND }, limits::BUCKETS)
         .map(|number| Question::Bucket { number, key: buckets::key(&shared.network, day, number) });
     walks.chain(buckets).collect()
 }
@@ -147,15 +146,11 @@ async fn ask_all(shared: Arc<Shared>, questions: Vec<Question>) {
 }
 
 /// Asks one device for its record and tells the directory.
-async fn probe(net: Net, device: DeviceId) -> DeviceId {
-    match ask_record(&net, device).await {
-        Ok(()) => {}
-        Err(error) => {
-            tracing::debug!(%device, %error, "no farmer");
-            net.shared.directory.unanswered(device, Instant::now());
-        }
+async fn probe(net: Net, device: DeviceId) {
+    if let Err(error) = ask_record(&net, device).await {
+        tracing::debug!(%device, %error, "no farmer");
+        net.shared.directory.unanswered(device, Instant::now());
     }
-    device
 }
 
 async fn ask_record(net: &Net, device: DeviceId) -> Result<(), NetError> {

@@ -91,7 +91,9 @@ impl Net {
             return Err(NetError::Protocol(Fault::WrongAnswer));
         };
         match Talk::open(self, device, envelope).await? {
-            (talk, Answer::Sending { bytes }) if bytes == wanted => Ok(Download { talk, left: bytes, ended: false }),
+            (talk, Answer::Sending { bytes }) if bytes == wanted => {
+                Ok(Download { talk, left: bytes, ended: false })
+            }
             _ => Err(NetError::Protocol(Fault::WrongAnswer)),
         }
     }

@@ -4,7 +4,6 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use hayloft_core::DeviceId;
 use libp2p::{PeerId, Stream};
 use tokio::sync::{Semaphore, mpsc};
@@ -19,6 +18,7 @@ use crate::{
     handle::Shared,
     limits,
     messages::{Answer, Envelope, Refusal, RefusalCode, Request},
+    swarm::Streams,
 };
 
 /// The requests of other nodes, in order of arrival.
@@ -120,7 +120,8 @@ impl Receiving {
             return Ok(None);
         }
         let frame = self.talk.wire.data(self.left).await;
-        let frame = frame.and_then(|frame| frame.ok_or(Broken::Cut)).map_err(|broken| self.talk.error(broken))?;
+        let frame =
+            frame.and_then(|frame| frame.ok_or(Broken::Cut)).map_err(|broken| self.talk.error(broken))?;
         self.left -= frame.len() as u64;
         self.talk.shared.rates.down.take(frame.len()).await;
         Ok(Some(frame))
@@ -165,6 +166,18 @@ impl Sending {
         Ok(())
     }
 
+    /// Sends more than was asked for and ends the stream: for the liars of the scenario tests alone.
+    ///
+    /// # Errors
+    /// [`NetError`] if the owner left or takes nothing.
+    #[cfg(feature = "misbehave")]
+    pub async fn send_beyond(mut self, bytes: &[u8]) -> Result<(), NetError> {
+        for frame in bytes.chunks(limits::DATA_FRAME) {
+            self.talk.wire.send_only(frame).await.map_err(|broken| self.talk.error(broken))?;
+        }
+        self.talk.wire.close().await.map_err(|broken| self.talk.error(broken))
+    }
+
     /// Ends the stream after the last byte.
     ///
     /// # Errors
@@ -201,38 +214,22 @@ impl Talk {
     }
 }
 
-/// Accepts the streams of others for as long as this node farms, and ends with the network.
-pub(crate) async fn accept(
-    shared: Arc<Shared>,
-    mut control: libp2p_stream::Control,
-    requests: mpsc::Sender<Inbound>,
-) {
+/// Accepts the streams of others, and ends with the network. While this node does not farm, none come.
+pub(crate) async fn accept(shared: Arc<Shared>, mut streams: Streams, requests: mpsc::Sender<Inbound>) {
     let admission = Admission::new(shared.bounds.requests, shared.bounds.requests_per_peer);
     let refusals = Arc::new(Semaphore::new(limits::REFUSALS_AT_ONCE));
-    let mut farming = shared.farming.subscribe();
-    while shared.until_stopped(farming.wait_for(|farming| *farming)).await.is_some_and(|farming| farming.is_ok()) {
-        let Ok(mut streams) = control.accept(shared.protocol.clone()) else {
-            tracing::error!("the farmer protocol is already served");
-            return;
-        };
-        loop {
-            let stream = tokio::select! {
-                _ = farming.wait_for(|farming| !*farming) => break,
-                stream = shared.until_stopped(streams.next()) => stream.flatten(),
-            };
-            let Some((peer, stream)) = stream else { break };
-            match admission.admit(peer) {
-                Some(permit) => {
-                    tokio::spawn(receive(shared.clone(), peer, stream, permit, requests.clone()));
-                }
-                None => {
-                    if let Ok(place) = refusals.clone().try_acquire_owned() {
-                        let patience = shared.bounds.request;
-                        tokio::spawn(async move {
-                            refuse_busy(Wire::new(stream, patience)).await;
-                            drop(place);
-                        });
-                    }
+    while let Some(Some((peer, stream))) = shared.until_stopped(streams.recv()).await {
+        match admission.admit(peer) {
+            Some(permit) => {
+                tokio::spawn(receive(shared.clone(), peer, stream, permit, requests.clone()));
+            }
+            None => {
+                if let Ok(place) = refusals.clone().try_acquire_owned() {
+                    let patience = shared.bounds.request;
+                    tokio::spawn(async move {
+                        refuse_busy(Wire::new(stream, patience)).await;
+                        drop(place);
+                    });
                 }
             }
         }

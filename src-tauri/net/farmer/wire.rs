@@ -65,7 +65,8 @@ impl Wire {
     /// The next message; [`Broken::Cut`] if the stream ended instead.
     pub(super) async fn message<T: DeserializeOwned>(&mut self) -> Result<T, Broken> {
         let frame = self.reader.next(limits::CONTROL_FRAME, self.patience).await?.ok_or(Broken::Cut)?;
-        codec::decode(MESSAGE_VERSION, &frame, limits::CONTROL_FRAME).map_err(|_| Broken::Fault(Fault::Malformed))
+        codec::decode(MESSAGE_VERSION, &frame, limits::CONTROL_FRAME)
+            .map_err(|_| Broken::Fault(Fault::Malformed))
     }
 
     /// Sends a message at once.

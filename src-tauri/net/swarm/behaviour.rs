@@ -10,6 +10,7 @@ use libp2p::{
     tcp, yamux,
 };
 
+use super::door::Door;
 use crate::{Bounds, NetConfig, StartError, limits};
 
 /// The behaviours; those that refuse connections come first.
@@ -22,6 +23,7 @@ pub(super) struct Behaviour {
     ping: ping::Behaviour,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) stream: libp2p_stream::Behaviour,
+    door: Door,
 }
 
 /// The DHT's protocol name on a network.
@@ -30,7 +32,7 @@ pub(super) fn kad_protocol(config: &NetConfig) -> StreamProtocol {
 }
 
 impl Behaviour {
-    fn new(config: &NetConfig, key: &Keypair, mdns: Toggle<mdns::tokio::Behaviour>) -> Self {
+    fn new(config: &NetConfig, key: &Keypair, mdns: Toggle<mdns::tokio::Behaviour>, door: Door) -> Self {
         let local = key.public().to_peer_id();
         let store = kad::store::MemoryStore::with_config(
             local,
@@ -56,6 +58,7 @@ impl Behaviour {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(limits::PING_INTERVAL)),
             mdns,
             stream: libp2p_stream::Behaviour::new(),
+            door,
         }
     }
 }
@@ -72,7 +75,8 @@ fn connection_limits(bounds: &Bounds) -> connection_limits::ConnectionLimits {
 /// Records are refused and announcements looked at before they are kept; peers enter the routing table by hand.
 fn kad_config(config: &NetConfig) -> kad::Config {
     let mut kad = kad::Config::new(kad_protocol(config));
-    kad.set_query_timeout(limits::QUERY_TIMEOUT)
+    kad.set_replication_factor(limits::KAD_REPLICATION)
+        .set_query_timeout(limits::QUERY_TIMEOUT)
         .set_substreams_timeout(limits::QUERY_STREAM_TIMEOUT)
         .set_max_packet_size(limits::KAD_PACKET)
         .set_record_filtering(kad::StoreInserts::FilterBoth)
@@ -85,12 +89,13 @@ fn kad_config(config: &NetConfig) -> kad::Config {
 }
 
 /// A swarm over sockets, or in this process alone if the configuration says so.
-pub(super) fn swarm(config: &NetConfig, key: Keypair) -> Result<Swarm<Behaviour>, StartError> {
-    if config.memory { memory_swarm(config, key) } else { socket_swarm(config, key) }
+pub(super) fn swarm(config: &NetConfig, key: Keypair, door: Door) -> Result<Swarm<Behaviour>, StartError> {
+    if config.memory { memory_swarm(config, key, door) } else { socket_swarm(config, key, door) }
 }
 
-fn socket_swarm(config: &NetConfig, key: Keypair) -> Result<Swarm<Behaviour>, StartError> {
-    let mdns = config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
+fn socket_swarm(config: &NetConfig, key: Keypair, door: Door) -> Result<Swarm<Behaviour>, StartError> {
+    let mdns =
+        config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
     let mdns = mdns.transpose().map_err(|error| failed("mDNS", &error))?;
     let built = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
@@ -99,14 +104,14 @@ fn socket_swarm(config: &NetConfig, key: Keypair) -> Result<Swarm<Behaviour>, St
         .with_quic_config(quic_config)
         .with_dns()
         .map_err(|error| failed("DNS", &error))?
-        .with_behaviour(|key| Behaviour::new(config, key, mdns.into()))
+        .with_behaviour(|key| Behaviour::new(config, key, mdns.into(), door))
         .unwrap_or_else(|never: Infallible| match never {})
         .with_swarm_config(|swarm| swarm_config(swarm, config))
         .build();
     Ok(built)
 }
 
-fn memory_swarm(config: &NetConfig, key: Keypair) -> Result<Swarm<Behaviour>, StartError> {
+fn memory_swarm(config: &NetConfig, key: Keypair, door: Door) -> Result<Swarm<Behaviour>, StartError> {
     use libp2p::core::{Transport as _, transport::MemoryTransport, upgrade::Version};
     let security = noise::Config::new(&key).map_err(|error| failed("noise", &error))?;
     let built = SwarmBuilder::with_existing_identity(key)
@@ -115,7 +120,7 @@ fn memory_swarm(config: &NetConfig, key: Keypair) -> Result<Swarm<Behaviour>, St
             MemoryTransport::default().upgrade(Version::V1).authenticate(security).multiplex(yamux_config())
         })
         .unwrap_or_else(|never: Infallible| match never {})
-        .with_behaviour(|key| Behaviour::new(config, key, None.into()))
+        .with_behaviour(|key| Behaviour::new(config, key, None.into(), door))
         .unwrap_or_else(|never: Infallible| match never {})
         .with_swarm_config(|swarm| swarm_config(swarm, config))
         .build();

@@ -39,7 +39,9 @@ impl Listening {
                 info,
             })) => self.on_identified(peer_id, connection_id, &info),
             SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => self.on_kad(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => self.on_mdns(found),
+            SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(found))) => {
+                self.on_mdns(found)
+            }
             event => tracing::trace!(?event, "nothing to do"),
         }
     }
@@ -55,7 +57,8 @@ impl Listening {
         self.shared.peers.learn(peer, addresses.iter().cloned());
         self.shared.peers.reached(&peer);
         if routing::insert(kad, peer, &observed, &addresses) {
-            let _ = kad.bootstrap();
+            let local = *self.swarm.local_peer_id();
+            self.swarm.behaviour_mut().kad.get_closest_peers(local);
             self.shared.peers.join();
         }
         if info.protocols.contains(&self.shared.protocol) {

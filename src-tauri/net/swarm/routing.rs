@@ -53,7 +53,10 @@ mod tests {
             }
         }
         assert_eq!(table.len(), limits::ROUTING_PER_SUBNET);
-        assert!(admits(table.iter().copied(), Some("198.51.101.1".parse().unwrap())), "another subnet has room");
+        assert!(
+            admits(table.iter().copied(), Some("198.51.101.1".parse().unwrap())),
+            "another subnet has room"
+        );
     }
 
     #[test]

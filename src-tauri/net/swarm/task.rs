@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     behaviour::{self, Behaviour},
     dials::Dials,
+    door::Door,
     events,
     queries::{Question, Questions},
 };
@@ -59,11 +60,11 @@ pub(crate) struct Listening {
 }
 
 /// Builds the swarm of a configuration.
-pub(crate) fn build(config: &NetConfig, device: &DeviceKey) -> Result<Built, StartError> {
+pub(crate) fn build(config: &NetConfig, device: &DeviceKey, door: Door) -> Result<Built, StartError> {
     let mut secret = *device.expose();
     let key = Keypair::ed25519_from_bytes(&mut secret).map_err(|_| StartError::BadDeviceKey)?;
     let bootstrap = config.bootstrap.iter().map(|text| address::parse(text)).collect::<Result<_, _>>()?;
-    Ok(Built { swarm: behaviour::swarm(config, key)?, bootstrap })
+    Ok(Built { swarm: behaviour::swarm(config, key, door)?, bootstrap })
 }
 
 impl Built {
@@ -98,13 +99,16 @@ impl Built {
 impl Listening {
     async fn bind(&mut self, text: &str) -> Result<(), StartError> {
         let failed = |reason: String| StartError::Listen { address: text.to_owned(), reason };
-        let listener = self.swarm.listen_on(address::parse(text)?).map_err(|error| failed(error.to_string()))?;
+        let listener =
+            self.swarm.listen_on(address::parse(text)?).map_err(|error| failed(error.to_string()))?;
         let bound = async {
             loop {
                 match self.swarm.select_next_some().await {
                     SwarmEvent::NewListenAddr { listener_id, .. } if listener_id == listener => return Ok(()),
                     SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
-                        return Err(reason.err().map_or_else(|| "closed".to_owned(), |error| error.to_string()));
+                        return Err(reason
+                            .err()
+                            .map_or_else(|| "closed".to_owned(), |error| error.to_string()));
                     }
                     event => self.on_event(event),
                 }

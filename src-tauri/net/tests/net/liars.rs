@@ -46,10 +46,7 @@ fn stranger() -> (Swarm<Streams>, DeviceId) {
 }
 
 /// A farmer that reads one request and then does whatever it likes with the stream.
-async fn liar<F: Future<Output = ()> + Send>(lie: fn(Stream) -> F) -> (DeviceId, String)
-where
-    F: 'static,
-{
+async fn liar<F: Future<Output = ()> + Send + 'static>(lie: fn(Stream) -> F) -> (DeviceId, String) {
     let (mut swarm, device) = stranger();
     swarm.listen_on("/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()).unwrap();
     let mut streams = swarm.behaviour().stream.new_control().accept(FARMER).unwrap();

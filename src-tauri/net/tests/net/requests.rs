@@ -24,6 +24,25 @@ async fn question_is_answered_over_every_transport() {
 }
 
 #[tokio::test]
+async fn requests_that_arrive_in_the_same_instant_are_all_answered() {
+    for config in [quic, tcp, memory] {
+        let farmer = Farmer::start(config(&network())).await;
+        let mut owners = Vec::new();
+        for _ in 0..3 {
+            let (owner, _) = start(config(&network())).await;
+            owner.hint(farmer.id(), &farmer.net.addresses());
+            owner.ask(farmer.id(), &offer()).await.unwrap();
+            owners.push(owner);
+        }
+        let question = offer();
+        let asking = owners.iter().flat_map(|owner| (0..16).map(|_| owner.ask(farmer.id(), &question)));
+        for answer in futures::future::join_all(asking).await {
+            answer.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn request_shows_who_asks_and_from_where() {
     let (farmer, mut incoming) = start(quic(&network())).await;
     farmer.announce_farmer(true);
@@ -117,11 +136,15 @@ async fn requests_beyond_the_places_of_a_peer_are_told_so() {
         inbound.refuse(RefusalCode::Internal, "done").await.unwrap();
     }
     for asked in [first, second] {
-        assert!(matches!(asked.await.unwrap(), Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Internal));
+        assert!(
+            matches!(asked.await.unwrap(), Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Internal)
+        );
     }
     let after = ask();
     incoming.next().await.unwrap().refuse(RefusalCode::Internal, "served").await.unwrap();
-    assert!(matches!(after.await.unwrap(), Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Internal));
+    assert!(
+        matches!(after.await.unwrap(), Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Internal)
+    );
 }
 
 #[tokio::test]

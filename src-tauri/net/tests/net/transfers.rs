@@ -7,7 +7,12 @@ use crate::network::{Farmer, download, memory, network, noise, quic, start, tcp,
 
 const SHARD: ShardId = ShardId([7; 32]);
 
-async fn received(net: &hayloft_net::Net, farmer: &Farmer, offset: u64, bytes: u64) -> Result<Vec<u8>, NetError> {
+async fn received(
+    net: &hayloft_net::Net,
+    farmer: &Farmer,
+    offset: u64,
+    bytes: u64,
+) -> Result<Vec<u8>, NetError> {
     let mut download = net.download(farmer.id(), &download(SHARD, offset, bytes)).await?;
     let mut received = Vec::new();
     while let Some(bytes) = download.next().await? {
@@ -33,7 +38,9 @@ async fn shard_goes_out_and_any_range_of_it_comes_back() {
             assert!(received(&owner, &farmer, offset, bytes).await.unwrap() == shard[range]);
         }
         let beyond = received(&owner, &farmer, 1_000_000, 4).await;
-        assert!(matches!(beyond, Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::UnknownShard));
+        assert!(
+            matches!(beyond, Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::UnknownShard)
+        );
     }
 }
 

@@ -1,0 +1,172 @@
+//! The farmer's side of contracts: agreeing, showing and revising. One revision of a contract at a time; the new state
+//! is on disk before the signature leaves.
+
+use hayloft_core::{
+    Amount, ContractId, OwnerId, ShardId, Signature, Timestamp,
+    contract::{
+        Revision, RevisionError, SignedRevision, SignedTerms, State, Terms, TermsOffered, UNUSED_SECONDS,
+        check_terms, countersign,
+    },
+};
+use hayloft_net::{
+    limits::SHARDS_PER_PAGE,
+    messages::{Answer, Refusal, RefusalCode},
+};
+use hayloft_store::farmer::Contract;
+
+use super::{Shared, offer, refuse};
+
+/// Contracts that one owner may have with one farmer: one, and some for races between its devices.
+const CONTRACTS_PER_OWNER: u64 = 8;
+
+/// When a contract ends, and from when on its bytes may be deleted.
+pub(crate) fn ends(contract: &Contract) -> (Timestamp, Timestamp) {
+    let terms = &contract.terms.terms;
+    match &contract.revision {
+        Some(newest) => (newest.revision.end, newest.revision.end.plus_seconds(terms.grace_seconds)),
+        None => {
+            let lapses = terms.start.plus_seconds(UNUSED_SECONDS);
+            (lapses, lapses)
+        }
+    }
+}
+
+impl Shared {
+    /// The contract, if it is this owner's and not over.
+    pub(crate) async fn contract_of(&self, owner: OwnerId, id: ContractId) -> Result<Contract, Refusal> {
+        let contract = self.parts.store.farmer().contract(id).await.map_err(refuse::store)?;
+        let contract = contract.filter(|contract| contract.terms.terms.owner == owner);
+        contract
+            .filter(|contract| self.parts.clock.now() < ends(contract).1)
+            .ok_or_else(refuse::unknown_contract)
+    }
+
+    /// The same, if new data may come under it.
+    pub(crate) async fn open_contract_of(&self, owner: OwnerId, id: ContractId) -> Result<Contract, Refusal> {
+        let contract = self.contract_of(owner, id).await?;
+        if self.parts.clock.now() < ends(&contract).0 {
+            Ok(contract)
+        } else {
+            Err(refuse::revision(&RevisionError::Ended))
+        }
+    }
+
+    pub(crate) async fn agree(
+        &self,
+        owner: OwnerId,
+        terms: Terms,
+        signature: Signature,
+        subnet: String,
+    ) -> Result<Answer, Refusal> {
+        if terms.owner != owner {
+            return Err(refuse::refuse(
+                RefusalCode::NotAllowed,
+                "The terms name another owner than your certificate.",
+            ));
+        }
+        terms.verify_owner(&signature).map_err(|error| refuse::terms(&error))?;
+        let id = terms.id();
+        let _one_at_a_time = self.lock(id).await;
+        let farmer = self.parts.store.farmer();
+        if let Some(known) = farmer.contract(id).await.map_err(refuse::store)? {
+            return Ok(Answer::Agreed(Box::new(known.terms)));
+        }
+        self.permitted()?;
+        check_terms(&terms, &self.terms_offered(), self.parts.clock.now())
+            .map_err(|error| refuse::terms(&error))?;
+        if farmer.contracts_of(owner).await.map_err(refuse::store)? >= CONTRACTS_PER_OWNER {
+            return Err(refuse::refuse(
+                RefusalCode::NoSpace,
+                "You have as many contracts here as one owner may.",
+            ));
+        }
+        if !self.agreements.lock().is_ok_and(|mut made| made.admit(subnet, self.parts.clock.now())) {
+            return Err(refuse::refuse(
+                RefusalCode::Busy,
+                "Your subnet has agreed on enough here for one day.",
+            ));
+        }
+        let signed =
+            SignedTerms { farmer: terms.sign_as_farmer(&self.parts.device), owner: signature, terms };
+        farmer.insert_contract(id, &signed).await.map_err(refuse::store)?;
+        Ok(Answer::Agreed(Box::new(signed)))
+    }
+
+    fn terms_offered(&self) -> TermsOffered {
+        let settings = self.settings.borrow();
+        TermsOffered {
+            network: self.parts.network.clone(),
+            farmer: self.parts.device.id(),
+            storage_price: Amount(settings.storage_price),
+            egress_price: Amount(settings.egress_price),
+        }
+    }
+
+    pub(crate) async fn show(&self, owner: OwnerId, id: ContractId) -> Result<Answer, Refusal> {
+        let contract = self.contract_of(owner, id).await?;
+        Ok(Answer::Contract { terms: Box::new(contract.terms), revision: contract.revision.map(Box::new) })
+    }
+
+    pub(crate) async fn page(
+        &self,
+        owner: OwnerId,
+        id: ContractId,
+        after: Option<ShardId>,
+    ) -> Result<Answer, Refusal> {
+        self.contract_of(owner, id).await?;
+        let page = self.parts.store.farmer().shards(id, after, SHARDS_PER_PAGE as u32).await;
+        let (shards, more) = page.map_err(refuse::store)?;
+        Ok(Answer::Shards { shards, more })
+    }
+
+    pub(crate) async fn revise(
+        &self,
+        owner: OwnerId,
+        revision: Revision,
+        signature: Signature,
+    ) -> Result<Answer, Refusal> {
+        let id = revision.contract;
+        let _one_at_a_time = self.lock(id).await;
+        let contract = self.contract_of(owner, id).await?;
+        if let Some(newest) = contract.revision.as_ref().filter(|newest| newest.revision == revision) {
+            revision
+                .verify_owner(&contract.terms.terms, &signature)
+                .map_err(|error| refuse::revision(&error))?;
+            return Ok(Answer::Revised { farmer: newest.farmer });
+        }
+        self.may_renew(&contract, &revision)?;
+        let signed = self.countersigned(contract, revision, signature).await?;
+        self.parts.store.farmer().commit_revision(&signed).await.map_err(refuse::store)?;
+        self.changed();
+        Ok(Answer::Revised { farmer: signed.farmer })
+    }
+
+    /// A farmer that no longer offers space lets contracts run out; it still frees what its owners remove.
+    fn may_renew(&self, contract: &Contract, revision: &Revision) -> Result<(), Refusal> {
+        let longer = contract.revision.as_ref().is_some_and(|newest| revision.end > newest.revision.end);
+        if longer && !self.settings.borrow().enabled {
+            return Err(refuse::not_accepting(&offer::NotAccepting::Off));
+        }
+        Ok(())
+    }
+
+    async fn countersigned(
+        &self,
+        contract: Contract,
+        revision: Revision,
+        signature: Signature,
+    ) -> Result<SignedRevision, Refusal> {
+        let entries = self.parts.store.farmer().entries(contract.id).await.map_err(refuse::store)?;
+        let (device, now) = (self.parts.device.clone(), self.parts.clock.now());
+        let sign = move || {
+            let state = State::load(contract.terms, contract.revision.as_ref(), entries).map_err(|error| {
+                tracing::error!(%error, contract = %contract.id, "a contract on this disk contradicts itself");
+                refuse::refuse(RefusalCode::Internal, "This farmer's own record of the contract is damaged.")
+            })?;
+            let signed = countersign(&state, &revision, &signature, &device, now);
+            signed.map(|(_, signed)| signed).map_err(|error| refuse::revision(&error))
+        };
+        let signed = tokio::task::spawn_blocking(sign).await;
+        signed.unwrap_or_else(|_| Err(refuse::refuse(RefusalCode::Internal, "This farmer failed.")))
+    }
+}

@@ -1,0 +1,142 @@
+//! The farmer's side of a node: keeps others' shards and serves them.
+//!
+//! Invariants: used and reserved bytes never pass the quota; what was signed is on disk before the signature leaves;
+//! hours, pause and switching off stop new data only, never reads, removals or what was reserved before.
+//! A node that farms nothing runs this too: it then refuses all but what it still keeps.
+
+mod agreements;
+mod contracts;
+mod offer;
+mod refuse;
+mod serve;
+mod status;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod transfers;
+
+use std::{sync::Arc, time::Duration};
+
+use hayloft_core::ContractId;
+use hayloft_net::{Incoming, RateLimits, messages::Refusal};
+use jiff::tz::TimeZone;
+use tokio::sync::{Mutex, MutexGuard, Notify, watch};
+use tokio_util::task::TaskTracker;
+
+use self::agreements::Agreements;
+use crate::{
+    model::{ApiError, Event, FarmSettings},
+    parts::Parts,
+};
+
+/// Contracts whose ids share a lock wait for each other: cheap, and bounded whatever strangers name.
+const LOCKS: usize = 64;
+/// How long transfers under way may take to stop at shutdown.
+const STOP: Duration = Duration::from_secs(3);
+/// Front ends ask for all figures again at each change: they hear of many at once, not of each.
+const CHANGES_PAUSE: Duration = Duration::from_millis(500);
+
+/// The farmer's side. Clones are the same farmer.
+#[derive(Clone)]
+pub(crate) struct Farmer {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+}
+
+/// What every request needs.
+pub(crate) struct Shared {
+    parts: Parts,
+    settings: watch::Sender<FarmSettings>,
+    zone: TimeZone,
+    locks: [Mutex<()>; LOCKS],
+    agreements: std::sync::Mutex<Agreements>,
+    changes: Notify,
+}
+
+impl Farmer {
+    /// Serves what comes in until the node stops.
+    pub(crate) async fn start(parts: Parts, incoming: Incoming, settings: FarmSettings) -> Self {
+        let shared = Arc::new(Shared {
+            parts,
+            settings: watch::Sender::new(settings),
+            zone: TimeZone::system(),
+            locks: std::array::from_fn(|_| Mutex::new(())),
+            agreements: std::sync::Mutex::default(),
+            changes: Notify::new(),
+        });
+        let farmer = Self { shared, tasks: TaskTracker::new() };
+        farmer.apply().await;
+        farmer.tasks.spawn(serve::run(farmer.shared.clone(), incoming, farmer.tasks.clone()));
+        farmer.tasks.spawn(sweep::run(farmer.shared.clone()));
+        farmer.tasks.spawn(tell_changes(farmer.shared.clone()));
+        farmer
+    }
+
+    /// What was set.
+    pub(crate) fn settings(&self) -> FarmSettings {
+        self.shared.settings.borrow().clone()
+    }
+
+    /// Takes over checked settings at once. A new folder is refused while the old one holds shards.
+    ///
+    /// # Errors
+    /// [`ApiError`] if the folder cannot be changed; nothing is changed then.
+    pub(crate) async fn set(&self, settings: FarmSettings) -> Result<(), ApiError> {
+        if settings.folder != self.settings().folder {
+            let own = self.shared.parts.store.home().path().join(OWN_FOLDER);
+            let folder = settings.folder.clone().unwrap_or(own);
+            let moved = self.shared.parts.store.farmer().move_to(&folder).await;
+            moved.map_err(crate::errors::farm)?;
+        }
+        self.shared.settings.send_replace(settings);
+        self.apply().await;
+        self.shared.changed();
+        Ok(())
+    }
+
+    /// A farmer that was switched off goes on serving what it keeps.
+    async fn apply(&self) {
+        let settings = self.settings();
+        let Parts { net, store, .. } = &self.shared.parts;
+        let keeps = !store.farmer().contracts().await.is_ok_and(|contracts| contracts.is_empty());
+        net.set_rate_limits(RateLimits { up: settings.upload_limit, down: settings.download_limit });
+        net.announce_farmer(settings.enabled || keeps);
+    }
+
+    /// Waits for requests under way to stop; the node's stop token has been cancelled before.
+    pub(crate) async fn shutdown(&self) {
+        self.tasks.close();
+        if tokio::time::timeout(STOP, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not stop in time");
+        }
+    }
+}
+
+/// The folder for shards in a home that names none.
+const OWN_FOLDER: &str = "shards";
+
+impl Shared {
+    async fn lock(&self, contract: ContractId) -> MutexGuard<'_, ()> {
+        self.locks[usize::from(contract.as_bytes()[0]) % LOCKS].lock().await
+    }
+
+    /// Whether the settings let new data in now.
+    fn permitted(&self) -> Result<(), Refusal> {
+        let permitted = offer::permitted(&self.settings.borrow(), self.parts.clock.now(), &self.zone);
+        permitted.map_err(|reason| refuse::not_accepting(&reason))
+    }
+
+    /// Tells front ends that the figures changed, soon.
+    fn changed(&self) {
+        self.changes.notify_one();
+    }
+}
+
+/// Sends one event for all changes since the last; the newest change is never left out.
+async fn tell_changes(shared: Arc<Shared>) {
+    let stop = &shared.parts.stop;
+    while stop.run_until_cancelled(shared.changes.notified()).await.is_some() {
+        let _ = shared.parts.events.send(Event::StatusChanged);
+        let _ = stop.run_until_cancelled(tokio::time::sleep(CHANGES_PAUSE)).await;
+    }
+}

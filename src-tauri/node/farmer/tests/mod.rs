@@ -1,0 +1,7 @@
+//! The farmer's rules, each asked for over the real protocol by an owner who follows a script.
+
+mod bench;
+mod contracts;
+mod life;
+mod space;
+mod transfers;

@@ -1,0 +1,224 @@
+//! Bytes in and out: reserving, receiving and sending shards. Uploads go on where an earlier one stopped; a promise
+//! made by a reservation is kept through pause and hours; reads are always served.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use hayloft_core::{ContractId, DeviceId, OwnerId, ShardId, Timestamp, contract::MAX_SHARD_BYTES};
+use hayloft_net::{
+    Inbound, NetError, Receiving, Sending,
+    messages::{Answer, Refusal, RefusalCode},
+};
+use hayloft_store::farmer::{FarmerError, READ_BYTES, ShardReader, ShardWriter, Wish};
+
+use super::{Shared, offer, refuse};
+
+/// How often a flowing upload prolongs its reservation: far below the reservation's own time.
+const EXTEND_SECONDS: u64 = 60;
+/// Bytes read from the disk at once while sending.
+const READ_AHEAD_BYTES: u64 = if READ_BYTES < 1 << 20 { READ_BYTES } else { 1 << 20 };
+
+impl Shared {
+    pub(crate) async fn reserve(
+        &self,
+        inbound: &Inbound,
+        owner: OwnerId,
+        contract: ContractId,
+        bytes: u64,
+    ) -> Result<Answer, Refusal> {
+        if bytes == 0 {
+            return Err(refuse::refuse(RefusalCode::BadRequest, "A reservation holds at least one byte."));
+        }
+        self.open_contract_of(owner, contract).await?;
+        self.permitted()?;
+        let limits = offer::limits(&self.settings.borrow());
+        let wish = Wish { contract, owner, subnet: subnet(inbound.address, inbound.from), bytes };
+        let until = self.parts.store.farmer().reserve(&wish, &limits, self.parts.clock.now()).await;
+        self.changed();
+        Ok(Answer::Reserved { until: until.map_err(refuse::store)? })
+    }
+
+    /// Receives one shard.
+    pub(crate) async fn take(
+        &self,
+        inbound: Inbound,
+        owner: OwnerId,
+        contract: ContractId,
+        shard: ShardId,
+        bytes: u64,
+    ) -> Result<(), NetError> {
+        let writer = match self.writer(owner, contract, shard, bytes).await {
+            Ok(writer) => writer,
+            Err(refusal) => return inbound.answer(Answer::Refused(refusal)).await,
+        };
+        let receiving = match inbound.ready(writer.have()).await {
+            Ok(receiving) => receiving,
+            Err(error) => {
+                keep(writer).await;
+                return Err(error);
+            }
+        };
+        self.receive(receiving, writer, contract).await
+    }
+
+    async fn writer(
+        &self,
+        owner: OwnerId,
+        contract: ContractId,
+        shard: ShardId,
+        bytes: u64,
+    ) -> Result<ShardWriter, Refusal> {
+        if !(1..=MAX_SHARD_BYTES).contains(&bytes) {
+            return Err(refuse::refuse(
+                RefusalCode::BadRequest,
+                "A shard has at least one byte and at most 65 MiB.",
+            ));
+        }
+        self.open_contract_of(owner, contract).await?;
+        self.parts.store.farmer().begin_shard(contract, shard, bytes).await.map_err(refuse::store)
+    }
+
+    async fn receive(
+        &self,
+        mut receiving: Receiving,
+        mut writer: ShardWriter,
+        contract: ContractId,
+    ) -> Result<(), NetError> {
+        let mut extended = Timestamp(0);
+        loop {
+            let chunk = match self.parts.stop.run_until_cancelled(receiving.next()).await {
+                Some(Ok(Some(chunk))) => chunk,
+                Some(Ok(None)) => break,
+                Some(Err(error)) => {
+                    keep(writer).await;
+                    return Err(error);
+                }
+                None => {
+                    keep(writer).await;
+                    return receiving
+                        .refuse(RefusalCode::NotAccepting, "This farmer is shutting down.")
+                        .await;
+                }
+            };
+            if let Err(error) = self.write(&mut writer, &chunk, contract, &mut extended).await {
+                let refusal = refuse::store(error);
+                return receiving.refuse(refusal.code, refusal.sentence).await;
+            }
+        }
+        match writer.finish().await {
+            Ok(hash) => receiving.stored(hash).await,
+            Err(error) => {
+                let refusal = refuse::store(error);
+                receiving.refuse(refusal.code, refusal.sentence).await
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        writer: &mut ShardWriter,
+        chunk: &Bytes,
+        contract: ContractId,
+        extended: &mut Timestamp,
+    ) -> Result<(), FarmerError> {
+        writer.write(chunk).await?;
+        let now = self.parts.clock.now();
+        if now.seconds_since(*extended) >= EXTEND_SECONDS {
+            self.parts.store.farmer().extend(contract, now).await?;
+            *extended = now;
+        }
+        Ok(())
+    }
+
+    /// Sends a range of one shard.
+    pub(crate) async fn give(
+        &self,
+        inbound: Inbound,
+        owner: OwnerId,
+        contract: ContractId,
+        shard: ShardId,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<(), NetError> {
+        match self.reader(owner, contract, shard, offset, bytes).await {
+            Ok(reader) => send(inbound.sending().await?, reader, offset, bytes).await,
+            Err(refusal) => inbound.answer(Answer::Refused(refusal)).await,
+        }
+    }
+
+    async fn reader(
+        &self,
+        owner: OwnerId,
+        contract: ContractId,
+        shard: ShardId,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<ShardReader, Refusal> {
+        self.contract_of(owner, contract).await?;
+        let reader = self.parts.store.farmer().open_shard(contract, shard).await.map_err(refuse::store)?;
+        let within = offset.checked_add(bytes).is_some_and(|end| end <= reader.bytes());
+        if bytes == 0 || !within {
+            return Err(refuse::store(FarmerError::OutOfRange));
+        }
+        Ok(reader)
+    }
+}
+
+/// Sends from the disk, a bounded piece at a time.
+async fn send(mut sending: Sending, reader: ShardReader, offset: u64, bytes: u64) -> Result<(), NetError> {
+    let end = offset + bytes;
+    let mut at = offset;
+    while at < end {
+        let piece = match reader.read(at, READ_AHEAD_BYTES.min(end - at)).await {
+            Ok(piece) if !piece.is_empty() => piece,
+            Ok(_) | Err(_) => {
+                tracing::error!("a shard could not be read from the disk; its transfer was cut off");
+                return Ok(());
+            }
+        };
+        sending.send(&piece).await?;
+        at += piece.len() as u64;
+    }
+    sending.finish().await
+}
+
+/// Keeps what has come, so that the next upload of this shard goes on from there.
+async fn keep(writer: ShardWriter) {
+    if let Err(error) = writer.pause().await {
+        tracing::warn!(%error, "a part of a shard was lost");
+    }
+}
+
+/// What shares one cap: a public address's /24 or /48; elsewhere each device for itself.
+pub(crate) fn subnet(address: Option<IpAddr>, device: DeviceId) -> String {
+    match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(v4)) if !(v4.is_loopback() || v4.is_private() || v4.is_link_local()) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        Some(IpAddr::V6(v6)) if !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()) => {
+            let [a, b, c, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}::/48")
+        }
+        _ => device.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_subnet_is_what_the_connection_shows_and_never_loopback() {
+        let named = |address: &str, device| {
+            subnet(Some(address.parse().expect("an address")), DeviceId([device; 32]))
+        };
+        assert_eq!(named("8.8.4.4", 1), "8.8.4.0/24");
+        assert_eq!(named("8.8.4.4", 1), named("::ffff:8.8.4.200", 2), "mapped addresses are the same subnet");
+        assert_eq!(named("2a00:1:2:3::4", 1), "2a00:1:2::/48");
+        for alone in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "169.254.0.1", "::1", "fd00::1", "fe80::1"] {
+            assert_ne!(named(alone, 1), named(alone, 2), "{alone}");
+        }
+        assert_ne!(subnet(None, DeviceId([1; 32])), subnet(None, DeviceId([2; 32])));
+    }
+}

@@ -1,0 +1,383 @@
+//! Transfers as persistent jobs: begun, watched, paused, resumed and cancelled by front ends, and gone on with after a
+//! restart.
+//!
+//! A job's row is written before its work begins and says how it ended; what it asks for and reports is sealed like
+//! every other record of the owner. A job that stops, for whatever reason, first lets all its tasks end, so that nothing
+//! it does is unknown to what comes next.
+
+mod progress;
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use hayloft_core::Timestamp;
+use hayloft_store::jobs::{JobRow, JobState as RowState};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use progress::{Progress, Sent, Snapshot};
+
+use crate::{
+    model::{Event, GetRequest, Job, JobKind, JobReport, JobState, PutRequest},
+    owner::{Inner, OwnerError, get, lock, output, put, remove},
+};
+
+/// How often a running job is told of.
+const TICK: Duration = Duration::from_millis(250);
+/// Jobs that are listed.
+const LISTED: u32 = 200;
+
+/// What a job is to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Spec {
+    Put(PutRequest),
+    Get(GetRequest),
+}
+
+impl Spec {
+    fn kind(&self) -> JobKind {
+        match self {
+            Self::Put(_) => JobKind::Put,
+            Self::Get(_) => JobKind::Get,
+        }
+    }
+
+    fn name(&self) -> String {
+        let last =
+            |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        match self {
+            Self::Get(request) => request.name.clone(),
+            Self::Put(PutRequest { name: Some(name), .. }) => name.clone(),
+            Self::Put(request) => match request.paths.as_slice() {
+                [] => String::new(),
+                [only] => last(only),
+                [first, more @ ..] => format!("{} and {} more", last(first), more.len()),
+            },
+        }
+    }
+}
+
+/// What a job's work is given.
+pub(crate) struct JobContext {
+    /// The job's number.
+    pub(crate) job: u32,
+    /// When it was begun.
+    pub(crate) begun: Timestamp,
+    /// Where it tells how far it is.
+    pub(crate) progress: Arc<Progress>,
+    /// Where its tasks run.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Why a running job is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    Pause,
+    Cancel,
+}
+
+#[derive(Clone)]
+struct Live {
+    spec: Arc<Spec>,
+    begun: Timestamp,
+    progress: Arc<Progress>,
+    halt: Arc<Mutex<Option<Halt>>>,
+    halted: CancellationToken,
+    ended: CancellationToken,
+}
+
+/// How a job's work came to its end.
+enum End {
+    Finished(Result<(JobReport, Vec<String>), OwnerError>),
+    Halted(Halt),
+    Stopped,
+}
+
+/// The owner's jobs.
+#[derive(Clone)]
+pub(crate) struct Jobs {
+    owner: Arc<Inner>,
+    rows: hayloft_store::Jobs,
+    live: Arc<Mutex<HashMap<u32, Live>>>,
+    tasks: TaskTracker,
+}
+
+impl Jobs {
+    pub(crate) fn new(owner: Arc<Inner>, rows: hayloft_store::Jobs) -> Self {
+        Self { owner, rows, live: Arc::default(), tasks: TaskTracker::new() }
+    }
+
+    /// Goes on with every job that was running when the node stopped.
+    pub(crate) async fn go_on(&self) -> Result<(), OwnerError> {
+        for row in self.rows.unfinished().await? {
+            if row.state == RowState::Running {
+                let spec = self.open(&row.spec)?;
+                self.spawn(row.id, spec, row.begun);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all work has stopped; the node's stop must have been cancelled.
+    pub(crate) async fn stopped(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Writes a job down and begins it.
+    pub(crate) async fn begin(&self, spec: Spec) -> Result<u32, OwnerError> {
+        let kind = match spec.kind() {
+            JobKind::Put => "put",
+            JobKind::Get => "get",
+        };
+        let (begun, nothing) = (self.owner.clock.now(), self.seal(&Snapshot::default()));
+        let id = self.rows.insert(kind, &self.seal(&spec), &nothing, begun).await?;
+        self.spawn(id, spec, begun);
+        Ok(id)
+    }
+
+    fn spawn(&self, id: u32, spec: Spec, begun: Timestamp) {
+        let live = Live {
+            spec: Arc::new(spec),
+            begun,
+            progress: Arc::default(),
+            halt: Arc::default(),
+            halted: CancellationToken::new(),
+            ended: CancellationToken::new(),
+        };
+        lock(&self.live).insert(id, live.clone());
+        let jobs = self.clone();
+        self.tasks.spawn(async move { jobs.run(id, live).await });
+    }
+
+    async fn run(&self, id: u32, live: Live) {
+        let _ended = live.ended.clone().drop_guard();
+        let context = JobContext {
+            job: id,
+            begun: live.begun,
+            progress: live.progress.clone(),
+            tasks: TaskTracker::new(),
+        };
+        let end = tokio::select! {
+            biased;
+            () = self.owner.stop.cancelled() => End::Stopped,
+            () = live.halted.cancelled() => End::Halted(lock(&live.halt).unwrap_or(Halt::Pause)),
+            result = self.telling(id, &live, work(&self.owner, &live.spec, &context)) => End::Finished(result),
+        };
+        context.tasks.close();
+        context.tasks.wait().await;
+        if let Err(error) = self.settle(id, &live, end).await {
+            tracing::error!(job = id, %error, "a job's end could not be written down");
+        }
+        lock(&self.live).remove(&id);
+        if let Ok(job) = self.job(id).await {
+            let _ = self.owner.events.send(Event::Job(job));
+        }
+    }
+
+    /// Tells of the job while it works.
+    async fn telling<T>(&self, id: u32, live: &Live, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = ticks.tick() => drop(self.owner.events.send(Event::Job(live_job(id, live)))),
+            }
+        }
+    }
+
+    async fn settle(&self, id: u32, live: &Live, end: End) -> Result<(), OwnerError> {
+        let mut snapshot = live.progress.look();
+        snapshot.bytes_per_second = 0;
+        snapshot.message = None;
+        match end {
+            End::Stopped => return Ok(()),
+            End::Finished(Ok((report, warnings))) => {
+                snapshot.message = (!warnings.is_empty()).then(|| warnings.join(" "));
+                let report = self.seal(&report);
+                self.rows.finish(id, RowState::Done, &self.seal(&snapshot), Some(&report)).await?;
+            }
+            End::Finished(Err(error)) => {
+                tracing::info!(job = id, %error, "a job failed");
+                if !error.may_pass() || matches!(*live.spec, Spec::Get(_)) {
+                    self.clear(id, &live.spec).await?;
+                }
+                snapshot.message = Some(error.to_string());
+                self.rows.finish(id, RowState::Failed, &self.seal(&snapshot), None).await?;
+            }
+            End::Halted(Halt::Pause) => {
+                self.rows.update(id, RowState::Paused, &self.seal(&snapshot)).await?;
+            }
+            End::Halted(Halt::Cancel) => {
+                self.clear(id, &live.spec).await?;
+                self.rows.finish(id, RowState::Cancelled, &self.seal(&snapshot), None).await?;
+            }
+        }
+        remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await
+    }
+
+    /// Undoes what an unfinished job has left: shards with farmers, a part file.
+    async fn clear(&self, id: u32, spec: &Spec) -> Result<(), OwnerError> {
+        match spec {
+            Spec::Put(_) => {
+                remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await?;
+                self.owner.catalog.store.end_job_segments(id).await?;
+                remove::sweep(&self.owner).await
+            }
+            Spec::Get(request) => {
+                output::discard(get::part_path(&self.owner, id, &request.output)).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// All jobs, the newest first.
+    pub(crate) async fn list(&self) -> Result<Vec<Job>, OwnerError> {
+        self.rows.list(LISTED).await?.iter().map(|row| self.as_seen(row)).collect()
+    }
+
+    /// One job.
+    pub(crate) async fn job(&self, id: u32) -> Result<Job, OwnerError> {
+        let row = self.row(id).await?;
+        self.as_seen(&row)
+    }
+
+    /// What a job did; none unless it is done.
+    pub(crate) async fn report(&self, id: u32) -> Result<Option<JobReport>, OwnerError> {
+        let row = self.row(id).await?;
+        row.report.as_ref().map(|report| self.open(report)).transpose()
+    }
+
+    /// Holds a running job; what it has placed stays.
+    pub(crate) async fn pause(&self, id: u32) -> Result<(), OwnerError> {
+        if self.halt(id, Halt::Pause).await {
+            return Ok(());
+        }
+        match self.row(id).await?.state {
+            RowState::Paused => Ok(()),
+            _ => Err(OwnerError::JobIsOver(id)),
+        }
+    }
+
+    /// Lets a paused or failed job go on.
+    pub(crate) async fn resume(&self, id: u32) -> Result<(), OwnerError> {
+        if lock(&self.live).contains_key(&id) {
+            return Ok(());
+        }
+        let row = self.row(id).await?;
+        if !matches!(row.state, RowState::Paused | RowState::Failed) {
+            return Err(OwnerError::JobIsOver(id));
+        }
+        let spec = self.open(&row.spec)?;
+        self.rows.update(id, RowState::Running, &row.progress).await?;
+        self.spawn(id, spec, row.begun);
+        Ok(())
+    }
+
+    /// Ends a job for good and undoes what it has half done.
+    pub(crate) async fn cancel(&self, id: u32) -> Result<(), OwnerError> {
+        if self.halt(id, Halt::Cancel).await {
+            return Ok(());
+        }
+        let row = self.row(id).await?;
+        match row.state {
+            RowState::Cancelled => Ok(()),
+            RowState::Running | RowState::Paused | RowState::Failed => {
+                self.clear(id, &self.open(&row.spec)?).await?;
+                Ok(self.rows.finish(id, RowState::Cancelled, &row.progress, None).await?)
+            }
+            RowState::Done => Err(OwnerError::JobIsOver(id)),
+        }
+    }
+
+    /// Failed jobs that nobody has resumed for long lose what they have half done.
+    pub(crate) async fn clear_failed_before(&self, before: Timestamp) -> Result<(), OwnerError> {
+        for row in self.rows.list(LISTED).await? {
+            if row.state == RowState::Failed && row.begun < before {
+                self.clear(row.id, &self.open(&row.spec)?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the job was running; it has stopped then, or come to its own end just before.
+    async fn halt(&self, id: u32, halt: Halt) -> bool {
+        let Some(live) = lock(&self.live).get(&id).cloned() else { return false };
+        lock(&live.halt).get_or_insert(halt);
+        live.halted.cancel();
+        live.ended.cancelled().await;
+        true
+    }
+
+    async fn row(&self, id: u32) -> Result<JobRow, OwnerError> {
+        self.rows.get(id).await?.ok_or(OwnerError::NoSuchJob(id))
+    }
+
+    fn as_seen(&self, row: &JobRow) -> Result<Job, OwnerError> {
+        if let Some(live) = lock(&self.live).get(&row.id) {
+            return Ok(live_job(row.id, live));
+        }
+        let state = match row.state {
+            RowState::Running => JobState::Running,
+            RowState::Paused => JobState::Paused,
+            RowState::Done => JobState::Done,
+            RowState::Failed => JobState::Failed,
+            RowState::Cancelled => JobState::Cancelled,
+        };
+        Ok(job(row.id, &self.open(&row.spec)?, state, row.begun, self.open(&row.progress)?))
+    }
+
+    /// Everything about a job is sealed in its row: names and paths are nobody else's business.
+    fn seal(&self, value: &impl Serialize) -> Value {
+        let text = serde_json::to_string(value).expect("our types have string keys alone");
+        Value::String(data_encoding::BASE64.encode(&self.owner.catalog.seal_notes(&text)))
+    }
+
+    fn open<T: DeserializeOwned>(&self, value: &Value) -> Result<T, OwnerError> {
+        let unreadable = || OwnerError::Record("a job cannot be read".into());
+        let sealed = value.as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
+        let text: String = self.owner.catalog.open_notes(&sealed.ok_or_else(unreadable)?)?;
+        serde_json::from_str(&text).map_err(|_| unreadable())
+    }
+}
+
+async fn work(
+    owner: &Arc<Inner>,
+    spec: &Spec,
+    context: &JobContext,
+) -> Result<(JobReport, Vec<String>), OwnerError> {
+    match spec {
+        Spec::Put(request) => {
+            let end = put::put(owner, request, context).await?;
+            Ok((JobReport::Put(end.reports), end.warnings))
+        }
+        Spec::Get(request) => Ok((JobReport::Get(get::get(owner, request, context).await?), Vec::new())),
+    }
+}
+
+fn live_job(id: u32, live: &Live) -> Job {
+    job(id, &live.spec, JobState::Running, live.begun, live.progress.look())
+}
+
+fn job(id: u32, spec: &Spec, state: JobState, begun: Timestamp, snapshot: Snapshot) -> Job {
+    Job {
+        id,
+        kind: spec.kind(),
+        name: spec.name(),
+        state,
+        done_bytes: snapshot.done_bytes,
+        total_bytes: snapshot.total_bytes,
+        done_files: snapshot.done_files,
+        total_files: snapshot.total_files,
+        bytes_per_second: snapshot.bytes_per_second,
+        message: snapshot.message,
+        begun: begun.0,
+    }
+}

@@ -1,0 +1,155 @@
+//! How far a job is, as it goes: counted by the job, looked at by people.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+/// Weight of the newest speed in the mean, per look.
+const NEWEST: f64 = 0.3;
+
+/// How much of a segment has been sent.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    bytes: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Sent {
+    /// Begins anew with so many bytes to send.
+    pub(crate) fn begin(&self, total: u64) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// So many more are sent.
+    pub(crate) fn more(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn share_of(&self, plain: u64) -> u64 {
+        let (bytes, total) = (self.bytes.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        if total == 0 { 0 } else { (bytes.min(total) as u128 * plain as u128 / total as u128) as u64 }
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    total_bytes: u64,
+    total_files: u64,
+    settled_bytes: u64,
+    settled_files: u64,
+    moving: Vec<(u64, Arc<Sent>)>,
+    message: Option<String>,
+    last: Option<(Instant, u64)>,
+    speed: f64,
+}
+
+/// How far a job is, at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Snapshot {
+    pub(crate) done_bytes: u64,
+    pub(crate) total_bytes: u64,
+    pub(crate) done_files: u64,
+    pub(crate) total_files: u64,
+    pub(crate) bytes_per_second: u64,
+    pub(crate) message: Option<String>,
+}
+
+impl Progress {
+    fn now(&self) -> std::sync::MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So much is to be done in all.
+    pub(crate) fn expect(&self, bytes: u64, files: u64) {
+        let mut now = self.now();
+        (now.total_bytes, now.total_files) = (bytes, files);
+    }
+
+    /// So much more is done for good.
+    pub(crate) fn settle(&self, bytes: u64, files: u64) {
+        let mut now = self.now();
+        now.settled_bytes += bytes;
+        now.settled_files += files;
+        if now.last.is_none() {
+            now.last = Some((Instant::now(), now.settled_bytes));
+        }
+    }
+
+    /// What was done must be done again.
+    pub(crate) fn restart(&self) {
+        let mut now = self.now();
+        (now.settled_bytes, now.settled_files, now.last) = (0, 0, None);
+    }
+
+    /// These plain bytes are on their way.
+    pub(crate) fn moving(&self, plain: u64, sent: &Arc<Sent>) {
+        self.now().moving.push((plain, sent.clone()));
+    }
+
+    /// They have arrived.
+    pub(crate) fn arrived(&self, plain: u64, sent: &Arc<Sent>) {
+        let mut now = self.now();
+        now.moving.retain(|(_, other)| !Arc::ptr_eq(other, sent));
+        now.settled_bytes += plain;
+    }
+
+    /// What the job waits for.
+    pub(crate) fn say(&self, message: Option<String>) {
+        self.now().message = message;
+    }
+
+    /// How far it is; looked at regularly, it tells the speed.
+    pub(crate) fn look(&self) -> Snapshot {
+        let mut now = self.now();
+        let moving: u64 = now.moving.iter().map(|(plain, sent)| sent.share_of(*plain)).sum();
+        let done = (now.settled_bytes + moving).min(now.total_bytes);
+        let at = Instant::now();
+        let newest = now.last.map(|(then, before)| {
+            done.saturating_sub(before) as f64 / at.duration_since(then).as_secs_f64().max(0.001)
+        });
+        if let Some(newest) = newest {
+            now.speed += if now.speed == 0.0 { newest } else { (newest - now.speed) * NEWEST };
+        }
+        now.last = Some((at, done));
+        Snapshot {
+            done_bytes: done,
+            total_bytes: now.total_bytes,
+            done_files: now.settled_files.min(now.total_files),
+            total_files: now.total_files,
+            bytes_per_second: now.speed as u64,
+            message: now.message.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_on_their_way_count_by_their_share_and_never_twice() {
+        let progress = Progress::default();
+        let sent = Arc::new(Sent::default());
+        progress.expect(100, 2);
+        progress.settle(20, 1);
+        progress.moving(40, &sent);
+        sent.begin(1000);
+        sent.more(500);
+        assert_eq!(progress.look().done_bytes, 40);
+        sent.more(900);
+        assert_eq!(progress.look().done_bytes, 60);
+        progress.arrived(40, &sent);
+        assert_eq!((progress.look().done_bytes, progress.look().done_files), (60, 1));
+    }
+}

@@ -1,0 +1,305 @@
+//! Opening and closing a node: lock, settings, store, net, roles, in this order; and back in the other.
+//!
+//! Everything ends within bounded time, whatever hangs: what is stored is safe at any instant anyway.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use hayloft_core::keys::{DeviceKey, OwnerKeys};
+use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered};
+use hayloft_store::{Guard, Home, OpenReport, Store, StoreOptions};
+use tokio::{
+    sync::{Mutex, RwLock, broadcast},
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    NodeOptions, errors,
+    farmer::Farmer,
+    identity::{self, NewIdentity, off_the_runtime},
+    model::{ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, Status},
+    owner::Owner,
+    parts::{OwnerParts, Parts},
+    settings::{self, Settings},
+};
+
+/// News that a slow front end may fall behind before it loses the oldest.
+const EVENTS: usize = 1024;
+/// How often peers are remembered.
+const REMEMBER_PAUSE: Duration = Duration::from_secs(60);
+/// How long each part may take to close.
+const CLOSE: Duration = Duration::from_secs(4);
+
+/// A node with everything it runs.
+pub(crate) struct Running {
+    pub(crate) parts: Parts,
+    farmer: Farmer,
+    owner: RwLock<Option<Owner>>,
+    settings: Mutex<Settings>,
+    tasks: TaskTracker,
+    closed: AtomicBool,
+}
+
+impl Running {
+    pub(crate) async fn open(options: NodeOptions) -> Result<Arc<Self>, ApiError> {
+        let (home, settings) = open_home(&options).await?;
+        let device = home.device_secret().map_err(errors::home)?;
+        let device = Arc::new(DeviceKey::from_bytes(&device));
+        let store_options = StoreOptions::new(settings.farm.folder.clone(), guard(&options));
+        let (store, report) = Store::open(home, store_options).await.map_err(errors::open)?;
+        tell(&report);
+        if options.farm.is_some() {
+            settings.save(store.home())?;
+        }
+        let config = net_config(&options, &settings, &store).await?;
+        let (net, incoming) = Net::start(config, &device).await.map_err(errors::start)?;
+        let parts = Parts {
+            network: settings.network.clone(),
+            device,
+            net,
+            store,
+            clock: options.clock.clone(),
+            events: broadcast::Sender::new(EVENTS),
+            stop: CancellationToken::new(),
+        };
+        let running = Arc::new(Self {
+            farmer: Farmer::start(parts.clone(), incoming, settings.farm.clone()).await,
+            owner: RwLock::new(None),
+            settings: Mutex::new(settings),
+            tasks: TaskTracker::new(),
+            closed: AtomicBool::new(false),
+            parts,
+        });
+        running.tasks.spawn(remember_peers(running.parts.clone()));
+        if let Err(error) = running.unlock_at_start(options.passphrase.as_deref()).await {
+            let _ = running.shutdown().await;
+            return Err(error);
+        }
+        Ok(running)
+    }
+
+    /// Ends everything, the roles first, the store last.
+    pub(crate) async fn shutdown(&self) -> Result<(), ApiError> {
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.parts.stop.cancel();
+        if let Some(owner) = self.owner.write().await.take() {
+            in_time("owner", owner.shutdown()).await;
+        }
+        in_time("farmer", self.farmer.shutdown()).await;
+        self.tasks.close();
+        in_time("background work", self.tasks.wait()).await;
+        let saved = timeout(CLOSE, save_peers(&self.parts)).await;
+        in_time("network", self.parts.net.shutdown()).await;
+        in_time("store", self.parts.store.close()).await;
+        self.parts.store.home().release().map_err(errors::home)?;
+        saved.unwrap_or_else(|_| Err(ApiError::disk("The list of known peers could not be saved in time.")))
+    }
+
+    pub(crate) async fn owner(&self) -> Result<Owner, ApiError> {
+        if let Some(owner) = self.owner.read().await.as_ref() {
+            return Ok(owner.clone());
+        }
+        Err(match identity::look(self.parts.store.home())? {
+            None => ApiError::new(
+                ErrorCode::NoIdentity,
+                "This computer has no identity yet: make one first (`hayloft init`, or in the window).",
+            ),
+            Some(_) => {
+                ApiError::new(ErrorCode::Locked, "Your files are locked: give the passphrase to unlock them.")
+            }
+        })
+    }
+
+    pub(crate) async fn create_identity(
+        &self,
+        passphrase: &str,
+        keychain: bool,
+    ) -> Result<NewIdentity, ApiError> {
+        let mut owner = self.owner.write().await;
+        let (store, network) = (self.parts.store.clone(), self.parts.network.clone());
+        let passphrase = zeroize::Zeroizing::new(passphrase.to_owned());
+        let make = move || identity::make(store.home(), &network, &passphrase, keychain);
+        let (made, keys) = off_the_runtime(make).await?;
+        *owner = Some(self.start_owner(keys).await?);
+        self.changed();
+        Ok(made)
+    }
+
+    pub(crate) async fn unlock(&self, passphrase: &str) -> Result<(), ApiError> {
+        let mut owner = self.owner.write().await;
+        if owner.is_some() {
+            return Ok(());
+        }
+        let (store, network) = (self.parts.store.clone(), self.parts.network.clone());
+        let passphrase = zeroize::Zeroizing::new(passphrase.to_owned());
+        let keys = off_the_runtime(move || identity::unseal(store.home(), &network, &passphrase)).await?;
+        *owner = Some(self.start_owner(keys).await?);
+        self.changed();
+        Ok(())
+    }
+
+    /// Unseals what needs nobody, or what the given passphrase opens. A keychain that is not there yet (before the
+    /// person has logged in) leaves the node locked, and farming.
+    async fn unlock_at_start(&self, passphrase: Option<&str>) -> Result<(), ApiError> {
+        let Some(identity) = identity::look(self.parts.store.home())? else { return Ok(()) };
+        match (Protection::from(identity.protection), passphrase) {
+            (Protection::Passphrase, None) => Ok(()),
+            (Protection::Passphrase, Some(passphrase)) => self.unlock(passphrase).await,
+            (Protection::None, _) => self.unlock("").await,
+            (Protection::Keychain, _) => {
+                if let Err(error) = self.unlock("").await {
+                    tracing::warn!(%error, "the identity stays locked");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn start_owner(&self, keys: Arc<OwnerKeys>) -> Result<Owner, ApiError> {
+        let Parts { network, device, net, store, clock, events, stop } = self.parts.clone();
+        let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
+        Owner::start(OwnerParts { keys, certificate, network, device, net, store, clock, events, stop }).await
+    }
+
+    pub(crate) async fn status(&self) -> Result<Status, ApiError> {
+        let unlocked = self.owner.read().await.clone();
+        let owner = identity::look(self.parts.store.home())?.map(|identity| OwnerStatus {
+            owner: identity.owner.to_string(),
+            unlocked: unlocked.is_some(),
+            protection: identity.protection.into(),
+        });
+        Ok(Status {
+            network: self.parts.network.to_string(),
+            device: self.parts.device.id().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            home: self.parts.store.home().path().to_owned(),
+            owner,
+            farming: self.farmer.settings().enabled,
+            peers: u32::try_from(self.parts.net.peer_count()).unwrap_or(u32::MAX),
+            farmers: unlocked.map_or(0, |owner| owner.farmer_count()),
+            addresses: self.parts.net.addresses(),
+        })
+    }
+
+    pub(crate) async fn farm_status(&self) -> Result<FarmStatus, ApiError> {
+        self.farmer.status().await
+    }
+
+    pub(crate) async fn farm_set(&self, farm: FarmSettings) -> Result<FarmStatus, ApiError> {
+        settings::check_farm(&farm)?;
+        let mut settings = self.settings.lock().await;
+        self.farmer.check_room(&farm).await?;
+        let before = self.farmer.settings();
+        self.farmer.set(farm.clone()).await?;
+        let next = Settings { farm, ..settings.clone() };
+        if let Err(error) = next.save(self.parts.store.home()) {
+            self.farmer.set(before).await?;
+            return Err(error);
+        }
+        *settings = next;
+        drop(settings);
+        self.farmer.status().await
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn sweep(&self) {
+        self.farmer.sweep().await;
+    }
+
+    fn changed(&self) {
+        let _ = self.parts.events.send(Event::StatusChanged);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.parts.stop.cancel();
+    }
+}
+
+async fn in_time(what: &str, ending: impl Future<Output = ()>) {
+    if timeout(CLOSE, ending).await.is_err() {
+        tracing::warn!("the {what} did not close in time");
+    }
+}
+
+async fn open_home(options: &NodeOptions) -> Result<(Home, Settings), ApiError> {
+    let NodeOptions { home: path, network, farm, .. } = options.clone();
+    off_the_runtime(move || {
+        let home = Home::open(&path).map_err(errors::home)?;
+        let mut settings = Settings::load(&home, network)?;
+        if let Some(farm) = farm {
+            settings::check_farm(&farm)?;
+            settings.farm = farm;
+        }
+        Ok((home, settings))
+    })
+    .await
+}
+
+fn guard(options: &NodeOptions) -> Guard {
+    options.disk_guard_bytes.map_or_else(Guard::default, |bytes| Guard { bytes, percent: 0 })
+}
+
+fn tell(report: &OpenReport) {
+    if let hayloft_store::DatabaseState::Rebuilt { reason, .. } = &report.database {
+        tracing::warn!(reason, found = report.found_shards, "the database was rebuilt from the disk");
+    }
+    if report.missing_shards > 0 {
+        tracing::error!(missing = report.missing_shards, "shards under contract are missing from the disk");
+    }
+}
+
+const EVERYWHERE: [&str; 4] =
+    ["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"];
+
+async fn net_config(
+    options: &NodeOptions,
+    settings: &Settings,
+    store: &Store,
+) -> Result<NetConfig, ApiError> {
+    let listen = [&options.listen, &settings.listen].into_iter().find(|addresses| !addresses.is_empty());
+    let known = store.peers().list().await.map_err(errors::database)?;
+    let remembered =
+        known.into_iter().map(|peer| Remembered { device: peer.device, addresses: peer.addresses });
+    Ok(NetConfig {
+        network: settings.network.clone(),
+        listen: listen.cloned().unwrap_or_else(|| EVERYWHERE.map(str::to_owned).to_vec()),
+        bootstrap: options.bootstrap.iter().chain(&settings.bootstrap).cloned().collect(),
+        mdns: options.mdns,
+        memory: options.memory,
+        remembered: remembered.collect(),
+        rates: RateLimits { up: settings.farm.upload_limit, down: settings.farm.download_limit },
+        bounds: Bounds::default(),
+    })
+}
+
+async fn remember_peers(parts: Parts) {
+    let mut ticks = interval(REMEMBER_PAUSE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while parts.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = save_peers(&parts).await {
+            tracing::warn!(%error, "peers could not be saved");
+        }
+    }
+}
+
+async fn save_peers(parts: &Parts) -> Result<(), ApiError> {
+    let (now, peers) = (parts.clock.now(), parts.net.remembered());
+    let peer = |Remembered { device, addresses }| hayloft_store::peers::Peer {
+        device,
+        addresses,
+        farmer: false,
+        seen: now,
+    };
+    let peers: Vec<_> = peers.into_iter().map(peer).collect();
+    parts.store.peers().remember(&peers).await.map_err(errors::database)
+}

@@ -1,0 +1,298 @@
+//! Contracts with farmers: agreed on once, changed by revisions that both sign.
+//!
+//! Invariants: revisions of one contract are proposed one after the other; the store follows a revision only when the
+//! farmer's signature fits; what a farmer tells of a contract is believed only if both signatures and the root do.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex},
+};
+
+use hayloft_core::{
+    ContractId, DeviceId, NetworkName, OwnerId, ShardId, Timestamp,
+    contract::{
+        Change, MAX_CHANGES_PER_REVISION, MIN_GRACE_SECONDS, Phase, RevisionError, ShardEntry,
+        SignedRevision, State, Terms, apply_signed, propose,
+    },
+    keys::OwnerKeys,
+    record::FarmerRecord,
+};
+use hayloft_net::{
+    NetError,
+    messages::{Refusal, RefusalCode},
+};
+use rand::Rng;
+
+use super::{lock, wire::Wire};
+use crate::Clock;
+
+/// How often a revision is proposed anew after the farmer turned out to know a newer one.
+const REBASES: usize = 3;
+const EPOCH_SECONDS: u32 = 24 * 60 * 60;
+const AUDIT_SHARE_PPM: u32 = 900_000;
+
+/// Why a contract cannot be had or changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ContractError {
+    /// The farmer could not be asked, or refused.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// What the farmer signed or tells does not hold.
+    #[error("the farmer signed or tells something else: {0}")]
+    Wrong(#[from] RevisionError),
+    /// The farmer knows an older revision than the one it signed.
+    #[error("the farmer has forgotten what it signed")]
+    Forgotten,
+    /// No such contract in this home.
+    #[error("no such contract")]
+    Unknown,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] hayloft_store::owner::OwnerError),
+}
+
+impl ContractError {
+    /// Whether the farmer is to blame.
+    pub(crate) fn blames_farmer(&self) -> bool {
+        match self {
+            Self::Net(error) => error.blames_peer(),
+            Self::Wrong(_) | Self::Forgotten => true,
+            Self::Unknown | Self::Store(_) => false,
+        }
+    }
+}
+
+/// What is to change in a contract. What is already so stays so.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wish {
+    /// Shards to be under it.
+    pub(crate) add: Vec<ShardEntry>,
+    /// Shards not to be under it.
+    pub(crate) remove: Vec<ShardId>,
+    /// It lasts at least until then.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// The change that fulfils a wish, as far as one revision goes; `None` if nothing is left to change.
+fn change_for(state: &State, wish: &Wish) -> Option<Change> {
+    let new = |shard: &&ShardEntry| state.shard(&shard.id).is_none();
+    let added: Vec<ShardEntry> =
+        wish.add.iter().filter(new).take(MAX_CHANGES_PER_REVISION).cloned().collect();
+    let there: BTreeSet<ShardId> =
+        wish.remove.iter().filter(|id| state.shard(id).is_some()).copied().collect();
+    let removed: Vec<ShardId> = there.into_iter().take(MAX_CHANGES_PER_REVISION).collect();
+    let longer = wish.until.filter(|until| state.newest().is_none() || *until > state.end());
+    if added.is_empty() && removed.is_empty() && longer.is_none() {
+        return None;
+    }
+    let gone: u64 = removed.iter().filter_map(|id| state.shard(id)).map(|shard| shard.bytes).sum();
+    let come: u64 = added.iter().map(|shard| shard.bytes).sum();
+    let bytes = state.bytes().saturating_sub(gone).saturating_add(come);
+    Some(Change { capacity_bytes: Some(state.capacity_bytes().max(bytes)), end: longer, added, removed })
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<State>>>;
+type Current = Arc<tokio::sync::Mutex<Option<ContractId>>>;
+
+/// This owner's contracts.
+pub(crate) struct Contracts {
+    wire: Wire,
+    store: hayloft_store::Owner,
+    keys: Arc<OwnerKeys>,
+    network: NetworkName,
+    clock: Clock,
+    slots: Mutex<HashMap<ContractId, Slot>>,
+    current: Mutex<HashMap<DeviceId, Current>>,
+}
+
+impl Contracts {
+    pub(crate) fn new(
+        wire: Wire,
+        store: hayloft_store::Owner,
+        keys: Arc<OwnerKeys>,
+        network: NetworkName,
+        clock: Clock,
+    ) -> Self {
+        let (slots, current) = (Mutex::default(), Mutex::default());
+        Self { wire, store, keys, network, clock, slots, current }
+    }
+
+    fn owner(&self) -> OwnerId {
+        self.keys.owner.id()
+    }
+
+    /// The contract with a farmer under which new shards go; agreed on now if there is none.
+    pub(crate) async fn with(&self, offer: &FarmerRecord) -> Result<ContractId, ContractError> {
+        let current = lock(&self.current).entry(offer.device).or_default().clone();
+        let mut current = current.lock().await;
+        if let Some(contract) = *current
+            && self.usable(contract).await?
+        {
+            return Ok(contract);
+        }
+        let contract = match self.stored(offer.device).await? {
+            Some(contract) => contract,
+            None => self.agree(offer).await?,
+        };
+        *current = Some(contract);
+        Ok(contract)
+    }
+
+    /// Never places anything under this contract again: its farmer does not know it any more.
+    pub(crate) async fn give_up(&self, farmer: DeviceId, contract: ContractId) -> Result<(), ContractError> {
+        let current = lock(&self.current).entry(farmer).or_default().clone();
+        let mut current = current.lock().await;
+        if *current == Some(contract) {
+            *current = None;
+        }
+        lock(&self.slots).remove(&contract);
+        Ok(self.store.remove_contract(contract).await?)
+    }
+
+    async fn usable(&self, contract: ContractId) -> Result<bool, ContractError> {
+        let slot = self.slot(contract);
+        let mut slot = slot.lock().await;
+        match self.loaded(contract, &mut slot).await {
+            Ok(state) => Ok(matches!(state.phase(self.clock.now()), Phase::Unused | Phase::Running)),
+            Err(ContractError::Unknown) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn stored(&self, farmer: DeviceId) -> Result<Option<ContractId>, ContractError> {
+        for contract in self.store.contracts(Some(farmer)).await? {
+            if self.usable(contract.id).await? {
+                return Ok(Some(contract.id));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn agree(&self, offer: &FarmerRecord) -> Result<ContractId, ContractError> {
+        let terms = self.terms(offer);
+        let owner = terms.sign_as_owner(&self.keys.owner);
+        let signed = self.wire.agree(offer.device, terms.clone(), owner).await?;
+        if signed.terms != terms {
+            return Err(ContractError::Wrong(RevisionError::WrongContract));
+        }
+        let state = State::new(signed.clone())?;
+        let contract = state.contract();
+        self.store.insert_contract(contract, &signed).await?;
+        *self.slot(contract).lock().await = Some(state);
+        Ok(contract)
+    }
+
+    fn terms(&self, offer: &FarmerRecord) -> Terms {
+        let mut nonce = [0; 32];
+        rand::rng().fill_bytes(&mut nonce);
+        Terms {
+            network: self.network.clone(),
+            owner: self.owner(),
+            farmer: offer.device,
+            start: self.clock.now(),
+            epoch_seconds: EPOCH_SECONDS,
+            storage_price: offer.storage_price,
+            egress_price: offer.egress_price,
+            audit_share_ppm: AUDIT_SHARE_PPM,
+            auditor: None,
+            escrow: None,
+            grace_seconds: MIN_GRACE_SECONDS,
+            nonce,
+        }
+    }
+
+    fn slot(&self, contract: ContractId) -> Slot {
+        lock(&self.slots).entry(contract).or_default().clone()
+    }
+
+    async fn loaded<'a>(
+        &self,
+        contract: ContractId,
+        slot: &'a mut Option<State>,
+    ) -> Result<&'a mut State, ContractError> {
+        if slot.is_none() {
+            let stored = self.store.contract(contract).await?.ok_or(ContractError::Unknown)?;
+            *slot = Some(State::load(stored.terms, stored.revision.as_ref(), stored.shards)?);
+        }
+        slot.as_mut().ok_or(ContractError::Unknown)
+    }
+
+    /// Makes the contract as wished, by as many revisions as it takes. A revision whose answer was lost on the way is
+    /// found again and built upon.
+    pub(crate) async fn revise(&self, contract: ContractId, wish: &Wish) -> Result<(), ContractError> {
+        let slot = self.slot(contract);
+        let mut slot = slot.lock().await;
+        let state = self.loaded(contract, &mut slot).await?;
+        let mut rebases = 0;
+        while let Some(change) = change_for(state, wish) {
+            match self.revise_once(state, change).await {
+                Ok(next) => *state = next,
+                Err(ContractError::Net(NetError::Refused(Refusal { code, .. })))
+                    if code == RefusalCode::StaleRevision && rebases < REBASES =>
+                {
+                    rebases += 1;
+                    self.rebase(state).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn revise_once(&self, state: &State, change: Change) -> Result<State, ContractError> {
+        let now = self.clock.now();
+        let revision = propose(state, change, now)?;
+        let owner = revision.sign_as_owner(state.terms(), &self.keys.owner);
+        let farmer = self.wire.revise(state.terms().farmer, revision.clone(), owner).await?;
+        let signed = SignedRevision { revision, owner, farmer };
+        let next = apply_signed(state, &signed, now)?;
+        self.store.save_revision(&signed).await?;
+        Ok(next)
+    }
+
+    /// Takes over what the farmer proves to be the contract's newest revision.
+    async fn rebase(&self, state: &mut State) -> Result<(), ContractError> {
+        let (farmer, contract) = (state.terms().farmer, state.contract());
+        let (terms, newest) = self.wire.contract(farmer, contract).await?;
+        let Some(newest) = newest else { return Err(ContractError::Forgotten) };
+        if terms.terms != *state.terms() {
+            return Err(ContractError::Wrong(RevisionError::WrongContract));
+        }
+        if state.newest().is_some_and(|known| known.number > newest.revision.number) {
+            return Err(ContractError::Forgotten);
+        }
+        let shards = self.wire.shards(farmer, contract, newest.revision.shards).await?;
+        let proved = State::load(terms, Some(&newest), shards.iter().cloned())?;
+        self.store.rebase(&newest, &shards).await?;
+        *state = proved;
+        Ok(())
+    }
+
+    /// Takes over the farmer's newest revision if it is not the one known here, so that nothing the farmer holds
+    /// for this owner is unknown.
+    pub(crate) async fn sync(&self, contract: ContractId) -> Result<(), ContractError> {
+        let slot = self.slot(contract);
+        let mut slot = slot.lock().await;
+        let state = self.loaded(contract, &mut slot).await?;
+        let (_, newest) = self.wire.contract(state.terms().farmer, contract).await?;
+        let newest = newest.map(|newest| newest.revision.hash());
+        if newest == state.newest().map(hayloft_core::contract::Revision::hash) {
+            return Ok(());
+        }
+        self.rebase(state).await
+    }
+
+    /// Forgets contracts that are over: their farmers may have deleted everything.
+    pub(crate) async fn forget_over(&self) -> Result<(), ContractError> {
+        let now = self.clock.now();
+        for stored in self.store.contracts(None).await? {
+            let over = State::load(stored.terms, stored.revision.as_ref(), stored.shards)
+                .is_ok_and(|state| state.phase(now) == Phase::Over);
+            if over {
+                lock(&self.slots).remove(&stored.id);
+                self.store.remove_contract(stored.id).await?;
+            }
+        }
+        Ok(())
+    }
+}

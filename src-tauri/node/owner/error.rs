@@ -1,0 +1,186 @@
+//! Why an owner's wish cannot be met, in sentences that say what to do.
+
+use std::{io, path::PathBuf};
+
+use crate::model::{ApiError, ErrorCode};
+
+/// Why a put, get, removal, renewal or health check fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OwnerError {
+    /// A put without paths.
+    #[error("Name at least one file or folder to store.")]
+    NothingNamed,
+    /// A name was given along with several paths.
+    #[error("A name can be given to one file or folder only: store them one by one, or leave the name out.")]
+    OneNameForSeveral,
+    /// The path leads nowhere.
+    #[error("There is no file or folder at {}.", .0.display())]
+    NoSuchPath(PathBuf),
+    /// A file or folder that this program may not read, or a disk that fails.
+    #[error("{} cannot be read: {cause}.", path.display())]
+    Unreadable {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A device, pipe or socket.
+    #[error("{} is neither a file nor a folder.", .0.display())]
+    NotAFile(PathBuf),
+    /// A folder in which nothing can be stored.
+    #[error("There is no file to store in {}.", .0.display())]
+    EmptyFolder(PathBuf),
+    /// `/` has no name.
+    #[error("{} has no name of its own: give one.", .0.display())]
+    NoOwnName(PathBuf),
+    /// A file's name on this disk is not Unicode.
+    #[error("The name of {} is not Unicode: give another one.", .0.display())]
+    NotUnicode(PathBuf),
+    /// Two sources would get one name.
+    #[error("Two of the files would be called “{0}”: store them one by one under names of their own.")]
+    SameNameTwice(String),
+    /// The empty name.
+    #[error("A name has at least one character.")]
+    NoName,
+    /// A name beyond the limit.
+    #[error("A name has at most 1,024 bytes; this one has {bytes}.")]
+    LongName {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A line break or another control character.
+    #[error("A name has no line breaks or other control characters.")]
+    ControlInName,
+    /// A time to keep files that is zero or absurd.
+    #[error("Files are kept for at least one day and at most ten years.")]
+    WrongKeep,
+    /// Another file has the name.
+    #[error("Another file is stored as “{0}”: replace it, or choose another name.")]
+    NameTaken(String),
+    /// No file has the name.
+    #[error("No file is stored as “{0}”.")]
+    NoSuchFile(String),
+    /// No job has the number.
+    #[error("There is no job {0}.")]
+    NoSuchJob(u32),
+    /// The job is over.
+    #[error("Job {0} is over.")]
+    JobIsOver(u32),
+    /// Something is where the file should be written.
+    #[error("There is already something at {}: allow to overwrite it, or choose another place.", .0.display())]
+    OutputTaken(PathBuf),
+    /// The output is not a place for a file.
+    #[error("{} is not a place for a file: name a file in a folder that exists.", .0.display())]
+    WrongOutput(PathBuf),
+    /// The range lies outside the file.
+    #[error("The file has {bytes} bytes: the part asked for lies beyond them.")]
+    WrongRange {
+        /// The file's size.
+        bytes: u64,
+    },
+    /// Writing the output fails.
+    #[error("{} cannot be written: {cause}.", path.display())]
+    Output {
+        /// Where to.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A file was written to while it was read.
+    #[error("{} changed while it was being read and was not stored: try again when nothing writes to it.", .0.display())]
+    Changed(PathBuf),
+    /// No farmer takes new data.
+    #[error("No farmer is there that takes new data: check the connection, or wait for farmers to appear.")]
+    NoFarmers,
+    /// Farmers are there, but too few take the shards.
+    #[error("Only {found} of the {needed} farmers needed take new data now: try again later.")]
+    TooFewFarmers {
+        /// That take a shard.
+        found: usize,
+        /// That a segment needs.
+        needed: usize,
+    },
+    /// Too few farmers answer to bring a segment back.
+    #[error(
+        "Only {found} of the {needed} farmers needed answer now: the file may come back when more are online."
+    )]
+    TooFewAnswer {
+        /// That sent a good shard.
+        found: usize,
+        /// That a segment needs.
+        needed: usize,
+    },
+    /// What came back is not what was stored.
+    #[error("“{0}” came back damaged and was not written.")]
+    Damaged(String),
+    /// A record of this home cannot be opened.
+    #[error("This home's records cannot be read: {0}.")]
+    Record(String),
+    /// The database or the disk under it fails.
+    #[error("The node's own disk failed: {0}.")]
+    Store(#[from] hayloft_store::owner::OwnerError),
+    /// The database itself fails.
+    #[error("The node's own disk failed: {0}.")]
+    Database(#[from] hayloft_store::DatabaseError),
+    /// A task of the node ended before its time.
+    #[error("The node stopped before this was done.")]
+    Stopped,
+}
+
+impl OwnerError {
+    /// Whether more farmers could mend it.
+    pub(crate) fn is_for_want_of_farmers(&self) -> bool {
+        matches!(self, Self::NoFarmers | Self::TooFewFarmers { .. })
+    }
+
+    /// Whether the same may succeed later, so that what was done so far is worth keeping.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.is_for_want_of_farmers()
+            || matches!(
+                self,
+                Self::TooFewAnswer { .. }
+                    | Self::Unreadable { .. }
+                    | Self::Changed(_)
+                    | Self::Output { .. }
+                    | Self::Store(_)
+                    | Self::Database(_)
+                    | Self::Stopped
+            )
+    }
+
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::NothingNamed
+            | Self::OneNameForSeveral
+            | Self::NotAFile(_)
+            | Self::EmptyFolder(_)
+            | Self::NoOwnName(_)
+            | Self::NotUnicode(_)
+            | Self::SameNameTwice(_)
+            | Self::NoName
+            | Self::LongName { .. }
+            | Self::ControlInName
+            | Self::WrongKeep
+            | Self::WrongOutput(_)
+            | Self::WrongRange { .. }
+            | Self::JobIsOver(_) => ErrorCode::BadRequest,
+            Self::NoSuchPath(_) | Self::NoSuchFile(_) | Self::NoSuchJob(_) => ErrorCode::NotFound,
+            Self::NameTaken(_) | Self::OutputTaken(_) => ErrorCode::Exists,
+            Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } => {
+                ErrorCode::NotEnoughFarmers
+            }
+            Self::Unreadable { .. }
+            | Self::Output { .. }
+            | Self::Store(_)
+            | Self::Database(_)
+            | Self::Changed(_) => ErrorCode::Disk,
+            Self::Damaged(_) | Self::Record(_) | Self::Stopped => ErrorCode::Internal,
+        }
+    }
+}
+
+impl From<OwnerError> for ApiError {
+    fn from(error: OwnerError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}

@@ -1,0 +1,431 @@
+//! Bringing stripes of one segment back: k farmers and a few spare ones are asked at once, and the first k columns that
+//! come whole and right win.
+//!
+//! Each cell is verified as it comes, so that the first wrong one names its farmer. A farmer that lies is blamed and
+//! another one asked; one that cannot be reached is not blamed. A farmer that is there and yet sent nothing when all
+//! others had done their part is given a while longer, in the background, before it is called silent.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use hayloft_core::{
+    DeviceId,
+    content::{Layout, ShardError, ShardOpener},
+    manifest::{PlacementRecord, Shard},
+};
+use hayloft_net::{
+    NetError,
+    messages::{Refusal, RefusalCode},
+};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Inner, OwnerError, lock};
+
+/// Farmers asked beyond k.
+const SPARES: usize = 2;
+/// After so long without news, others are asked in place of farmers that have sent nothing yet; then after twice as
+/// long, and so on.
+const HEDGE: Duration = Duration::from_millis(150);
+/// After so long without news, one more farmer is asked even if all are sending.
+const SLOW: Duration = Duration::from_secs(2);
+/// How long single cells may take before whole stripes are asked for.
+const FEW_CELLS: Duration = Duration::from_millis(500);
+/// How long a farmer that sent nothing may take to show that it is there.
+const LIVENESS: Duration = Duration::from_millis(700);
+/// How long a farmer that is there may send nothing.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Why a column did not come.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ColumnError {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error("it sent something else: {0}")]
+    Wrong(#[from] ShardError),
+}
+
+impl ColumnError {
+    /// Whether the farmer is to blame. It signed for the shard, so that not having it is its fault; a full queue, a
+    /// failing disk or a doubted certificate is not.
+    pub(crate) fn blames_farmer(&self) -> bool {
+        match self {
+            Self::Wrong(_) => true,
+            Self::Net(NetError::Refused(Refusal { code, .. })) => matches!(
+                code,
+                RefusalCode::UnknownShard | RefusalCode::UnknownContract | RefusalCode::NotAccepting
+            ),
+            Self::Net(error) => error.blames_peer(),
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
+    }
+}
+
+/// Fetches for one get; knows whom it blamed.
+#[derive(Clone)]
+pub(crate) struct Fetcher {
+    owner: Arc<Inner>,
+    blamed: Arc<Mutex<BTreeSet<DeviceId>>>,
+    tasks: TaskTracker,
+    dropped: CancellationToken,
+}
+
+/// Ends all that its fetches still do when the get ends.
+pub(crate) struct FetchGuard(CancellationToken);
+
+impl Drop for FetchGuard {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// What a farmer that was asked does.
+enum News {
+    /// It begins to send.
+    Moving,
+    /// Its column is there and right.
+    Came { column: u8, bytes: Vec<u8> },
+    /// It will send no more.
+    Failed { shard: Shard, moved: bool, error: ColumnError },
+}
+
+/// How the farmers asked for one stretch of stripes are doing.
+#[derive(Debug, Default)]
+struct Tally {
+    asked: usize,
+    moving: usize,
+    came: usize,
+    waits: u32,
+}
+
+impl Tally {
+    /// How long to wait for news before others are asked.
+    fn patience(&self) -> Duration {
+        (HEDGE * 2u32.saturating_pow(self.waits.min(8))).min(SLOW)
+    }
+
+    /// How many more to ask after waiting in vain: for those that have sent nothing, or one if all are merely slow.
+    fn more_after_wait(&mut self, needed: usize) -> usize {
+        let waited = self.patience();
+        self.waits += 1;
+        let silent = needed.saturating_sub(self.came + self.moving);
+        silent.max(usize::from(waited >= SLOW))
+    }
+
+    /// How many more to ask after a failure, so that one spare is on its way as long as there are farmers.
+    fn more_after_failure(&self, needed: usize) -> usize {
+        (needed + 1).saturating_sub(self.came + self.asked)
+    }
+}
+
+impl Fetcher {
+    pub(crate) fn new(owner: Arc<Inner>) -> (Self, FetchGuard) {
+        let dropped = CancellationToken::new();
+        let guard = FetchGuard(dropped.clone());
+        (Self { owner, blamed: Arc::default(), tasks: TaskTracker::new(), dropped }, guard)
+    }
+
+    /// Waits for the last verdicts and tells who sent something wrong, or nothing.
+    pub(crate) async fn blamed(&self) -> Vec<DeviceId> {
+        self.tasks.close();
+        self.tasks.wait().await;
+        lock(&self.blamed).iter().copied().collect()
+    }
+
+    /// The segment's bytes in these stripes, still sealed by their items.
+    pub(crate) async fn stripes(
+        &self,
+        placement: &Arc<PlacementRecord>,
+        stripes: Range<u32>,
+    ) -> Result<Vec<u8>, OwnerError> {
+        let layout = layout(placement)?;
+        let coding = placement.coding().map_err(|error| OwnerError::Record(error.to_string()))?;
+        let mut columns = self.columns(placement, &layout, stripes.clone()).await?;
+        let coder = self.owner.coder(coding);
+        let decoding = move || coder.decode(&layout, stripes, &mut columns);
+        let decoded = tokio::task::spawn_blocking(decoding).await.map_err(|_| OwnerError::Stopped)?;
+        decoded.map_err(|error| OwnerError::Record(error.to_string()))
+    }
+
+    async fn columns(
+        &self,
+        placement: &Arc<PlacementRecord>,
+        layout: &Layout,
+        stripes: Range<u32>,
+    ) -> Result<Vec<(u8, Vec<u8>)>, OwnerError> {
+        let needed = usize::from(placement.k);
+        let over = self.dropped.child_token();
+        let _over = over.clone().drop_guard();
+        let (to, mut came) = mpsc::unbounded_channel();
+        let mut left = self.by_preference(placement);
+        let mut again = placement.shards.len();
+        let mut columns: Vec<(u8, Vec<u8>)> = Vec::with_capacity(needed);
+        let mut tally = Tally::default();
+        let mut more = needed + SPARES;
+        loop {
+            for shard in left.drain(..left.len().min(more)) {
+                tally.asked += 1;
+                let task =
+                    Task { fetcher: self.clone(), placement: placement.clone(), shard, over: over.clone() };
+                self.tasks.reopen();
+                self.tasks.spawn(task.run(*layout, stripes.clone(), to.clone()));
+            }
+            if tally.asked == 0 {
+                return Err(OwnerError::TooFewAnswer { found: columns.len(), needed });
+            }
+            more = match tokio::time::timeout(tally.patience(), came.recv()).await {
+                Err(_) => tally.more_after_wait(needed),
+                Ok(None) => return Err(OwnerError::Stopped),
+                Ok(Some(News::Moving)) => {
+                    tally.moving += 1;
+                    0
+                }
+                Ok(Some(News::Came { column, bytes })) => {
+                    (tally.asked, tally.moving, tally.came) =
+                        (tally.asked - 1, tally.moving - 1, tally.came + 1);
+                    columns.push((column, bytes));
+                    if columns.len() == needed {
+                        return Ok(columns);
+                    }
+                    0
+                }
+                Ok(Some(News::Failed { shard, moved, error })) => {
+                    tally.asked -= 1;
+                    tally.moving -= usize::from(moved);
+                    if error.is_busy() && again > 0 {
+                        again -= 1;
+                        left.push_back(shard);
+                    }
+                    tally.more_after_failure(needed)
+                }
+            };
+        }
+    }
+
+    /// All shards, those first that are likely to come soon and need no decoding.
+    fn by_preference(&self, placement: &PlacementRecord) -> VecDeque<Shard> {
+        let mut shards = placement.shards.clone();
+        shards.sort_by_key(|shard| {
+            let (down, blames, slowness) = self.owner.farmers.reluctance(shard.farmer);
+            (down, blames, shard.column >= placement.k, slowness)
+        });
+        shards.into()
+    }
+
+    /// These bytes of the segment from the few data cells that hold them; `None` if they are many, or did not all come
+    /// at once, so that whole stripes must be decoded.
+    pub(crate) async fn few_cells(
+        &self,
+        placement: &PlacementRecord,
+        sealed: Range<u64>,
+    ) -> Result<Option<Vec<u8>>, OwnerError> {
+        let layout = layout(placement)?;
+        let cells: Vec<(u8, u32)> = layout.cells_of(sealed.clone()).collect();
+        let stripes = layout.stripes_of(sealed.clone());
+        if cells.len() * 2 > stripes.len() * usize::from(placement.k) {
+            return Ok(None);
+        }
+        let reading = cells.iter().map(|&(column, stripe)| {
+            let (layout, sealed) = (&layout, &sealed);
+            async move {
+                let shard = placement.shards.iter().find(|shard| shard.column == column)?;
+                if self.owner.farmers.has_demerits(shard.farmer) {
+                    return None;
+                }
+                let mut unit = self.column(placement, layout, shard, stripe..stripe + 1).await.ok()?;
+                let held = layout.cell_bytes(column, stripe)?;
+                unit.truncate((sealed.end.min(held.end) - held.start) as usize);
+                Some(unit.split_off((sealed.start.max(held.start) - held.start) as usize))
+            }
+        });
+        let all = tokio::time::timeout(FEW_CELLS, futures::future::join_all(reading)).await;
+        Ok(all
+            .ok()
+            .and_then(|units| units.into_iter().collect::<Option<Vec<_>>>())
+            .map(|units| units.concat()))
+    }
+
+    /// One farmer's cells of these stripes, opened. Wrong ones are blamed on it.
+    pub(crate) async fn column(
+        &self,
+        placement: &PlacementRecord,
+        layout: &Layout,
+        shard: &Shard,
+        stripes: Range<u32>,
+    ) -> Result<Vec<u8>, ColumnError> {
+        let mut column = Vec::new();
+        let result =
+            read_column(&self.owner, placement, layout, shard, stripes, || {}, |bytes| column = bytes).await;
+        if let Err(error) = &result {
+            self.judge(shard.farmer, error).await;
+        }
+        result.map(|()| column)
+    }
+
+    async fn judge(&self, farmer: DeviceId, error: &ColumnError) {
+        if error.blames_farmer() {
+            self.blame(farmer, &error.to_string()).await;
+        } else {
+            tracing::debug!(%farmer, %error, "a column did not come");
+            self.owner.farmers.is_down(farmer);
+        }
+    }
+
+    async fn blame(&self, farmer: DeviceId, reason: &str) {
+        if lock(&self.blamed).insert(farmer) {
+            self.owner.farmers.blame(farmer, reason).await;
+        }
+    }
+}
+
+pub(crate) fn layout(placement: &PlacementRecord) -> Result<Layout, OwnerError> {
+    placement.layout().map_err(|error| OwnerError::Record(error.to_string()))
+}
+
+/// One farmer asked for one column.
+struct Task {
+    fetcher: Fetcher,
+    placement: Arc<PlacementRecord>,
+    shard: Shard,
+    over: CancellationToken,
+}
+
+impl Task {
+    async fn run(self, layout: Layout, stripes: Range<u32>, to: mpsc::UnboundedSender<News>) {
+        let asked = Instant::now();
+        let (moved, came) = (AtomicBool::new(false), AtomicBool::new(false));
+        let on_move = || {
+            if !moved.swap(true, Ordering::Relaxed) {
+                let _ = to.send(News::Moving);
+            }
+        };
+        let on_all = |bytes| {
+            came.store(true, Ordering::Relaxed);
+            let _ = to.send(News::Came { column: self.shard.column, bytes });
+        };
+        let owner = self.fetcher.owner.clone();
+        let reading = read_column(&owner, &self.placement, &layout, &self.shard, stripes, on_move, on_all);
+        tokio::pin!(reading);
+        let result = tokio::select! {
+            result = &mut reading => Some(result),
+            () = self.over.cancelled() => None,
+            () = self.fetcher.dropped.cancelled() => return,
+        };
+        let result = match result {
+            Some(result) => result,
+            // What follows a column that came tells whether its farmer sends too much.
+            None if came.load(Ordering::Relaxed) => reading.await,
+            None if moved.load(Ordering::Relaxed) => return,
+            None => match self.wait_longer(asked, &moved, reading).await {
+                Some(result) => result,
+                None => return,
+            },
+        };
+        let Err(error) = result else { return };
+        self.fetcher.judge(self.shard.farmer, &error).await;
+        if !came.load(Ordering::Relaxed) {
+            let (shard, moved) = (self.shard.clone(), moved.load(Ordering::Relaxed));
+            let _ = to.send(News::Failed { shard, moved, error });
+        }
+    }
+
+    /// The others were faster. A farmer that is not there is left alone; one that is there is called silent if nothing
+    /// comes.
+    async fn wait_longer(
+        &self,
+        asked: Instant,
+        moved: &AtomicBool,
+        reading: impl Future<Output = Result<(), ColumnError>>,
+    ) -> Option<Result<(), ColumnError>> {
+        let farmer = self.shard.farmer;
+        self.fetcher.owner.farmers.is_down(farmer);
+        let is_there = async {
+            let offer = self.fetcher.owner.wire.offer(farmer);
+            if !matches!(tokio::time::timeout(LIVENESS, offer).await, Ok(Ok(()))) {
+                return None;
+            }
+            tokio::time::sleep_until(asked + SILENCE).await;
+            Some(Err(NetError::Silent.into()))
+        };
+        tokio::select! {
+            result = reading => Some(result),
+            verdict = is_there => verdict.filter(|_| !moved.load(Ordering::Relaxed)),
+            () = self.fetcher.dropped.cancelled() => None,
+        }
+    }
+}
+
+/// Whether a farmer has its shard, as one cell of it shows.
+pub(crate) async fn check_cell(
+    owner: &Inner,
+    placement: &PlacementRecord,
+    layout: &Layout,
+    shard: &Shard,
+    cell: u32,
+) -> Result<(), ColumnError> {
+    read_column(owner, placement, layout, shard, cell..cell + 1, || {}, drop).await
+}
+
+/// Reads and opens one farmer's cells. `on_move` hears of each frame; `on_all` gets the cells as soon as they are all
+/// there and right. An error after that tells of bytes too many.
+async fn read_column(
+    owner: &Inner,
+    placement: &PlacementRecord,
+    layout: &Layout,
+    shard: &Shard,
+    stripes: Range<u32>,
+    on_move: impl Fn(),
+    on_all: impl FnOnce(Vec<u8>),
+) -> Result<(), ColumnError> {
+    let asked = Instant::now();
+    let range = layout.cells_range(stripes.clone());
+    let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, *layout).read(stripes);
+    let bytes = range.end - range.start;
+    let mut download =
+        owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
+    owner.farmers.answered(shard.farmer, asked.elapsed());
+    while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
+        on_move();
+        reader.push(&frame)?;
+    }
+    on_all(reader.finish()?);
+    while let Some(frame) = download.next().await? {
+        drop(frame);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_are_asked_for_farmers_that_send_nothing_but_not_for_slow_ones() {
+        let mut tally = Tally { asked: 6, moving: 1, ..Tally::default() };
+        assert_eq!(tally.more_after_wait(4), 3, "three of four needed have sent nothing");
+        let mut slow = Tally { asked: 6, moving: 6, ..Tally::default() };
+        assert_eq!(slow.more_after_wait(4), 0, "all are sending");
+        while slow.patience() < SLOW {
+            assert_eq!(slow.more_after_wait(4), 0);
+        }
+        assert_eq!(slow.more_after_wait(4), 1, "for too long");
+    }
+
+    #[test]
+    fn one_spare_is_on_its_way_after_each_failure() {
+        let tally = Tally { asked: 3, moving: 3, came: 1, waits: 0 };
+        assert_eq!(tally.more_after_failure(4), 1);
+        let tally = Tally { asked: 4, moving: 3, came: 1, waits: 0 };
+        assert_eq!(tally.more_after_failure(4), 0);
+    }
+}

@@ -1,0 +1,157 @@
+//! How a file is: every farmer of it is asked now for one cell of its shard, and the cell is verified. An answer without
+//! the bytes counts for nothing.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use hayloft_core::{
+    DeviceId,
+    manifest::{PlacementRecord, Shard},
+};
+use rand::RngExt;
+
+use super::{
+    Inner, OwnerError,
+    fetch::{ColumnError, check_cell, layout},
+    lock,
+    put::placements_of,
+};
+use crate::model::{FileHealth, HealthWord, SegmentHealth};
+
+/// Cells asked for at once: fewer than a farmer serves one owner at once, even if all are its own.
+const AT_ONCE: usize = 24;
+/// How long a farmer may take to send one cell.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Asks all farmers of a file.
+pub(crate) async fn health(owner: &Arc<Inner>, name: &str) -> Result<FileHealth, OwnerError> {
+    let record = owner.catalog.file(name).await?;
+    let placements = placements_of(owner, &record).await?;
+    let mut checks = Vec::new();
+    for (index, placement) in placements.iter().enumerate() {
+        for shard in placement.shards.iter().cloned() {
+            let (owner, placement) = (owner.clone(), placement.clone());
+            checks.push(async move { (index, shard.farmer, is_there(&owner, &placement, &shard).await) });
+        }
+    }
+    let mut segments: Vec<SegmentHealth> = placements.iter().map(|placement| unseen(placement)).collect();
+    let mut checked = stream::iter(checks).buffer_unordered(AT_ONCE);
+    while let Some((index, farmer, there)) = checked.next().await {
+        if there {
+            segments[index].alive += 1;
+        } else {
+            segments[index].missing.push(farmer.to_string());
+        }
+    }
+    let mut seen = lock(&owner.seen);
+    for (placement, segment) in placements.iter().zip(&segments) {
+        seen.insert(placement.segment, segment.alive);
+    }
+    drop(seen);
+    Ok(of_segments(record.name, segments))
+}
+
+fn unseen(placement: &PlacementRecord) -> SegmentHealth {
+    SegmentHealth { alive: 0, k: placement.k, n: placement.n, missing: Vec::new() }
+}
+
+async fn is_there(owner: &Inner, placement: &PlacementRecord, shard: &Shard) -> bool {
+    let farmer: DeviceId = shard.farmer;
+    let Ok(layout) = layout(placement) else { return false };
+    let cell = rand::rng().random_range(0..layout.stripes());
+    let checking = check_cell(owner, placement, &layout, shard, cell);
+    match tokio::time::timeout(PATIENCE, checking).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            blame_or_note(owner, farmer, &error).await;
+            false
+        }
+        Err(_) => {
+            owner.farmers.is_down(farmer);
+            false
+        }
+    }
+}
+
+async fn blame_or_note(owner: &Inner, farmer: DeviceId, error: &ColumnError) {
+    if error.blames_farmer() {
+        owner.farmers.blame(farmer, &error.to_string()).await;
+    } else {
+        owner.farmers.is_down(farmer);
+    }
+}
+
+/// The health of a segment with that many living shards, in one word.
+pub(crate) fn word(alive: u8, k: u8, n: u8) -> HealthWord {
+    let (margin, all) = (i16::from(alive) - i16::from(k), i16::from(n) - i16::from(k));
+    match margin {
+        _ if alive >= n && n > 0 => HealthWord::Good,
+        margin if margin < 0 => HealthWord::Lost,
+        margin if margin > 0 && margin * 2 >= all => HealthWord::Fair,
+        _ => HealthWord::Danger,
+    }
+}
+
+fn of_segments(name: String, segments: Vec<SegmentHealth>) -> FileHealth {
+    let margin = |segment: &&SegmentHealth| i16::from(segment.alive) - i16::from(segment.k);
+    let weakest = segments.iter().min_by_key(margin);
+    let (alive, k, n) = weakest.map_or((0, 0, 0), |segment| (segment.alive, segment.k, segment.n));
+    let health = word(alive, k, n);
+    FileHealth { name, k, n, health, sentence: sentence(health, alive, k, n), segments }
+}
+
+fn sentence(health: HealthWord, alive: u8, k: u8, n: u8) -> String {
+    let spare = alive.saturating_sub(k);
+    match health {
+        HealthWord::Unknown => "Nobody has looked yet.".to_owned(),
+        HealthWord::Good if n == 1 => {
+            "The only copy is in its place: when its farmer goes, it is gone.".to_owned()
+        }
+        HealthWord::Good => {
+            format!("All {n} pieces are in their places; any {k} of them bring the file back.")
+        }
+        HealthWord::Fair => {
+            format!(
+                "{alive} of {n} pieces are there and {k} are needed: the file is safe, {spare} more may go."
+            )
+        }
+        HealthWord::Danger if spare == 0 => {
+            format!(
+                "Only {alive} of {n} pieces are there and {k} are needed: get the file now and store it again."
+            )
+        }
+        HealthWord::Danger => format!(
+            "Only {alive} of {n} pieces are there and {k} are needed: {spare} more may go. Store the file again soon."
+        ),
+        HealthWord::Lost => format!(
+            "Only {alive} of {n} pieces answer and {k} are needed: the file can come back when more farmers are online."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_is_never_good_without_all_shards_nor_lost_while_k_are_there() {
+        for (k, n) in [(1, 1), (1, 3), (4, 12), (16, 40)] {
+            assert_eq!(word(n, k, n), HealthWord::Good);
+            assert_eq!(word(k - 1, k, n), HealthWord::Lost);
+            for alive in k..n {
+                assert!(matches!(word(alive, k, n), HealthWord::Fair | HealthWord::Danger));
+            }
+        }
+        assert_eq!(word(16, 16, 40), HealthWord::Danger);
+        assert_eq!(word(30, 16, 40), HealthWord::Fair);
+        assert_eq!(word(20, 16, 40), HealthWord::Danger);
+    }
+
+    #[test]
+    fn the_weakest_segment_speaks_for_the_file() {
+        let segment = |alive| SegmentHealth { alive, k: 4, n: 12, missing: Vec::new() };
+        let health = of_segments("a".into(), vec![segment(12), segment(3), segment(9)]);
+        assert_eq!(health.health, HealthWord::Lost);
+        assert!(health.sentence.starts_with("Only 3 of 12"));
+    }
+}

@@ -1,0 +1,178 @@
+//! Keeping files for as long as their owner wishes: renewing, ending, and contracts that last as long as their files.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{StreamExt, stream};
+use hayloft_core::{
+    ContractId, Timestamp,
+    contract::{MIN_GRACE_SECONDS, ends_soon},
+    manifest::ContentRecord,
+};
+
+use super::{Inner, OwnerError, contracts::Wish, listing, put::placements_of, quote::check_keep, remove};
+use crate::{jobs::Jobs, model::FileEntry};
+
+/// How often files and contracts are looked through.
+const EVERY: Duration = Duration::from_secs(3600);
+/// Farmers asked at once.
+const AT_ONCE: usize = 16;
+/// How long a failed job keeps what it has half done, so that it can be resumed.
+const FAILED_KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
+
+/// What is due for a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Renew(Timestamp),
+    Remove,
+}
+
+/// A file is renewed by itself for as long as it was kept before, and removed when its grace is over.
+fn due(stored: Timestamp, keep_until: Timestamp, renew: bool, now: Timestamp) -> Due {
+    if renew && ends_soon(stored, keep_until, now) {
+        let span = keep_until.seconds_since(stored).clamp(24 * 60 * 60, 366 * 24 * 60 * 60);
+        return Due::Renew(now.plus_seconds(span));
+    }
+    if now >= keep_until.plus_seconds(MIN_GRACE_SECONDS) { Due::Remove } else { Due::Nothing }
+}
+
+/// Looks through files, contracts and failed jobs, now and then every hour.
+pub(crate) async fn keep_files(owner: Arc<Inner>, jobs: Jobs) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = look_through(&owner, &jobs).await {
+            tracing::warn!(%error, "files could not be looked through");
+        }
+    }
+}
+
+async fn look_through(owner: &Arc<Inner>, jobs: &Jobs) -> Result<(), OwnerError> {
+    let now = owner.clock.now();
+    let mut over = Vec::new();
+    for file in owner.catalog.store.files().await? {
+        match due(file.stored, file.keep_until, file.renew, now) {
+            Due::Nothing => {}
+            Due::Renew(until) => {
+                let name = owner.catalog.open(&file)?.name;
+                if let Err(error) = keep_until(owner, &name, until, None).await {
+                    tracing::warn!(%error, "a file could not be renewed yet");
+                }
+            }
+            Due::Remove => over.push(owner.catalog.open(&file)?.name),
+        }
+    }
+    if !over.is_empty() {
+        remove::remove(owner, &over).await?;
+    }
+    extend_contracts(owner).await?;
+    owner.contracts.forget_over().await.map_err(|error| OwnerError::Record(error.to_string()))?;
+    jobs.clear_failed_before(Timestamp(now.0.saturating_sub(FAILED_KEPT_SECONDS))).await
+}
+
+/// Renews a file by its owner's choice.
+pub(crate) async fn renew(
+    owner: &Arc<Inner>,
+    name: &str,
+    keep_seconds: u64,
+    auto: Option<bool>,
+) -> Result<FileEntry, OwnerError> {
+    check_keep(keep_seconds)?;
+    keep_until(owner, name, owner.clock.now().plus_seconds(keep_seconds), auto).await?;
+    listing::file(owner, name).await
+}
+
+/// Farmers first, the record after: a file is never said to be kept longer than enough of its farmers agreed to.
+/// Those that cannot be reached now are asked again later.
+async fn keep_until(
+    owner: &Arc<Inner>,
+    name: &str,
+    until: Timestamp,
+    auto: Option<bool>,
+) -> Result<(), OwnerError> {
+    let record = owner.catalog.file(name).await?;
+    let agreed = extend(owner, contracts_of(owner, &record).await?.into_keys().map(|c| (c, until))).await;
+    for placement in placements_of(owner, &record).await? {
+        let found = placement.shards.iter().filter(|shard| agreed.contains_key(&shard.contract)).count();
+        let needed = usize::from(placement.k);
+        if found < needed {
+            return Err(OwnerError::TooFewAnswer { found, needed });
+        }
+    }
+    let changing = owner.catalog.changing().await;
+    let mut record = owner.catalog.file(name).await?;
+    record.keep_until = until;
+    record.renew = auto.unwrap_or(record.renew);
+    let row = owner.catalog.seal(&record);
+    owner.catalog.store.update_file(&row.name_key, &row.content, row.keep_until, row.renew).await?;
+    drop(changing);
+    owner.files_changed();
+    Ok(())
+}
+
+async fn contracts_of(
+    owner: &Arc<Inner>,
+    record: &ContentRecord,
+) -> Result<HashMap<ContractId, Timestamp>, OwnerError> {
+    let placements = placements_of(owner, record).await?;
+    let shards = placements.iter().flat_map(|placement| &placement.shards);
+    Ok(shards.map(|shard| (shard.contract, record.keep_until)).collect())
+}
+
+/// Makes contracts last as long as they should; gives those that do now.
+async fn extend(
+    owner: &Inner,
+    ends: impl IntoIterator<Item = (ContractId, Timestamp)>,
+) -> HashMap<ContractId, Timestamp> {
+    let extending = stream::iter(ends).map(|(contract, end)| async move {
+        let wish = Wish { until: Some(end), ..Wish::default() };
+        match owner.contracts.revise(contract, &wish).await {
+            Ok(()) => Some((contract, end)),
+            Err(error) => {
+                tracing::debug!(%contract, %error, "a contract is extended later");
+                None
+            }
+        }
+    });
+    extending.buffer_unordered(AT_ONCE).filter_map(async |extended| extended).collect().await
+}
+
+/// Every contract lasts as long as the file under it that is kept longest.
+async fn extend_contracts(owner: &Arc<Inner>) -> Result<(), OwnerError> {
+    let mut ends: BTreeMap<ContractId, Timestamp> = BTreeMap::new();
+    for file in owner.catalog.store.files().await? {
+        for part in &file.segments {
+            for shard in &owner.catalog.placement(part.segment).await?.shards {
+                let end = ends.entry(shard.contract).or_default();
+                *end = file.keep_until.max(*end);
+            }
+        }
+    }
+    let now = owner.clock.now();
+    extend(owner, ends.into_iter().filter(|(_, end)| *end > now)).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    #[test]
+    fn a_file_is_renewed_before_its_end_if_wished_and_removed_only_after_its_grace() {
+        let (stored, end) = (Timestamp(0), Timestamp(90 * DAY));
+        let at = |days: u64, renew| due(stored, end, renew, Timestamp(days * DAY));
+        assert_eq!(at(10, true), Due::Nothing);
+        assert_eq!(at(80, true), Due::Renew(Timestamp(170 * DAY)));
+        assert_eq!(at(80, false), Due::Nothing);
+        assert_eq!(at(119, false), Due::Nothing);
+        assert_eq!(at(120, false), Due::Remove);
+        assert_eq!(at(130, true), Due::Renew(Timestamp(220 * DAY)), "a node that slept long renews still");
+    }
+}

@@ -1,0 +1,152 @@
+//! The list of stored files, as front ends show it.
+
+use std::collections::HashMap;
+
+use hayloft_core::{
+    SegmentId, Timestamp,
+    contract::{MIN_GRACE_SECONDS, ends_soon},
+    manifest::ContentRecord,
+};
+use hayloft_store::files::{Segment, StoredFile};
+
+use super::{Inner, OwnerError, health::word, lock};
+use crate::model::{FileEntry, HealthWord};
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+/// A segment as the list needs it.
+struct Listed {
+    k: u8,
+    n: u8,
+    alive: Option<u8>,
+    sealed_bytes: u64,
+    live_bytes: u64,
+    stored_bytes: u64,
+}
+
+/// All files by name.
+pub(crate) async fn files(owner: &Inner) -> Result<Vec<FileEntry>, OwnerError> {
+    let mut segments = HashMap::new();
+    for segment in owner.catalog.store.segments().await? {
+        segments.insert(segment.segment, listed(owner, &segment)?);
+    }
+    let stored = owner.catalog.store.files().await?;
+    let mut entries =
+        stored.iter().map(|file| entry(owner, file, &segments)).collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// One file.
+pub(crate) async fn file(owner: &Inner, name: &str) -> Result<FileEntry, OwnerError> {
+    let stored = owner.catalog.store.file(&owner.catalog.key(name)).await?;
+    let stored = stored.ok_or_else(|| OwnerError::NoSuchFile(name.to_owned()))?;
+    let mut segments = HashMap::new();
+    for part in &stored.segments {
+        if let Some(segment) = owner.catalog.store.segment(part.segment).await? {
+            segments.insert(segment.segment, listed(owner, &segment)?);
+        }
+    }
+    entry(owner, &stored, &segments)
+}
+
+fn listed(owner: &Inner, segment: &Segment) -> Result<Listed, OwnerError> {
+    let placement = owner.catalog.open_placement(segment)?;
+    Ok(Listed {
+        k: placement.k,
+        n: placement.n,
+        alive: lock(&owner.seen).get(&segment.segment).copied(),
+        sealed_bytes: segment.sealed_bytes,
+        live_bytes: segment.live_bytes,
+        stored_bytes: segment.stored_bytes,
+    })
+}
+
+fn entry(
+    owner: &Inner,
+    file: &StoredFile,
+    all: &HashMap<SegmentId, Listed>,
+) -> Result<FileEntry, OwnerError> {
+    let record = owner.catalog.open(file)?;
+    let segments: Vec<&Listed> = file.segments.iter().filter_map(|part| all.get(&part.segment)).collect();
+    let own = file.segments.iter().filter_map(|part| Some((all.get(&part.segment)?, part.live_bytes)));
+    let stored_bytes = own.map(|(segment, live)| scaled(live, segment)).sum();
+    let dead = |segment: &&Listed| scaled(segment.sealed_bytes.saturating_sub(segment.live_bytes), segment);
+    let weakest = segments.iter().min_by_key(|segment| {
+        let margin = |shards: u8| i16::from(shards) - i16::from(segment.k);
+        (margin(segment.alive.unwrap_or(segment.n)), margin(segment.n))
+    });
+    let unknown = segments.iter().any(|segment| segment.alive.is_none());
+    let health = match weakest {
+        Some(weakest) if !unknown => word(weakest.alive.unwrap_or(0), weakest.k, weakest.n),
+        _ => HealthWord::Unknown,
+    };
+    Ok(FileEntry {
+        bytes: record.bytes,
+        stored_bytes,
+        dead_bytes: segments.iter().map(dead).sum(),
+        stored: record.stored.0,
+        keep_until: record.keep_until.0,
+        renew: record.renew,
+        k: weakest.map_or(0, |segment| segment.k),
+        n: weakest.map_or(0, |segment| segment.n),
+        alive: weakest.and_then(|segment| segment.alive).unwrap_or(0),
+        health,
+        warning: warning(&record, owner.clock.now()),
+        name: record.name,
+    })
+}
+
+/// A segment's bytes on farmers' disks for some of its own.
+fn scaled(bytes: u64, segment: &Listed) -> u64 {
+    let whole = u128::from(segment.sealed_bytes.max(1));
+    (u128::from(bytes) * u128::from(segment.stored_bytes) / whole) as u64
+}
+
+/// What a person should know about a file's end.
+fn warning(record: &ContentRecord, now: Timestamp) -> Option<String> {
+    let days = |seconds: u64| match seconds.div_ceil(DAY_SECONDS) {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
+    if now >= record.keep_until {
+        let left = record.keep_until.plus_seconds(MIN_GRACE_SECONDS).seconds_since(now);
+        return Some(format!("Its time is over: it is removed within {} unless you renew it.", days(left)));
+    }
+    let left = days(record.keep_until.seconds_since(now));
+    match (ends_soon(record.stored, record.keep_until, now), record.renew) {
+        (false, _) => None,
+        (true, true) => Some(format!("Its time ends in {left}; it is renewed by itself.")),
+        (true, false) => Some(format!("Its time ends in {left}: renew it to keep it.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hayloft_core::FileId;
+
+    fn record(keep_until: u64, renew: bool) -> ContentRecord {
+        ContentRecord {
+            file: FileId([0; 32]),
+            name: "a".into(),
+            bytes: 0,
+            hash: [0; 32],
+            stored: Timestamp(0),
+            keep_until: Timestamp(keep_until),
+            renew,
+            items: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_file_warns_in_its_last_fourteen_days_and_after_its_end() {
+        let keep = 90 * DAY_SECONDS;
+        let at = |days: u64| warning(&record(keep, false), Timestamp(days * DAY_SECONDS));
+        assert_eq!(at(70), None);
+        assert!(at(80).is_some_and(|warning| warning.contains("10 days: renew")));
+        assert!(at(91).is_some_and(|warning| warning.contains("removed within 29 days")));
+        let renewed = warning(&record(keep, true), Timestamp(89 * DAY_SECONDS));
+        assert!(renewed.is_some_and(|warning| warning.contains("in 1 day; it is renewed")));
+    }
+}

@@ -1,0 +1,238 @@
+//! The owner's side of a node: its files, kept with farmers.
+//!
+//! Invariants: no half-stored file is ever listed; every shard id sent to a farmer is known to the store before the
+//! first byte leaves; what a farmer answers is believed only after its signature or hash was checked.
+//! Deliberately absent: how bytes are sealed and coded, who may get which shard, and what a revision may do (`core`).
+
+mod catalog;
+mod contracts;
+mod error;
+mod farmers;
+mod fetch;
+pub(crate) mod get;
+mod health;
+mod keep;
+mod listing;
+mod meet;
+mod opening;
+pub(crate) mod output;
+pub(crate) mod put;
+mod quote;
+mod reader;
+pub(crate) mod remove;
+mod rewrite;
+mod scan;
+mod sources;
+mod upload;
+mod wire;
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use hayloft_core::{
+    DeviceId, SegmentId,
+    content::{Coder, Coding},
+};
+use tokio::sync::{Notify, broadcast};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use error::OwnerError;
+
+use self::{catalog::Catalog, contracts::Contracts, farmers::Farmers, wire::Wire};
+use crate::{
+    Clock,
+    jobs::{Jobs, Spec},
+    model::{ApiError, Event, FileEntry, FileHealth, GetRequest, Job, JobReport, PutRequest, Quote},
+    parts::OwnerParts,
+};
+
+/// What all of the owner's work shares.
+pub(crate) struct Inner {
+    pub(crate) catalog: Catalog,
+    pub(crate) contracts: Contracts,
+    pub(crate) farmers: Farmers,
+    pub(crate) wire: Wire,
+    pub(crate) net: hayloft_net::Net,
+    pub(crate) device: DeviceId,
+    pub(crate) clock: Clock,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) stop: CancellationToken,
+    /// Wakes whoever tells farmers what to remove.
+    pub(crate) removals: Notify,
+    /// Wakes whoever rewrites half-dead segments.
+    pub(crate) rewrites: Notify,
+    /// Living shards of segments, as last seen.
+    pub(crate) seen: Mutex<HashMap<SegmentId, u8>>,
+    coders: Mutex<HashMap<Coding, Arc<Coder>>>,
+}
+
+impl Inner {
+    /// The matrices of a coding, made once.
+    pub(crate) fn coder(&self, coding: Coding) -> Arc<Coder> {
+        lock(&self.coders).entry(coding).or_insert_with(|| Arc::new(Coder::new(coding))).clone()
+    }
+
+    /// Tells front ends to list files again.
+    pub(crate) fn files_changed(&self) {
+        let _ = self.events.send(Event::FilesChanged);
+    }
+}
+
+/// Locks a mutex whose holders never panic half-way through a change.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The owner's side; clones share it.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    inner: Arc<Inner>,
+    jobs: Jobs,
+    tasks: TaskTracker,
+}
+
+impl Owner {
+    /// Begins the owner's background work: unfinished jobs go on, leftovers are cleared, files are renewed in time.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) async fn start(parts: OwnerParts) -> Result<Self, ApiError> {
+        Ok(Self::open(parts).await?)
+    }
+
+    async fn open(parts: OwnerParts) -> Result<Self, OwnerError> {
+        let store = parts.store.owner();
+        let wire = Wire::new(parts.net.clone(), parts.certificate);
+        let farmers = Farmers::load(parts.net.clone(), parts.store.peers(), parts.clock.clone()).await?;
+        let contracts = Contracts::new(
+            wire.clone(),
+            store.clone(),
+            parts.keys.clone(),
+            parts.network.clone(),
+            parts.clock.clone(),
+        );
+        let inner = Arc::new(Inner {
+            catalog: Catalog::new(store, parts.keys, parts.network),
+            contracts,
+            farmers,
+            wire,
+            net: parts.net,
+            device: parts.device.id(),
+            clock: parts.clock,
+            events: parts.events,
+            stop: parts.stop,
+            removals: Notify::new(),
+            rewrites: Notify::new(),
+            seen: Mutex::default(),
+            coders: Mutex::default(),
+        });
+        let owner =
+            Self { jobs: Jobs::new(inner.clone(), parts.store.jobs()), inner, tasks: TaskTracker::new() };
+        remove::leave_attempts(&owner.inner, |_| true).await?;
+        remove::sweep(&owner.inner).await?;
+        owner.until_stopped(meet::keep_looking(owner.inner.clone()));
+        owner.until_stopped(meet::keep_telling(owner.inner.clone()));
+        owner.until_stopped(remove::keep_removing(owner.inner.clone()));
+        owner.until_stopped(rewrite::keep_rewriting(owner.inner.clone()));
+        owner.until_stopped(keep::keep_files(owner.inner.clone(), owner.jobs.clone()));
+        owner.jobs.go_on().await?;
+        Ok(owner)
+    }
+
+    fn until_stopped(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.inner.stop.clone().run_until_cancelled_owned(work));
+    }
+
+    /// Waits until all tasks have ended, once the node's stop is cancelled. Unfinished jobs go on at the next start.
+    pub(crate) async fn shutdown(&self) {
+        self.jobs.stopped().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Farmers seen with a valid offer lately.
+    pub(crate) fn farmer_count(&self) -> u32 {
+        u32::try_from(self.inner.net.farmers().len()).unwrap_or(u32::MAX)
+    }
+
+    /// What a put would do, before a byte is sent.
+    pub(crate) async fn quote(&self, request: PutRequest) -> Result<Quote, ApiError> {
+        Ok(quote::quote(&self.inner, &request).await?)
+    }
+
+    /// Begins to store files; returns the job's number. What can be refused by looking at the disk and the list is
+    /// refused now.
+    pub(crate) async fn put(&self, request: PutRequest) -> Result<u32, ApiError> {
+        quote::check(&self.inner, &request).await?;
+        Ok(self.jobs.begin(Spec::Put(request)).await?)
+    }
+
+    /// Begins to bring a file back; returns the job's number.
+    pub(crate) async fn get(&self, request: GetRequest) -> Result<u32, ApiError> {
+        let record = self.inner.catalog.file(&request.name).await?;
+        get::wanted(&record, &request)?;
+        output::Output { path: request.output.clone(), overwrite: request.overwrite }.check()?;
+        Ok(self.jobs.begin(Spec::Get(request)).await?)
+    }
+
+    /// All jobs, the newest first.
+    pub(crate) async fn jobs(&self) -> Result<Vec<Job>, ApiError> {
+        Ok(self.jobs.list().await?)
+    }
+
+    /// One job.
+    pub(crate) async fn job(&self, id: u32) -> Result<Job, ApiError> {
+        Ok(self.jobs.job(id).await?)
+    }
+
+    /// What a job did; none unless it is done.
+    pub(crate) async fn job_report(&self, id: u32) -> Result<Option<JobReport>, ApiError> {
+        Ok(self.jobs.report(id).await?)
+    }
+
+    /// Holds a job until it is resumed.
+    pub(crate) async fn pause(&self, id: u32) -> Result<(), ApiError> {
+        Ok(self.jobs.pause(id).await?)
+    }
+
+    /// Lets a paused or failed job go on.
+    pub(crate) async fn resume(&self, id: u32) -> Result<(), ApiError> {
+        Ok(self.jobs.resume(id).await?)
+    }
+
+    /// Ends a job for good; what it had half done is undone.
+    pub(crate) async fn cancel(&self, id: u32) -> Result<(), ApiError> {
+        Ok(self.jobs.cancel(id).await?)
+    }
+
+    /// All stored files, by name.
+    pub(crate) async fn files(&self) -> Result<Vec<FileEntry>, ApiError> {
+        Ok(listing::files(&self.inner).await?)
+    }
+
+    /// Removes files; all or none.
+    pub(crate) async fn remove(&self, names: Vec<String>) -> Result<(), ApiError> {
+        Ok(remove::remove(&self.inner, &names).await?)
+    }
+
+    /// Asks the farmers of a file now whether its shards are there.
+    pub(crate) async fn health(&self, name: String) -> Result<FileHealth, ApiError> {
+        Ok(health::health(&self.inner, &name).await?)
+    }
+
+    /// Keeps a file for `keep_seconds` from now; `auto` sets whether it is renewed by itself from then on.
+    pub(crate) async fn renew(
+        &self,
+        name: String,
+        keep_seconds: u64,
+        auto: Option<bool>,
+    ) -> Result<FileEntry, ApiError> {
+        Ok(keep::renew(&self.inner, &name, keep_seconds, auto).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,344 @@
+//! Storing files: read, packed, sent and saved, several segments at once.
+//!
+//! A file's record is saved in the transaction that saves its last segment, so that no half-stored file is ever
+//! listed and a replaced one stays until the new one is whole. Each placed segment carries sealed notes of what it
+//! holds: a job that goes on after a restart sends none of them again.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use hayloft_core::{
+    SegmentId, Timestamp,
+    manifest::{ContentRecord, Item, PlacementRecord},
+};
+use hayloft_store::{
+    files::{NewSegment, Save},
+    owner::OwnerError as StoreError,
+};
+use tokio::sync::mpsc;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::{
+    Inner, OwnerError,
+    reader::{Part, Reading, ToRead, read_all},
+    remove,
+    scan::{Scan, scan},
+    sources::{Note, Ordered, sort_out, with_notes},
+    upload::{NotPlaced, Purpose, place},
+};
+use crate::{
+    jobs::{JobContext, Progress, Sent},
+    model::{PutReport, PutRequest},
+};
+
+/// Segments on their way at once, beside the one being read: bounds memory.
+const IN_FLIGHT: usize = 2;
+/// How long a put under way waits for farmers to come back before it gives up, and between two tries.
+const PATIENCE: Duration = Duration::from_secs(600);
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What a finished put has to tell.
+pub(crate) struct PutEnd {
+    pub(crate) reports: Vec<PutReport>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Stores what the request names. May be dropped at any time and begun again with the same job.
+pub(crate) async fn put(
+    owner: &Arc<Inner>,
+    request: &PutRequest,
+    context: &JobContext,
+) -> Result<PutEnd, OwnerError> {
+    let JobContext { job, begun, progress, tasks } = context;
+    let (job, begun) = (*job, *begun);
+    let started = Instant::now();
+    let found = scan_paths(request).await?;
+    progress.expect(found.bytes(), found.sources.len() as u64);
+    let warnings = found.warnings();
+    let sorted = sort_out(owner, found, request.replace, begun).await?;
+    for source in &sorted.kept {
+        progress.settle(source.record.bytes, 1);
+    }
+    let to_read = with_notes(owner, job, sorted.fresh).await?;
+    let mut run = Run {
+        owner,
+        job,
+        tasks,
+        request,
+        keep_until: begun.plus_seconds(request.keep_seconds),
+        progress,
+        started,
+        tallies: to_read
+            .iter()
+            .map(|file| Tally { items: file.placed.clone(), ..Tally::default() })
+            .collect(),
+        files: to_read,
+        reports: Vec::new(),
+        failures: Vec::new(),
+    };
+    run.all().await?;
+    let mut reports = std::mem::take(&mut run.reports);
+    let failures = std::mem::take(&mut run.failures);
+    for kept in sorted.kept {
+        let placements = placements_of(owner, &kept.record).await?;
+        let mut report = report(&kept.record, &placements, started.elapsed());
+        report.reused = !kept.by_this_job;
+        reports.push((kept.order, report));
+    }
+    owner.catalog.store.end_job_segments(job).await?;
+    remove::sweep(owner).await?;
+    if let Some(error) = failures.into_iter().next() {
+        return Err(error);
+    }
+    reports.sort_by_key(|(order, _)| *order);
+    Ok(PutEnd { reports: reports.into_iter().map(|(_, report)| report).collect(), warnings })
+}
+
+pub(crate) async fn scan_paths(request: &PutRequest) -> Result<Scan, OwnerError> {
+    let (paths, name) = (request.paths.clone(), request.name.clone());
+    let scanning = tokio::task::spawn_blocking(move || scan(&paths, name.as_deref()));
+    scanning.await.map_err(|_| OwnerError::Stopped)?
+}
+
+/// How far a file is.
+#[derive(Default)]
+struct Tally {
+    items: BTreeMap<u64, Item>,
+    hash: Option<[u8; 32]>,
+    failed: bool,
+    saved: bool,
+}
+
+impl Tally {
+    fn is_whole(&self, bytes: u64) -> bool {
+        let placed: u64 = self.items.values().map(|item| item.bytes).sum();
+        self.hash.is_some() && !self.failed && !self.saved && !self.items.is_empty() && placed == bytes
+    }
+}
+
+struct Run<'a> {
+    owner: &'a Arc<Inner>,
+    job: u32,
+    tasks: &'a TaskTracker,
+    request: &'a PutRequest,
+    keep_until: Timestamp,
+    progress: &'a Arc<Progress>,
+    started: Instant,
+    files: Vec<Ordered>,
+    tallies: Vec<Tally>,
+    reports: Vec<(usize, PutReport)>,
+    failures: Vec<OwnerError>,
+}
+
+/// A segment that has just been placed.
+struct Arrived {
+    placement: PlacementRecord,
+    parts: Vec<Part>,
+    sent: Arc<Sent>,
+}
+
+impl Run<'_> {
+    async fn all(&mut self) -> Result<(), OwnerError> {
+        let earlier: u64 =
+            self.files.iter().flat_map(|file| file.placed.values()).map(|item| item.bytes).sum();
+        self.progress.settle(earlier, 0);
+        let (to, mut readings) = mpsc::channel(1);
+        let files: Vec<ToRead> = self.files.iter().map(|file| file.to_read.clone()).collect();
+        let reading = tokio::task::spawn_blocking(move || read_all(&files, &to));
+        let mut running: FuturesUnordered<AbortOnDropHandle<Result<Arrived, OwnerError>>> =
+            FuturesUnordered::new();
+        let mut ended = false;
+        let mut any_placed = earlier > 0;
+        while !ended || !running.is_empty() {
+            tokio::select! {
+                biased;
+                Some(arrived) = running.next(), if !running.is_empty() => {
+                    any_placed = true;
+                    self.save(Some(arrived.map_err(|_| OwnerError::Stopped)??), None).await?;
+                }
+                said = readings.recv(), if !ended && running.len() < IN_FLIGHT => match said {
+                    None => ended = true,
+                    Some(Reading::Segment(segment, parts)) => {
+                        let sending = self.tasks.spawn(self.send(segment.id, segment.bytes, parts, any_placed));
+                        running.push(AbortOnDropHandle::new(sending));
+                    }
+                    Some(Reading::Read { index, hash }) => {
+                        self.tallies[index].hash = Some(hash);
+                        if self.tallies[index].is_whole(self.files[index].source.stamp.bytes) {
+                            self.save(None, Some(index)).await?;
+                        }
+                    }
+                    Some(Reading::Failed { index, error }) => {
+                        tracing::info!(%error, "a file is not stored");
+                        self.tallies[index].failed = true;
+                        self.failures.push(error);
+                    }
+                },
+            }
+        }
+        reading.await.map_err(|_| OwnerError::Stopped)
+    }
+
+    /// Sends one segment. While others have got through, it waits for farmers to come back.
+    fn send(
+        &self,
+        segment: SegmentId,
+        sealed: Vec<u8>,
+        parts: Vec<Part>,
+        patient: bool,
+    ) -> impl Future<Output = Result<Arrived, OwnerError>> + use<> {
+        let (owner, progress) = (self.owner.clone(), self.progress.clone());
+        let preset = super::quote::preset(self.request.preset);
+        let purpose = Purpose { preset, until: self.keep_until, job: Some(self.job) };
+        async move {
+            let sent = Arc::new(Sent::default());
+            let plain = parts.iter().map(|part| part.item.bytes).sum();
+            progress.moving(plain, &sent);
+            let deadline = tokio::time::Instant::now() + PATIENCE;
+            let mut sealed = sealed;
+            loop {
+                match place(&owner, segment, sealed, purpose, &sent).await {
+                    Ok(placement) => {
+                        progress.say(None);
+                        return Ok(Arrived { placement, parts, sent });
+                    }
+                    Err(NotPlaced { error, sealed: kept }) => {
+                        let late = tokio::time::Instant::now() >= deadline;
+                        if late || !patient || !error.is_for_want_of_farmers() {
+                            return Err(error);
+                        }
+                        sealed = kept;
+                        progress.say(Some(format!("Waiting for farmers. {error}")));
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Saves a placed segment, and every file that is whole now, in one transaction.
+    async fn save(&mut self, arrived: Option<Arrived>, read: Option<usize>) -> Result<(), OwnerError> {
+        let parts = arrived.iter().flat_map(|arrived| &arrived.parts);
+        for part in parts.clone() {
+            self.tallies[part.index].items.insert(part.offset, part.item.clone());
+        }
+        let touched: HashSet<usize> = parts.map(|part| part.index).chain(read).collect();
+        let mut whole: Vec<usize> = touched.into_iter().filter(|&index| self.is_whole(index)).collect();
+        whole.sort_unstable();
+        let records: Vec<ContentRecord> = whole.iter().map(|&index| self.record(index)).collect();
+        let catalog = &self.owner.catalog;
+        let save = Save {
+            job: Some(self.job),
+            segments: arrived.iter().map(|arrived| self.new_segment(arrived)).collect(),
+            files: records.iter().map(|record| catalog.seal(record)).collect(),
+            replace: self.request.replace,
+            placed: arrived.iter().flat_map(|a| &a.placement.shards).map(|shard| shard.id).collect(),
+        };
+        let changing = catalog.changing().await;
+        catalog.store.save(&save).await.map_err(|error| name_taken(error, &save, &records))?;
+        drop(changing);
+        if let Some(arrived) = arrived {
+            let plain = arrived.parts.iter().map(|part| part.item.bytes).sum();
+            self.progress.arrived(plain, &arrived.sent);
+        }
+        self.finish(&whole, &records).await
+    }
+
+    async fn finish(&mut self, whole: &[usize], records: &[ContentRecord]) -> Result<(), OwnerError> {
+        for (&index, record) in whole.iter().zip(records) {
+            self.tallies[index].saved = true;
+            self.tallies[index].items = BTreeMap::new();
+            let placements = placements_of(self.owner, record).await?;
+            self.reports.push((self.files[index].order, report(record, &placements, self.started.elapsed())));
+        }
+        self.progress.settle(0, whole.len() as u64);
+        if !whole.is_empty() {
+            self.owner.files_changed();
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self, index: usize) -> bool {
+        self.tallies[index].is_whole(self.files[index].source.stamp.bytes)
+    }
+
+    fn record(&self, index: usize) -> ContentRecord {
+        let (file, tally) = (&self.files[index], &self.tallies[index]);
+        ContentRecord {
+            file: file.file,
+            name: file.source.name.clone(),
+            bytes: file.source.stamp.bytes,
+            hash: tally.hash.unwrap_or_default(),
+            stored: self.owner.clock.now(),
+            keep_until: self.keep_until,
+            renew: self.request.renew,
+            items: tally.items.values().cloned().collect(),
+        }
+    }
+
+    fn new_segment(&self, arrived: &Arrived) -> NewSegment {
+        let note = |part: &Part| {
+            let file = &self.files[part.index];
+            let (name, stamp) = (file.source.name.clone(), file.source.stamp);
+            Note { name, file: file.file, stamp, offset: part.offset, item: part.item.clone() }
+        };
+        let notes: Vec<Note> = arrived.parts.iter().map(note).collect();
+        new_segment(self.owner, &arrived.placement, self.owner.catalog.seal_notes(&notes))
+    }
+}
+
+/// The row of a placed segment.
+pub(crate) fn new_segment(owner: &Inner, placement: &PlacementRecord, notes: Vec<u8>) -> NewSegment {
+    let shard_bytes = placement.layout().map_or(0, |layout| layout.shard_len());
+    NewSegment {
+        segment: placement.segment,
+        placement: owner.catalog.seal_placement(placement),
+        sealed_bytes: placement.bytes,
+        stored_bytes: shard_bytes * u64::from(placement.n),
+        notes,
+    }
+}
+
+fn name_taken(error: StoreError, save: &Save, records: &[ContentRecord]) -> OwnerError {
+    if let StoreError::NameTaken { name_key } = &error {
+        let at = save.files.iter().position(|file| file.name_key == *name_key);
+        if let Some(record) = at.and_then(|at| records.get(at)) {
+            return OwnerError::NameTaken(record.name.clone());
+        }
+    }
+    error.into()
+}
+
+/// The segments of a file, each once, in its order.
+pub(crate) async fn placements_of(
+    owner: &Inner,
+    record: &ContentRecord,
+) -> Result<Vec<Arc<PlacementRecord>>, OwnerError> {
+    let mut seen = HashSet::new();
+    let mut placements = Vec::new();
+    for item in &record.items {
+        if seen.insert(item.segment) {
+            placements.push(owner.catalog.placement(item.segment).await?);
+        }
+    }
+    Ok(placements)
+}
+
+fn report(record: &ContentRecord, placements: &[Arc<PlacementRecord>], took: Duration) -> PutReport {
+    let weakest = placements.iter().min_by_key(|placement| placement.n - placement.k);
+    let farmers: HashSet<_> = placements.iter().flat_map(|p| &p.shards).map(|shard| shard.farmer).collect();
+    PutReport {
+        name: record.name.clone(),
+        bytes: record.bytes,
+        seconds: took.as_secs_f64(),
+        segments: placements.len() as u32,
+        k: weakest.map_or(0, |placement| placement.k),
+        n: weakest.map_or(0, |placement| placement.n),
+        farmers: farmers.len() as u32,
+        reused: false,
+    }
+}

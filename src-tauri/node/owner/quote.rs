@@ -1,0 +1,76 @@
+//! What a put would do and cost, and everything it can be refused for before it begins.
+
+use hayloft_core::presets::{Caution, Preset};
+
+use super::{Inner, OwnerError, put::scan_paths, scan::Scan, sources::names_taken, upload::choice_for};
+use crate::model::{PresetName, PutRequest, Quote};
+
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+const SHORTEST_KEEP_SECONDS: u64 = DAY_SECONDS;
+/// A contract's end may lie at most five years ahead, leap days included.
+const LONGEST_KEEP_SECONDS: u64 = 5 * 366 * DAY_SECONDS - DAY_SECONDS;
+/// A segment as large as any that a put makes.
+const LARGEST_SEGMENT: u64 = hayloft_core::content::TARGET_SEGMENT as u64;
+const BYTES_PER_TB: u128 = 1_000_000_000_000;
+
+pub(crate) fn preset(name: PresetName) -> Preset {
+    match name {
+        PresetName::Economy => Preset::Economy,
+        PresetName::Standard => Preset::Standard,
+        PresetName::Safe => Preset::Safe,
+    }
+}
+
+/// Refuses a wish to keep files for no time or too long.
+pub(crate) fn check_keep(keep_seconds: u64) -> Result<(), OwnerError> {
+    let allowed = SHORTEST_KEEP_SECONDS..=LONGEST_KEEP_SECONDS;
+    if allowed.contains(&keep_seconds) { Ok(()) } else { Err(OwnerError::WrongKeep) }
+}
+
+/// Looks at the disk and the list of files, and refuses what cannot be done.
+pub(crate) async fn check(owner: &Inner, request: &PutRequest) -> Result<Scan, OwnerError> {
+    check_keep(request.keep_seconds)?;
+    let found = scan_paths(request).await?;
+    if !request.replace {
+        let taken = names_taken(owner, &found.sources).await?;
+        // Files of equal length may be the same: the job compares them by their hash.
+        let other = |source: &&super::scan::Source| {
+            taken.get(&source.name).is_some_and(|record| record.bytes != source.stamp.bytes)
+        };
+        if let Some(source) = found.sources.iter().find(other) {
+            return Err(OwnerError::NameTaken(source.name.clone()));
+        }
+    }
+    Ok(found)
+}
+
+/// What the request would do.
+pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, OwnerError> {
+    let found = check(owner, request).await?;
+    let offers = owner.farmers.offers(hayloft_core::presets::MAX_SHARDS).await;
+    let bytes = found.bytes();
+    let segment = bytes.clamp(1, LARGEST_SEGMENT);
+    let (choice, _) = choice_for(&offers, segment, preset(request.preset))?;
+    let stored_bytes = (bytes as f64 * choice.price_factor).ceil() as u64;
+    let dearest = offers.iter().map(|offer| offer.record.storage_price.0).max().unwrap_or(0);
+    let monthly_price = (u128::from(stored_bytes) * u128::from(dearest)).div_ceil(BYTES_PER_TB);
+    let cautions = choice.cautions.iter().map(|caution| sentence(*caution).to_owned());
+    Ok(Quote {
+        files: found.sources.len() as u64,
+        bytes,
+        stored_bytes,
+        k: choice.coding.k(),
+        n: choice.coding.n(),
+        monthly_price: u64::try_from(monthly_price).unwrap_or(u64::MAX),
+        loss_odds: choice.loss_odds,
+        warnings: cautions.chain(found.warnings()).collect(),
+    })
+}
+
+fn sentence(caution: Caution) -> &'static str {
+    match caution {
+        Caution::OneFarmer => "Only one farmer is there: when it goes, these files go. Keep your own copy.",
+        Caution::CopiesOnly => "So few farmers are there that each keeps a whole sealed copy.",
+        Caution::OneGroup => "All farmers are in one place or with one operator: they may fail together.",
+    }
+}

@@ -1,0 +1,146 @@
+//! Removing: files at once from the list, their shards from farmers by revisions, as soon as each can be reached.
+//!
+//! Nothing is removed from a contract but what the store wrote down for removal: shards of segments that serve nothing
+//! any more, and of attempts that came to nothing.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream};
+use hayloft_core::{ContractId, ShardId};
+use hayloft_net::{
+    NetError,
+    messages::{Refusal, RefusalCode},
+};
+use hayloft_store::{
+    files::{Removal, Segment},
+    owner::Placing,
+};
+
+use super::{
+    Inner, OwnerError,
+    contracts::{ContractError, Wish},
+};
+
+/// Farmers told at once.
+const AT_ONCE: usize = 16;
+/// How often farmers that could not be reached are tried again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Removes files by name; all or none.
+pub(crate) async fn remove(owner: &Inner, names: &[String]) -> Result<(), OwnerError> {
+    let changing = owner.catalog.changing().await;
+    let mut keys = Vec::with_capacity(names.len());
+    for name in names {
+        let key = owner.catalog.key(name);
+        if owner.catalog.store.file(&key).await?.is_none() {
+            return Err(OwnerError::NoSuchFile(name.clone()));
+        }
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    owner.catalog.store.remove_files(&keys).await?;
+    drop(changing);
+    owner.files_changed();
+    sweep(owner).await
+}
+
+/// Writes the shards of segments that serve nothing down for removal, and wakes those who remove and rewrite.
+pub(crate) async fn sweep(owner: &Inner) -> Result<(), OwnerError> {
+    let dead = owner.catalog.store.dead_segments().await?;
+    if !dead.is_empty() {
+        let mut removals = Vec::new();
+        for segment in &dead {
+            removals.extend(shards_of(owner, segment)?);
+        }
+        let ids: Vec<_> = dead.iter().map(|segment| segment.segment).collect();
+        owner.catalog.store.remove_segments(&ids, &removals).await?;
+        owner.removals.notify_one();
+    }
+    owner.rewrites.notify_one();
+    Ok(())
+}
+
+fn shards_of(owner: &Inner, segment: &Segment) -> Result<Vec<Removal>, OwnerError> {
+    let placement = owner.catalog.open_placement(segment)?;
+    let removal = |shard: &hayloft_core::manifest::Shard| Removal {
+        farmer: shard.farmer,
+        contract: shard.contract,
+        shard: shard.id,
+    };
+    Ok(placement.shards.iter().map(removal).collect())
+}
+
+/// Writes shards that ended attempts left in flight down for removal.
+pub(crate) async fn leave_attempts(
+    owner: &Inner,
+    ended: impl Fn(&Placing) -> bool,
+) -> Result<(), OwnerError> {
+    let placing = owner.catalog.store.placing().await?.into_iter();
+    let left: Vec<Removal> = placing
+        .filter(ended)
+        .map(|placing| Removal { farmer: placing.farmer, contract: placing.contract, shard: placing.shard })
+        .collect();
+    if !left.is_empty() {
+        owner.catalog.store.add_removals(&left).await?;
+        owner.removals.notify_one();
+    }
+    Ok(())
+}
+
+/// Tells farmers what to remove, whenever there is something and again for those that did not answer.
+pub(crate) async fn keep_removing(owner: Arc<Inner>) {
+    loop {
+        if let Err(error) = tell_farmers(&owner).await {
+            tracing::warn!(%error, "removals could not be worked off");
+        }
+        tokio::select! {
+            () = owner.removals.notified() => {}
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+async fn tell_farmers(owner: &Inner) -> Result<(), OwnerError> {
+    let mut by_contract: BTreeMap<ContractId, Vec<ShardId>> = BTreeMap::new();
+    for removal in owner.catalog.store.removals().await? {
+        by_contract.entry(removal.contract).or_default().push(removal.shard);
+    }
+    let told = stream::iter(by_contract).map(|(contract, shards)| tell(owner, contract, shards));
+    let told: Vec<_> = told.buffer_unordered(AT_ONCE).collect().await;
+    told.into_iter().collect()
+}
+
+async fn tell(owner: &Inner, contract: ContractId, shards: Vec<ShardId>) -> Result<(), OwnerError> {
+    match remove_shards(owner, contract, shards.clone()).await {
+        Ok(()) => {}
+        Err(error) if is_gone(&error) => {}
+        Err(ContractError::Store(error)) => return Err(error.into()),
+        Err(error) => {
+            tracing::debug!(%contract, %error, "a farmer is told later what to remove");
+            return Ok(());
+        }
+    }
+    Ok(owner.catalog.store.clear_removals(&shards).await?)
+}
+
+/// A revision whose answer was lost may have put shards under the contract that this side does not know of: so the
+/// newest one is asked for first.
+async fn remove_shards(
+    owner: &Inner,
+    contract: ContractId,
+    remove: Vec<ShardId>,
+) -> Result<(), ContractError> {
+    owner.contracts.sync(contract).await?;
+    owner.contracts.revise(contract, &Wish { remove, ..Wish::default() }).await
+}
+
+/// Whether there is nothing left that the farmer could hold under this contract.
+fn is_gone(error: &ContractError) -> bool {
+    let unknown = |code: &RefusalCode| *code == RefusalCode::UnknownContract;
+    match error {
+        ContractError::Unknown => true,
+        ContractError::Net(NetError::Refused(Refusal { code, .. })) => unknown(code),
+        _ => false,
+    }
+}

@@ -1,0 +1,270 @@
+//! Which files a put is about: paths become sources with names, and everything that can be refused by looking at the
+//! disk is refused before a byte is sent.
+//!
+//! A path named directly must be a readable file or folder; a link to one is followed. Inside folders, links and
+//! special files are skipped and unreadable files left out, and both are counted for a warning.
+
+use std::{
+    collections::HashSet,
+    fs::{File, Metadata},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use walkdir::WalkDir;
+
+use super::error::OwnerError;
+
+/// Longest name of a file, in bytes.
+pub(crate) const NAME_BYTES: usize = 1024;
+
+/// What tells whether a file on the disk is still the one that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Stamp {
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// When it was last written, in nanoseconds since 1970.
+    pub(crate) modified_ns: u64,
+}
+
+impl Stamp {
+    /// The stamp of an open or named file.
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        let since_1970 = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let modified_ns = since_1970.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+        Self { bytes: metadata.len(), modified_ns }
+    }
+}
+
+/// A file to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Where it is on this disk.
+    pub(crate) path: PathBuf,
+    /// What it will be called.
+    pub(crate) name: String,
+    /// What it looked like.
+    pub(crate) stamp: Stamp,
+}
+
+/// All files of a put.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Scan {
+    /// In a fixed order: paths as given, folders by name.
+    pub(crate) sources: Vec<Source>,
+    /// Links and special files inside folders.
+    pub(crate) skipped: u64,
+    /// Files and folders inside folders that cannot be read or whose names are not Unicode.
+    pub(crate) unreadable: u64,
+}
+
+impl Scan {
+    /// Plain bytes in all.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sources.iter().map(|source| source.stamp.bytes).sum()
+    }
+
+    /// What the person should know about what was left out.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let skipped = match self.skipped {
+            0 => None,
+            1 => Some("One link or special file inside the folder is left out.".to_owned()),
+            count => Some(format!("{count} links or special files inside the folder are left out.")),
+        };
+        let unreadable = match self.unreadable {
+            0 => None,
+            1 => Some("One file cannot be read and is left out.".to_owned()),
+            count => Some(format!("{count} files cannot be read and are left out.")),
+        };
+        skipped.into_iter().chain(unreadable).collect()
+    }
+}
+
+/// Finds the files of a put.
+///
+/// # Errors
+/// [`OwnerError`] if a path named directly is missing or unreadable, a name is not allowed or occurs twice, or there
+/// is nothing to store.
+pub(crate) fn scan(paths: &[PathBuf], name: Option<&str>) -> Result<Scan, OwnerError> {
+    match (paths, name) {
+        ([], _) => return Err(OwnerError::NothingNamed),
+        ([_, _, ..], Some(_)) => return Err(OwnerError::OneNameForSeveral),
+        _ => {}
+    }
+    let mut found = Scan::default();
+    for path in paths {
+        let metadata = std::fs::metadata(path).map_err(|cause| unreadable(path, cause))?;
+        let top = match name {
+            Some(name) => name.to_owned(),
+            None => own_name(path)?,
+        };
+        if metadata.is_dir() {
+            scan_folder(path, &top, &mut found)?;
+        } else if metadata.is_file() {
+            File::open(path).map_err(|cause| unreadable(path, cause))?;
+            found.sources.push(Source { path: path.clone(), name: top, stamp: Stamp::of(&metadata) });
+        } else {
+            return Err(OwnerError::NotAFile(path.clone()));
+        }
+    }
+    check(&found.sources)?;
+    if found.sources.is_empty() {
+        return Err(OwnerError::EmptyFolder(paths.first().cloned().unwrap_or_default()));
+    }
+    Ok(found)
+}
+
+fn scan_folder(folder: &Path, top: &str, found: &mut Scan) -> Result<(), OwnerError> {
+    std::fs::read_dir(folder).map_err(|cause| unreadable(folder, cause))?;
+    // A trailing slash makes walkdir look through a link to the folder itself.
+    for entry in WalkDir::new(folder.join("")).min_depth(1).sort_by_file_name() {
+        let Ok(entry) = entry else {
+            found.unreadable += 1;
+            continue;
+        };
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            continue;
+        }
+        if !kind.is_file() {
+            found.skipped += 1;
+            continue;
+        }
+        let name = entry.path().strip_prefix(folder).ok().and_then(|inner| inner_name(top, inner));
+        match (name, File::open(entry.path()).and_then(|file| file.metadata())) {
+            (Some(name), Ok(metadata)) => {
+                found.sources.push(Source { path: entry.into_path(), name, stamp: Stamp::of(&metadata) });
+            }
+            _ => found.unreadable += 1,
+        }
+    }
+    Ok(())
+}
+
+fn inner_name(top: &str, inner: &Path) -> Option<String> {
+    let mut name = top.to_owned();
+    for part in inner.components() {
+        name.push('/');
+        name.push_str(part.as_os_str().to_str()?);
+    }
+    Some(name)
+}
+
+fn own_name(path: &Path) -> Result<String, OwnerError> {
+    let last = match path.file_name() {
+        Some(last) => Some(last.to_owned()),
+        None => std::fs::canonicalize(path).ok().and_then(|full| full.file_name().map(ToOwned::to_owned)),
+    };
+    let last = last.ok_or_else(|| OwnerError::NoOwnName(path.to_owned()))?;
+    last.into_string().map_err(|_| OwnerError::NotUnicode(path.to_owned()))
+}
+
+fn unreadable(path: &Path, cause: std::io::Error) -> OwnerError {
+    match cause.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            OwnerError::NoSuchPath(path.to_owned())
+        }
+        _ => OwnerError::Unreadable { path: path.to_owned(), cause },
+    }
+}
+
+fn check(sources: &[Source]) -> Result<(), OwnerError> {
+    let mut names = HashSet::with_capacity(sources.len());
+    for source in sources {
+        check_name(&source.name)?;
+        if !names.insert(source.name.as_str()) {
+            return Err(OwnerError::SameNameTwice(source.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file may be called so: 1 to [`NAME_BYTES`] bytes of Unicode without control characters.
+///
+/// # Errors
+/// [`OwnerError`] that says which rule it breaks.
+pub(crate) fn check_name(name: &str) -> Result<(), OwnerError> {
+    if name.is_empty() {
+        return Err(OwnerError::NoName);
+    }
+    if name.len() > NAME_BYTES {
+        return Err(OwnerError::LongName { bytes: name.len() });
+    }
+    if name.chars().any(char::is_control) {
+        return Err(OwnerError::ControlInName);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temp folder can be made")
+    }
+
+    fn write(path: &Path, text: &str) {
+        std::fs::create_dir_all(path.parent().expect("inside a folder")).expect("a folder can be made");
+        std::fs::write(path, text).expect("a file can be written");
+    }
+
+    fn names(found: &Scan) -> Vec<&str> {
+        found.sources.iter().map(|source| source.name.as_str()).collect()
+    }
+
+    #[test]
+    fn names_in_a_folder_begin_with_the_folders_name() {
+        let dir = folder();
+        write(&dir.path().join("photos/b/2.jpg"), "two");
+        write(&dir.path().join("photos/ä.jpg"), "one");
+        let found = scan(&[dir.path().join("photos/")], None).expect("a readable folder");
+        assert_eq!(names(&found), ["photos/b/2.jpg", "photos/ä.jpg"]);
+        assert_eq!(found.bytes(), 6);
+        let renamed = scan(&[dir.path().join("photos")], Some("2026")).expect("a readable folder");
+        assert_eq!(names(&renamed), ["2026/b/2.jpg", "2026/ä.jpg"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_when_named_and_skipped_inside_a_folder() {
+        let dir = folder();
+        write(&dir.path().join("photos/1.jpg"), "one");
+        let link = dir.path().join("photos/link.jpg");
+        std::os::unix::fs::symlink(dir.path().join("photos/1.jpg"), &link).expect("a link can be made");
+        let to_folder = dir.path().join("album");
+        std::os::unix::fs::symlink(dir.path().join("photos"), &to_folder).expect("a link can be made");
+
+        assert_eq!(names(&scan(&[link], None).expect("a link to a file")), ["link.jpg"]);
+        let found = scan(&[dir.path().join("photos")], None).expect("a readable folder");
+        assert_eq!((names(&found), found.skipped), (vec!["photos/1.jpg"], 1));
+        assert_eq!(found.warnings().len(), 1);
+        assert_eq!(names(&scan(&[to_folder], None).expect("a link to a folder")), ["album/1.jpg"]);
+    }
+
+    #[test]
+    fn what_is_missing_empty_or_double_is_refused() {
+        let dir = folder();
+        write(&dir.path().join("a/x"), "1");
+        write(&dir.path().join("b/x"), "2");
+        let gone = dir.path().join("gone");
+        assert!(matches!(scan(&[gone], None), Err(OwnerError::NoSuchPath(_))));
+        let empty = dir.path().join("empty");
+        std::fs::create_dir(&empty).expect("a folder can be made");
+        assert!(matches!(scan(&[empty], None), Err(OwnerError::EmptyFolder(_))));
+        let twice = [dir.path().join("a/x"), dir.path().join("b/x")];
+        assert!(matches!(scan(&twice, None), Err(OwnerError::SameNameTwice(_))));
+        assert!(matches!(scan(&twice, Some("x")), Err(OwnerError::OneNameForSeveral)));
+        assert!(matches!(scan(&[], None), Err(OwnerError::NothingNamed)));
+    }
+
+    #[test]
+    fn names_of_any_script_and_300_characters_pass_and_control_characters_do_not() {
+        assert!(check_name("Ünïcode 文件 🦀 עברית").is_ok());
+        assert!(check_name(&"🦀".repeat(256)).is_ok());
+        assert!(check_name(&"x".repeat(300)).is_ok());
+        assert!(matches!(check_name(&"x".repeat(1025)), Err(OwnerError::LongName { bytes: 1025 })));
+        assert!(matches!(check_name(""), Err(OwnerError::NoName)));
+        assert!(matches!(check_name("a\nb"), Err(OwnerError::ControlInName)));
+    }
+}

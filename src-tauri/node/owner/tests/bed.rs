@@ -1,0 +1,236 @@
+//! A network in this process: farmers and an owner, real nodes over libp2p's in-process transport.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    Clock, Node, NodeOptions,
+    model::{
+        ApiError, FarmSettings, FileEntry, GetReport, GetRequest, Job, JobReport, JobState, PresetName,
+        PutReport, PutRequest,
+    },
+};
+
+pub(super) const DAY: u64 = 24 * 60 * 60;
+/// Far longer than anything here takes: a test that hangs ends all the same.
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) struct Farm {
+    home: TempDir,
+    pub(super) node: Node,
+}
+
+pub(super) struct Bed {
+    pub(super) farms: Vec<Farm>,
+    pub(super) home: TempDir,
+    pub(super) node: Node,
+    pub(super) disk: TempDir,
+    pub(super) clock: Clock,
+    bootstrap: Vec<String>,
+}
+
+fn temp() -> TempDir {
+    tempfile::tempdir().expect("a temp folder can be made")
+}
+
+async fn open(home: &Path, bootstrap: &[String], farm: Option<FarmSettings>, clock: &Clock) -> Node {
+    let options = NodeOptions {
+        home: home.to_owned(),
+        network: Some("bed".parse().expect("a name")),
+        listen: vec!["/memory/0".into()],
+        memory: true,
+        bootstrap: bootstrap.to_vec(),
+        farm,
+        disk_guard_bytes: Some(0),
+        clock: clock.clone(),
+        ..NodeOptions::default()
+    };
+    Node::open(options).await.expect("a node opens")
+}
+
+impl Bed {
+    pub(super) async fn new(farmers: usize) -> Self {
+        Self::with_clock(farmers, Clock::system()).await
+    }
+
+    pub(super) async fn with_clock(farmers: usize, clock: Clock) -> Self {
+        let settings = FarmSettings { enabled: true, quota_bytes: 1 << 30, ..FarmSettings::default() };
+        let mut farms: Vec<Farm> = Vec::new();
+        let mut bootstrap = Vec::new();
+        for _ in 0..farmers {
+            let home = temp();
+            let node = open(home.path(), &bootstrap, Some(settings.clone()), &clock).await;
+            if bootstrap.is_empty() {
+                bootstrap = node.status().await.expect("a status").addresses;
+            }
+            farms.push(Farm { home, node });
+        }
+        let home = temp();
+        let node = open(home.path(), &bootstrap, None, &clock).await;
+        node.create_identity("", false).await.expect("an identity");
+        let bed = Self { farms, home, node, disk: temp(), clock, bootstrap };
+        bed.see_farmers(farmers as u32).await;
+        bed
+    }
+
+    pub(super) async fn see_farmers(&self, farmers: u32) {
+        let net = self.node.owner_for_tests().await;
+        let mut changes = net.inner.net.farmers_changed();
+        let seen = async {
+            while net.farmer_count() < farmers {
+                net.inner.net.find_farmers(farmers as usize, Duration::from_millis(200)).await;
+                let _ = tokio::time::timeout(Duration::from_millis(50), changes.changed()).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, seen).await.expect("all farmers are found");
+    }
+
+    /// Stops the owner's node as if the computer had been switched off between two steps, and opens it again.
+    pub(super) async fn restart(&mut self) {
+        self.node.shutdown().await.expect("closes");
+        self.node = open(self.home.path(), &self.bootstrap, None, &self.clock).await;
+    }
+
+    /// A farmer vanishes.
+    pub(super) async fn kill(&self, farmer: usize) {
+        self.farms[farmer].node.shutdown().await.expect("closes");
+    }
+
+    /// It comes back, at its old address or another one.
+    pub(super) async fn revive(&mut self, farmer: usize) {
+        let farm = &mut self.farms[farmer];
+        farm.node = open(farm.home.path(), &self.bootstrap, None, &self.clock).await;
+    }
+
+    /// Returns once so many shards are still to be removed.
+    pub(super) async fn removals_become(&self, left: usize) {
+        let owner = self.node.owner_for_tests().await.inner;
+        let told = async {
+            while owner.catalog.store.removals().await.expect("removals").len() != left {
+                owner.removals.notify_one();
+                owner.net.find_farmers(self.farms.len(), Duration::from_millis(200)).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, told).await.expect("farmers are told in time");
+    }
+
+    pub(super) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.disk.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+        std::fs::write(&path, bytes).expect("a file can be written");
+        path
+    }
+
+    pub(super) fn request(&self, path: PathBuf) -> PutRequest {
+        PutRequest {
+            paths: vec![path],
+            name: None,
+            keep_seconds: 90 * DAY,
+            renew: false,
+            replace: false,
+            preset: PresetName::Standard,
+        }
+    }
+
+    pub(super) fn get_request(&self, name: &str, output: &str) -> GetRequest {
+        let output = self.disk.path().join(output);
+        GetRequest { name: name.into(), output, overwrite: false, offset: 0, bytes: None }
+    }
+
+    /// The job when it no longer runs.
+    pub(super) async fn end(&self, id: u32) -> Job {
+        let mut news = self.node.subscribe();
+        let ended = async {
+            loop {
+                let job = self.node.job(id).await.expect("the job is known");
+                if job.state != JobState::Running {
+                    return job;
+                }
+                let _ = news.recv().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, ended).await.expect("the job ends in time")
+    }
+
+    pub(super) async fn put(&self, request: PutRequest) -> Result<Vec<PutReport>, String> {
+        let id = self.node.put(request).await.map_err(|error| error.to_string())?;
+        let job = self.end(id).await;
+        match self.node.job_report(id).await.expect("a report") {
+            Some(JobReport::Put(reports)) => Ok(reports),
+            _ => Err(job.message.unwrap_or_default()),
+        }
+    }
+
+    /// Puts one file of these bytes.
+    pub(super) async fn put_bytes(&self, name: &str, bytes: &[u8]) -> PutReport {
+        let path = self.file(name, bytes);
+        let request = PutRequest { name: Some(name.into()), ..self.request(path) };
+        self.put(request).await.expect("the put succeeds").remove(0)
+    }
+
+    pub(super) async fn get(&self, request: GetRequest) -> Result<(GetReport, Vec<u8>), String> {
+        let output = request.output.clone();
+        let id = self.node.get(request).await.map_err(|error| error.to_string())?;
+        let job = self.end(id).await;
+        match self.node.job_report(id).await.expect("a report") {
+            Some(JobReport::Get(report)) => Ok((report, std::fs::read(output).expect("the output is there"))),
+            _ => Err(job.message.unwrap_or_default()),
+        }
+    }
+
+    pub(super) async fn get_bytes(&self, name: &str) -> Vec<u8> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(name.as_bytes()).update(&rand::random::<[u8; 8]>());
+        let output = format!("got-{}", hasher.finalize().to_hex());
+        self.get(self.get_request(name, &output)).await.expect("the get succeeds").1
+    }
+
+    pub(super) async fn files(&self) -> Vec<FileEntry> {
+        self.node.files().await.expect("a list")
+    }
+
+    pub(super) async fn names(&self) -> Vec<String> {
+        self.files().await.into_iter().map(|file| file.name).collect()
+    }
+
+    pub(super) async fn remove(&self, names: &[&str]) -> Result<(), ApiError> {
+        self.node.remove(names.iter().map(|name| (*name).to_owned()).collect()).await
+    }
+
+    /// Bytes under contract at all farmers together.
+    pub(super) async fn used(&self) -> u64 {
+        let mut used = 0;
+        for farm in &self.farms {
+            used += farm.node.farm_status().await.map_or(0, |status| status.used_bytes);
+        }
+        used
+    }
+
+    /// Returns once farmers together keep so many bytes.
+    pub(super) async fn used_becomes(&self, wanted: impl Fn(u64) -> bool) -> u64 {
+        let becomes = async {
+            loop {
+                let used = self.used().await;
+                if wanted(used) {
+                    return used;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, becomes).await.expect("farmers free the space in time")
+    }
+}
+
+/// Bytes that do not repeat.
+pub(super) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.finalize_xof().fill(&mut noise);
+    noise
+}

@@ -1,0 +1,103 @@
+//! Jobs that are interrupted, go on, or end.
+
+use super::bed::{Bed, noise};
+use crate::model::{ErrorCode, Event, Job, JobState, PutRequest};
+
+const MIB: usize = 1 << 20;
+
+/// Segments are placed, more than can be on their way at once, and not all of them.
+fn is_half_way(event: &Event) -> bool {
+    matches!(event, Event::Job(Job { done_bytes, total_bytes, .. }) if *done_bytes > 40 << 20 && done_bytes < total_bytes)
+}
+
+async fn half_way(bed: &Bed, request: PutRequest) -> u32 {
+    let mut news = bed.node.subscribe();
+    let id = bed.node.put(request).await.expect("begins");
+    while let Ok(event) = news.recv().await {
+        if is_half_way(&event) {
+            break;
+        }
+    }
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_put_lists_nothing_and_goes_on_where_it_was() {
+    let bed = Bed::new(3).await;
+    let bytes = noise(10, 96 * MIB);
+    let path = bed.file("film", &bytes);
+    let id = half_way(&bed, bed.request(path)).await;
+    bed.node.pause(id).await.expect("paused");
+    assert_eq!(bed.node.job(id).await.expect("known").state, JobState::Paused);
+    assert_eq!(bed.names().await, Vec::<String>::new(), "nothing half stored is listed");
+    let owner = bed.node.owner_for_tests().await;
+    let before = owner.inner.catalog.store.job_segments(id).await.expect("segments");
+    assert!(!before.is_empty(), "some segments were placed");
+
+    bed.node.resume(id).await.expect("resumed");
+    assert_eq!(bed.end(id).await.state, JobState::Done);
+    let now = owner.inner.catalog.store.segments().await.expect("segments");
+    for segment in before {
+        assert!(now.iter().any(|kept| kept.segment == segment.segment), "a placed segment was sent again");
+    }
+    assert!(bed.get_bytes("film").await == bytes, "the file came back changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_goes_on_by_itself_after_a_restart_and_leaves_nothing_unknown() {
+    let mut bed = Bed::new(3).await;
+    let bytes = noise(11, 96 * MIB);
+    let path = bed.file("film", &bytes);
+    let id = half_way(&bed, bed.request(path)).await;
+    bed.restart().await;
+    assert_eq!(bed.end(id).await.state, JobState::Done);
+    assert!(bed.get_bytes("film").await == bytes, "the file came back changed");
+    let stored = bed.files().await.remove(0).stored_bytes;
+    bed.used_becomes(|used| used.abs_diff(stored) < 64 * 1024).await;
+    bed.remove(&["film"]).await.expect("removed");
+    bed.used_becomes(|used| used == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_put_leaves_nothing_behind() {
+    let bed = Bed::new(3).await;
+    let path = bed.file("film", &noise(12, 96 * MIB));
+    let id = half_way(&bed, bed.request(path)).await;
+    bed.node.cancel(id).await.expect("cancelled");
+    assert_eq!(bed.node.job(id).await.expect("known").state, JobState::Cancelled);
+    assert_eq!(bed.names().await, Vec::<String>::new());
+    bed.used_becomes(|used| used == 0).await;
+    let owner = bed.node.owner_for_tests().await;
+    assert_eq!(owner.inner.catalog.store.segments().await.expect("segments").len(), 0);
+    assert_eq!(owner.inner.catalog.store.placing().await.expect("placing").len(), 0);
+    assert_eq!(bed.node.resume(id).await.expect_err("over").code, ErrorCode::BadRequest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_was_paused_does_not_mix_what_was_with_what_is() {
+    let bed = Bed::new(3).await;
+    let path = bed.file("film", &noise(13, 96 * MIB));
+    let id = half_way(&bed, bed.request(path)).await;
+    bed.node.pause(id).await.expect("paused");
+    let changed = noise(14, 40 * MIB);
+    bed.file("film", &changed);
+    bed.node.resume(id).await.expect("resumed");
+    assert_eq!(bed.end(id).await.state, JobState::Done);
+    assert!(bed.get_bytes("film").await == changed, "the file came back changed");
+    let stored = bed.files().await.remove(0).stored_bytes;
+    bed.used_becomes(|used| used.abs_diff(stored) < 64 * 1024).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_without_farmers_fails_with_a_sentence_and_can_be_resumed() {
+    let bed = Bed::new(0).await;
+    let path = bed.file("notes", b"text");
+    let id = bed.node.put(bed.request(path)).await.expect("begins");
+    let job = bed.end(id).await;
+    assert_eq!(job.state, JobState::Failed);
+    assert!(job.message.is_some_and(|message| message.contains("No farmer")));
+    bed.node.resume(id).await.expect("a failed job can be resumed");
+    assert_eq!(bed.end(id).await.state, JobState::Failed);
+    bed.node.cancel(id).await.expect("and cancelled");
+    assert_eq!(bed.node.job(99).await.expect_err("no such job").code, ErrorCode::NotFound);
+}

@@ -1,0 +1,6 @@
+//! The owner over a real network in one process.
+
+mod bed;
+mod jobs;
+mod transfers;
+mod upkeep;

@@ -1,0 +1,118 @@
+//! What happens to files after they are stored: packed segments are rewritten, times end, farmers go.
+
+use hayloft_core::contract::{Change, State, propose};
+
+use super::bed::{Bed, DAY, noise};
+use crate::{
+    Clock, Timestamp,
+    model::{HealthWord, PutRequest},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packed_segment_is_rewritten_once_half_of_it_is_dead() {
+    let bed = Bed::new(3).await;
+    for index in 0..8 {
+        bed.file(&format!("box/{index}"), &noise(index, 200_000));
+    }
+    bed.put(bed.request(bed.disk.path().join("box"))).await.expect("the put succeeds");
+    let used = bed.used().await;
+    bed.remove(&["box/0", "box/1", "box/2"]).await.expect("removed");
+    let dead = bed.files().await.remove(0).dead_bytes;
+    assert!(dead > used / 4 && dead < used / 2, "{dead} of {used} are dead");
+    assert_eq!(bed.used().await, used, "less than half is dead: nothing moves yet");
+
+    bed.remove(&["box/3", "box/4"]).await.expect("removed");
+    bed.used_becomes(|now| now < used / 2).await;
+    assert_eq!(bed.names().await, ["box/5", "box/6", "box/7"]);
+    assert!(bed.files().await.iter().all(|file| file.dead_bytes == 0));
+    for index in 5..8 {
+        assert!(bed.get_bytes(&format!("box/{index}")).await == noise(index, 200_000));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_counts_farmers_that_send_a_cell_now() {
+    let bed = Bed::new(5).await;
+    bed.put_bytes("film", &noise(20, 300_000)).await;
+    let health = bed.node.health("film").await.expect("health");
+    assert_eq!((health.health, health.segments[0].alive, health.k, health.n), (HealthWord::Good, 5, 2, 5));
+    bed.kill(0).await;
+    let health = bed.node.health("film").await.expect("health");
+    assert_eq!((health.health, health.segments[0].alive), (HealthWord::Fair, 4));
+    assert_eq!(health.segments[0].missing.len(), 1);
+    let listed = bed.files().await.remove(0);
+    assert_eq!((listed.health, listed.alive), (HealthWord::Fair, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_goes_round_farmers_that_are_gone() {
+    let bed = Bed::new(7).await;
+    bed.put_bytes("before", &noise(21, 300_000)).await;
+    bed.kill(4).await;
+    bed.kill(5).await;
+    let report = bed.put_bytes("after", &noise(22, 300_000)).await;
+    assert_eq!((report.k, report.n, report.farmers), (2, 5, 5));
+    assert!(bed.get_bytes("after").await == noise(22, 300_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_file_lasts_longer_with_its_farmers_too() {
+    let clock = Clock::by_hand(Timestamp(Clock::system().now().0));
+    let bed = Bed::with_clock(3, clock).await;
+    bed.put_bytes("film", &noise(23, 300_000)).await;
+    let ends = |bed: &Bed| bed.farms.iter().map(|farm| farm.node.clone()).collect::<Vec<_>>();
+    let first = bed.files().await.remove(0);
+    let entry = bed.node.renew("film", 200 * DAY, Some(true)).await.expect("renewed");
+    assert!(entry.renew && entry.keep_until > first.keep_until);
+    for node in ends(&bed) {
+        for contract in node.farm_status().await.expect("status").contracts {
+            assert!(contract.end >= entry.keep_until, "the farmer agreed");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_ends_soon_says_so() {
+    let clock = Clock::by_hand(Timestamp(Clock::system().now().0));
+    let bed = Bed::with_clock(2, clock).await;
+    let path = bed.file("notes", b"text");
+    let request = PutRequest { keep_seconds: 30 * DAY, ..bed.request(path) };
+    bed.put(request).await.expect("stored");
+    assert_eq!(bed.files().await.remove(0).warning, None);
+    bed.clock.advance(28 * DAY);
+    let warning = bed.files().await.remove(0).warning.expect("a warning");
+    assert!(warning.contains("2 days"), "{warning}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_whose_answer_was_lost_is_found_again_and_built_upon() {
+    let bed = Bed::new(3).await;
+    bed.put_bytes("before", &noise(24, 300_000)).await;
+    let owner = bed.node.owner_for_tests().await;
+    let inner = &owner.inner;
+    // Every farmer signs a revision that this owner never hears of.
+    for stored in inner.catalog.store.contracts(None).await.expect("contracts") {
+        let state = State::load(stored.terms, stored.revision.as_ref(), stored.shards).expect("sound");
+        let change = Change { end: Some(state.end().plus_seconds(DAY)), ..Change::default() };
+        let revision = propose(&state, change, inner.clock.now()).expect("allowed");
+        let signature = revision.sign_as_owner(state.terms(), &inner.catalog.keys.owner);
+        inner.wire.revise(state.terms().farmer, revision, signature).await.expect("signed");
+    }
+    let report = bed.put_bytes("after", &noise(25, 300_000)).await;
+    assert_eq!(report.farmers, 3);
+    bed.remove(&["before", "after"]).await.expect("removed");
+    bed.used_becomes(|used| used == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn farmers_that_were_away_are_told_later_what_to_remove() {
+    let mut bed = Bed::new(3).await;
+    bed.put_bytes("film", &noise(26, 300_000)).await;
+    bed.kill(2).await;
+    bed.remove(&["film"]).await.expect("removed");
+    assert_eq!(bed.names().await, Vec::<String>::new());
+    bed.removals_become(1).await;
+    bed.revive(2).await;
+    bed.removals_become(0).await;
+    assert_eq!(bed.used().await, 0);
+}

@@ -1,0 +1,376 @@
+//! Placing one sealed segment: coded, its shards sent to distinct farmers at once, each failed farmer replaced, and
+//! every farmer's revision signed.
+//!
+//! Invariants: each sealing goes to one farmer only, under an id drawn for it and written down before the first byte
+//! leaves; a placement is handed out only when all n shards are stored and under contract. Whatever was tried and did
+//! not become part of it is written down for removal.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use hayloft_core::{
+    ContractId, DeviceId, SegmentId, ShardId, Timestamp,
+    content::{CodedSegment, Coder, Layout, ShardSealer},
+    contract::ShardEntry,
+    manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
+    placement::{self, PlacementError, Plan, Rule},
+    presets::{Choice, Preset, choose},
+    record::FarmerRecord,
+};
+use hayloft_net::{
+    NetError, Upload,
+    messages::{Refusal, RefusalCode},
+};
+use hayloft_store::{files::Removal, owner::Placing};
+
+use super::{
+    Inner, OwnerError,
+    contracts::{ContractError, Wish},
+    farmers::{Offer, group_sizes},
+    lock,
+};
+use crate::jobs::Sent;
+
+/// How often a segment is planned anew when its farmers fail and no spare is left.
+const PLANS: usize = 4;
+
+/// What a segment is placed for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Purpose {
+    /// How much redundancy.
+    pub(crate) preset: Preset,
+    /// Until when it is kept at least.
+    pub(crate) until: Timestamp,
+    /// The job that places it.
+    pub(crate) job: Option<u32>,
+}
+
+/// A segment that could not be placed: its sealed bytes may be tried again.
+pub(crate) struct NotPlaced {
+    pub(crate) error: OwnerError,
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// Why a farmer did not take a shard.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error("the farmer stored other bytes than it was sent")]
+    WrongHash,
+    #[error("the farmer claims to have bytes that it was never sent")]
+    KnowsTooMuch,
+    #[error("the farmer is not among those at hand")]
+    NoOffer,
+    #[error(transparent)]
+    Store(#[from] hayloft_store::owner::OwnerError),
+}
+
+/// One attempt to place a segment.
+struct Attempt<'a> {
+    owner: &'a Inner,
+    purpose: Purpose,
+    segment: SegmentId,
+    coded: Arc<CodedSegment>,
+    outer_key: SecretKey,
+    offers: &'a [Offer],
+    plan: Mutex<Plan>,
+    tried: Mutex<Vec<Removal>>,
+    sent: &'a Sent,
+}
+
+/// Places a sealed segment. Only dropping the future, running out of farmers and a failing store end it without a
+/// placement.
+pub(crate) async fn place(
+    owner: &Inner,
+    segment: SegmentId,
+    mut sealed: Vec<u8>,
+    purpose: Purpose,
+    sent: &Sent,
+) -> Result<PlacementRecord, NotPlaced> {
+    let mut failed = HashSet::new();
+    for _ in 0..PLANS {
+        let planned = plan(owner, sealed.len() as u64, purpose.preset, &failed).await;
+        let (offers, choice, plan) = match planned {
+            Ok(planned) => planned,
+            Err(error) => return Err(NotPlaced { error, sealed }),
+        };
+        let coded = code(owner.coder(choice.coding), sealed).await;
+        let coded = Arc::new(coded.map_err(|error| NotPlaced { error, sealed: Vec::new() })?);
+        sent.begin(coded.layout().shard_len() * u64::from(choice.coding.n()));
+        let attempt = Attempt {
+            owner,
+            purpose,
+            segment,
+            outer_key: SecretKey::random(&mut rand::rng()),
+            offers: &offers,
+            plan: Mutex::new(plan),
+            tried: Mutex::default(),
+            sent,
+            coded,
+        };
+        let result = attempt.run(&mut failed).await;
+        sealed = match result {
+            Ok(Some(placement)) => return Ok(placement),
+            Ok(None) => attempt.coded.sealed().to_vec(),
+            Err(error) => return Err(NotPlaced { error, sealed: attempt.coded.sealed().to_vec() }),
+        };
+    }
+    Err(NotPlaced { error: OwnerError::NoFarmers, sealed })
+}
+
+async fn code(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, OwnerError> {
+    let coding = move || coder.encode(sealed).map_err(|error| OwnerError::Record(error.to_string()));
+    tokio::task::spawn_blocking(coding).await.map_err(|_| OwnerError::Stopped)?
+}
+
+async fn plan(
+    owner: &Inner,
+    bytes: u64,
+    preset: Preset,
+    failed: &HashSet<DeviceId>,
+) -> Result<(Vec<Offer>, Choice, Plan), OwnerError> {
+    let mut offers = owner.farmers.offers(hayloft_core::presets::MAX_SHARDS).await;
+    offers.retain(|offer| !failed.contains(&offer.record.device));
+    let (choice, shard_bytes) = choice_for(&offers, bytes, preset)?;
+    let rule = Rule { n: choice.coding.n(), group_limit: choice.group_limit, shard_bytes };
+    let candidates: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
+    let plan = placement::plan(&candidates, rule, &mut rand::rng()).map_err(too_few)?;
+    Ok((offers, choice, plan))
+}
+
+/// The redundancy for the farmers that have room for the shards that it makes: the fewer farmers, the larger they are.
+pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result<(Choice, u64), OwnerError> {
+    let mut shard_bytes = 1;
+    loop {
+        let choice = choose(preset, &group_sizes(offers, shard_bytes)).ok_or(OwnerError::NoFarmers)?;
+        let layout =
+            Layout::new(bytes, choice.coding.k()).map_err(|error| OwnerError::Record(error.to_string()))?;
+        if layout.shard_len() <= shard_bytes {
+            return Ok((choice, layout.shard_len()));
+        }
+        shard_bytes = layout.shard_len();
+    }
+}
+
+fn too_few(error: PlacementError) -> OwnerError {
+    match error {
+        PlacementError::BadRule => OwnerError::NoFarmers,
+        PlacementError::TooFewFarmers { needed, usable, .. } => {
+            OwnerError::TooFewFarmers { found: usable, needed }
+        }
+        PlacementError::TooFewGroups { needed, possible, .. } => {
+            OwnerError::TooFewFarmers { found: possible, needed }
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// `None` if farmers failed and no spare was left: then they are among `failed`.
+    async fn run(&self, failed: &mut HashSet<DeviceId>) -> Result<Option<PlacementRecord>, OwnerError> {
+        let farmers: Vec<DeviceId> = lock(&self.plan).farmers().collect();
+        let columns = farmers.into_iter().zip(0..).map(|(farmer, column)| (column, farmer)).collect();
+        let stored = self.on_farmers(columns, failed, |column, farmer| self.send(column, farmer)).await?;
+        let placed = match stored {
+            Some(stored) => self.put_under_contract(stored, failed).await?,
+            None => None,
+        };
+        let kept: HashSet<ShardId> = placed.iter().flatten().map(|shard| shard.id).collect();
+        let mut leftovers = std::mem::take(&mut *lock(&self.tried));
+        leftovers.retain(|tried| !kept.contains(&tried.shard));
+        if !leftovers.is_empty() {
+            self.owner.catalog.store.add_removals(&leftovers).await?;
+            self.owner.removals.notify_one();
+        }
+        Ok(placed.map(|shards| self.record(shards)))
+    }
+
+    /// Signs the revisions of all farmers at once. A farmer that fails now is replaced like one that failed before.
+    async fn put_under_contract(
+        &self,
+        stored: Vec<Shard>,
+        failed: &mut HashSet<DeviceId>,
+    ) -> Result<Option<Vec<Shard>>, OwnerError> {
+        let known: Vec<Shard> = stored;
+        let columns = known.iter().map(|shard| (shard.column, shard.farmer)).collect();
+        let first: Mutex<Vec<Shard>> = Mutex::new(known);
+        self.on_farmers(columns, failed, |column, farmer| {
+            let first = &first;
+            async move {
+                let sent = {
+                    let mut first = lock(first);
+                    let at = first.iter().position(|shard| (shard.column, shard.farmer) == (column, farmer));
+                    at.map(|at| first.swap_remove(at))
+                };
+                let shard = match sent {
+                    Some(shard) => shard,
+                    None => self.send(column, farmer).await?,
+                };
+                self.revise(&shard).await?;
+                Ok(shard)
+            }
+        })
+        .await
+    }
+
+    /// Does `work` for each column at its farmer, all at once, and again at a spare for each that fails.
+    async fn on_farmers<W, F>(
+        &self,
+        columns: Vec<(u8, DeviceId)>,
+        failed: &mut HashSet<DeviceId>,
+        work: W,
+    ) -> Result<Option<Vec<Shard>>, OwnerError>
+    where
+        W: Fn(u8, DeviceId) -> F,
+        F: Future<Output = Result<Shard, Failure>>,
+    {
+        // The verdict belongs to the work: awaited beside the others it would wait for the database's one writer, which
+        // one of them may hold while nobody polls it.
+        let named = |column: u8, farmer: DeviceId| {
+            let work = work(column, farmer);
+            async move {
+                let result = work.await;
+                if let Err(failure) = &result {
+                    self.judge(farmer, failure).await;
+                }
+                (column, farmer, result)
+            }
+        };
+        let mut running: FuturesUnordered<_> =
+            columns.into_iter().map(|(column, farmer)| named(column, farmer)).collect();
+        let mut done = Vec::with_capacity(running.len());
+        while let Some((column, farmer, result)) = running.next().await {
+            match result {
+                Ok(shard) => done.push(shard),
+                Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error))) => {
+                    return Err(error.into());
+                }
+                Err(_) => {
+                    failed.insert(farmer);
+                    let Some(spare) = lock(&self.plan).replace(column) else { return Ok(None) };
+                    running.push(named(column, spare));
+                }
+            }
+        }
+        Ok(Some(done))
+    }
+
+    async fn judge(&self, farmer: DeviceId, failure: &Failure) {
+        tracing::info!(%farmer, %failure, "a farmer did not take a shard");
+        let farmers = &self.owner.farmers;
+        let lied = match failure {
+            Failure::Store(_) | Failure::Contract(ContractError::Store(_)) => return,
+            Failure::Net(error) => error.blames_peer(),
+            Failure::Contract(error) => error.blames_farmer(),
+            Failure::WrongHash | Failure::KnowsTooMuch => true,
+            Failure::NoOffer => false,
+        };
+        if lied {
+            farmers.blame(farmer, &failure.to_string()).await;
+        } else {
+            farmers.is_down(farmer);
+        }
+    }
+
+    fn offer(&self, farmer: DeviceId) -> Result<&FarmerRecord, Failure> {
+        let offer = self.offers.iter().find(|offer| offer.record.device == farmer);
+        offer.map(|offer| &offer.record).ok_or(Failure::NoOffer)
+    }
+
+    /// Seals a column for a farmer and sends it.
+    async fn send(&self, column: u8, farmer: DeviceId) -> Result<Shard, Failure> {
+        let contract = self.reserve(farmer).await?;
+        let sealer = ShardSealer::new(self.coded.clone(), column, &self.outer_key, &mut rand::rng());
+        let (shard, segment, job) = (sealer.id(), self.segment, self.purpose.job);
+        lock(&self.tried).push(Removal { farmer, contract, shard });
+        self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
+        match self.transfer(&sealer, farmer, contract, true).await {
+            // The line broke: the farmer still has what came through.
+            Err(Failure::Net(NetError::Unreachable(_))) => {
+                self.transfer(&sealer, farmer, contract, false).await?;
+            }
+            result => result?,
+        }
+        Ok(Shard { column, id: shard, farmer, contract })
+    }
+
+    /// Holds space at a farmer. A contract that the farmer does not know any more is made anew, once.
+    async fn reserve(&self, farmer: DeviceId) -> Result<ContractId, Failure> {
+        let offer = self.offer(farmer)?;
+        let bytes = self.coded.layout().shard_len();
+        let contract = self.owner.contracts.with(offer).await?;
+        match self.owner.wire.reserve(farmer, contract, bytes).await {
+            Err(NetError::Refused(Refusal { code: RefusalCode::UnknownContract, .. })) => {
+                self.owner.contracts.give_up(farmer, contract).await?;
+                let contract = self.owner.contracts.with(offer).await?;
+                self.owner.wire.reserve(farmer, contract, bytes).await?;
+                Ok(contract)
+            }
+            result => Ok(result.map(|()| contract)?),
+        }
+    }
+
+    async fn transfer(
+        &self,
+        sealer: &ShardSealer,
+        farmer: DeviceId,
+        contract: ContractId,
+        first: bool,
+    ) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let bytes = sealer.layout().shard_len();
+        let mut upload = self.owner.wire.upload(farmer, contract, sealer.id(), bytes).await?;
+        self.owner.farmers.answered(farmer, begun.elapsed());
+        if first && upload.have() > 0 {
+            return Err(Failure::KnowsTooMuch);
+        }
+        let hash = self.send_cells(sealer, &mut upload).await?;
+        if upload.finish().await? == hash { Ok(()) } else { Err(Failure::WrongHash) }
+    }
+
+    /// Sends what the farmer does not have yet, and gives the hash of the whole shard.
+    async fn send_cells(&self, sealer: &ShardSealer, upload: &mut Upload) -> Result<[u8; 32], Failure> {
+        let mut have = usize::try_from(upload.have()).unwrap_or(usize::MAX);
+        let mut hasher = blake3::Hasher::new();
+        let mut cell = Vec::new();
+        for index in 0..sealer.layout().stripes() {
+            cell.clear();
+            sealer.seal_cell(index, &mut cell);
+            hasher.update(&cell);
+            let skipped = have.min(cell.len());
+            have -= skipped;
+            if skipped < cell.len() {
+                upload.send(&cell[skipped..]).await?;
+                self.sent.more((cell.len() - skipped) as u64);
+            }
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    async fn revise(&self, shard: &Shard) -> Result<(), Failure> {
+        let entry = ShardEntry { id: shard.id, bytes: self.coded.layout().shard_len(), tag_key: None };
+        let wish = Wish { add: vec![entry], until: Some(self.purpose.until), ..Wish::default() };
+        Ok(self.owner.contracts.revise(shard.contract, &wish).await?)
+    }
+
+    fn record(&self, mut shards: Vec<Shard>) -> PlacementRecord {
+        shards.sort_unstable_by_key(|shard| shard.column);
+        let keys = &self.owner.catalog.keys;
+        PlacementRecord {
+            segment: self.segment,
+            k: self.coded.coding().k(),
+            n: self.coded.coding().n(),
+            bytes: self.coded.layout().bytes(),
+            outer_key: self.outer_key.clone(),
+            roots: self.coded.roots().to_vec(),
+            signature: sign_roots(&keys.owner, &self.owner.catalog.network, self.segment, &self.coded),
+            shards,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Asking farmers: each request carries the owner's word for this device, each answer is the kind that was asked for.
+
+use std::sync::Arc;
+
+use hayloft_core::{
+    ContractId, DeviceId, ShardId, Signature,
+    contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
+    record::DeviceCertificate,
+};
+use hayloft_net::{
+    Download, Fault, Net, NetError, Upload,
+    messages::{Answer, Envelope, Request},
+};
+
+/// How this owner asks.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    net: Net,
+    certificate: Arc<DeviceCertificate>,
+}
+
+impl Wire {
+    pub(crate) fn new(net: Net, certificate: DeviceCertificate) -> Self {
+        Self { net, certificate: Arc::new(certificate) }
+    }
+
+    fn envelope(&self, request: Request) -> Envelope {
+        Envelope { certificate: Some((*self.certificate).clone()), request }
+    }
+
+    async fn ask(&self, farmer: DeviceId, request: Request) -> Result<Answer, NetError> {
+        self.net.ask(farmer, &self.envelope(request)).await
+    }
+
+    /// Whether the farmer is there and answers.
+    pub(crate) async fn offer(&self, farmer: DeviceId) -> Result<(), NetError> {
+        self.ask(farmer, Request::Offer).await.map(drop)
+    }
+
+    /// Both signatures under the proposed terms; the farmer's is not yet verified.
+    pub(crate) async fn agree(
+        &self,
+        farmer: DeviceId,
+        terms: Terms,
+        owner: Signature,
+    ) -> Result<SignedTerms, NetError> {
+        match self.ask(farmer, Request::Agree { terms, owner }).await? {
+            Answer::Agreed(signed) => Ok(*signed),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
+    }
+
+    /// The contract as its farmer knows it; nothing of it is verified yet.
+    pub(crate) async fn contract(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+    ) -> Result<(SignedTerms, Option<SignedRevision>), NetError> {
+        match self.ask(farmer, Request::Contract { contract }).await? {
+            Answer::Contract { terms, revision } => Ok((*terms, revision.map(|revision| *revision))),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
+    }
+
+    /// All shards of the contract as its farmer tells, at most `expected`.
+    pub(crate) async fn shards(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+        expected: u64,
+    ) -> Result<Vec<ShardEntry>, NetError> {
+        let mut all: Vec<ShardEntry> = Vec::new();
+        loop {
+            let after = all.last().map(|shard| shard.id);
+            let Answer::Shards { shards, more } =
+                self.ask(farmer, Request::Shards { contract, after }).await?
+            else {
+                return Err(NetError::Protocol(Fault::WrongAnswer));
+            };
+            let moved = !shards.is_empty();
+            all.extend(shards);
+            match (more, moved, all.len() as u64 <= expected) {
+                (false, _, true) => return Ok(all),
+                (true, true, true) => {}
+                _ => return Err(NetError::Protocol(Fault::WrongAnswer)),
+            }
+        }
+    }
+
+    /// Holds space for shards about to come.
+    pub(crate) async fn reserve(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+        bytes: u64,
+    ) -> Result<(), NetError> {
+        match self.ask(farmer, Request::Reserve { contract, bytes }).await? {
+            Answer::Reserved { .. } => Ok(()),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
+    }
+
+    /// The farmer's signature under a revision, not yet verified.
+    pub(crate) async fn revise(
+        &self,
+        farmer: DeviceId,
+        revision: Revision,
+        owner: Signature,
+    ) -> Result<Signature, NetError> {
+        match self.ask(farmer, Request::Revise { revision, owner }).await? {
+            Answer::Revised { farmer } => Ok(farmer),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
+    }
+
+    /// Begins to send a shard.
+    pub(crate) async fn upload(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+        shard: ShardId,
+        bytes: u64,
+    ) -> Result<Upload, NetError> {
+        self.net.upload(farmer, &self.envelope(Request::Upload { contract, shard, bytes })).await
+    }
+
+    /// Begins to read a part of a shard.
+    pub(crate) async fn download(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+        shard: ShardId,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Download, NetError> {
+        self.net.download(farmer, &self.envelope(Request::Download { contract, shard, offset, bytes })).await
+    }
+}

@@ -1,0 +1,278 @@
+//! What changes the set of shards a farmer keeps: revisions, releases and expiry. Rows change in one transaction, then
+//! the journal, then files are deleted: a crash in between leaves files that no row knows, never rows without a file.
+
+use std::path::Path;
+
+use hayloft_core::{ContractId, ShardId, Timestamp, contract::SignedRevision};
+use sqlx::sqlite::SqliteRow;
+
+use crate::{
+    DatabaseError, Farmer, FarmerError,
+    db::{Write, from_blob, id, int, maybe_number, number, to_blob},
+    farmer::{ARRIVED, Contract, Expired, KEPT, to_the_end},
+    journal::Record,
+    quota,
+    shards::{Folder, blocking, delete},
+};
+
+/// A journal longer than this, and than so many bytes per shard kept, is rewritten as a snapshot.
+const JOURNAL_BYTES: u64 = 1 << 20;
+const JOURNAL_BYTES_PER_SHARD: u64 = 512;
+
+fn key(id: ContractId) -> Vec<u8> {
+    id.as_bytes().to_vec()
+}
+
+impl Farmer {
+    /// Applies a revision that both signed, in one transaction: added shards are kept, removed ones deleted.
+    ///
+    /// # Errors
+    /// [`FarmerError::NotNext`], [`FarmerError::NotArrived`] or [`FarmerError::NotKept`] with nothing changed, or what
+    /// the disk or database says.
+    pub async fn commit_revision(&self, revision: &SignedRevision) -> Result<(), FarmerError> {
+        let (farmer, revision) = (self.clone(), revision.clone());
+        to_the_end(async move {
+            let _gate = farmer.inner.gate.lock().await;
+            let mut write = farmer.inner.db.write().await?;
+            apply(&mut write, &revision).await?;
+            write.commit().await.map_err(DatabaseError::from)?;
+            farmer.record(revision.revision.contract, &revision).await?;
+            farmer.delete_files(revision.revision.removed).await;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn record(&self, contract: ContractId, revision: &SignedRevision) -> Result<(), FarmerError> {
+        let len = self.paths().journal(contract).metadata().map_or(0, |found| found.len());
+        let long = JOURNAL_BYTES.max(revision.revision.shards.saturating_mul(JOURNAL_BYTES_PER_SHARD));
+        let stale = self.inner.stale_journals.lock().await.contains(&contract);
+        if stale || len > long {
+            self.snapshot(contract).await
+        } else {
+            self.write_journal(contract, Record::Revision(Box::new(revision.clone())), false).await;
+            Ok(())
+        }
+    }
+
+    /// Rewrites a contract's journal from the database.
+    pub(crate) async fn snapshot(&self, id: ContractId) -> Result<(), FarmerError> {
+        let Some(Contract { terms, revision, .. }) = self.contract(id).await? else { return Ok(()) };
+        let shards = self.entries(id).await?;
+        let (terms, revision) = (Box::new(terms), revision.map(Box::new));
+        self.write_journal(id, Record::Snapshot { id, terms, revision, shards }, true).await;
+        Ok(())
+    }
+
+    /// Gives the contract's reservations back and deletes the shards that came under them.
+    ///
+    /// # Errors
+    /// [`FarmerError::Database`].
+    pub async fn release(&self, contract: ContractId) -> Result<(), FarmerError> {
+        let farmer = self.clone();
+        to_the_end(async move {
+            let _gate = farmer.inner.gate.lock().await;
+            let mut write = farmer.inner.db.write().await?;
+            let (_, gone) = end_reservations(&mut write, contract).await?;
+            write.commit().await.map_err(DatabaseError::from)?;
+            farmer.delete_files(gone).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes what is over: reservations with their shards, and contracts past their end and grace.
+    ///
+    /// # Errors
+    /// [`FarmerError::Database`].
+    pub async fn expire(&self, now: Timestamp) -> Result<Expired, FarmerError> {
+        let farmer = self.clone();
+        to_the_end(async move { farmer.expire_all(now).await }).await
+    }
+
+    async fn expire_all(&self, now: Timestamp) -> Result<Expired, FarmerError> {
+        let reserved_bytes = self.expire_reservations(now).await?;
+        let query = "SELECT contract, bytes FROM contracts WHERE delete_after <= ? AND \
+                     (number IS NOT NULL OR NOT EXISTS \
+                      (SELECT 1 FROM reservations WHERE reservations.contract = contracts.contract))";
+        let rows = sqlx::query(query).bind(int(now.0)).fetch_all(self.inner.db.read()).await;
+        let mut contracts = Vec::new();
+        for row in rows.map_err(DatabaseError::from)? {
+            let contract = ContractId(id(&row, 0)?);
+            if self.expire_contract(contract, now).await? {
+                contracts.push((contract, number(&row, 1)?));
+            }
+        }
+        Ok(Expired { reserved_bytes, contracts })
+    }
+
+    pub(crate) async fn expire_reservations(&self, now: Timestamp) -> Result<u64, FarmerError> {
+        let query =
+            sqlx::query("SELECT DISTINCT contract FROM reservations WHERE expires <= ?").bind(int(now.0));
+        let due = query.fetch_all(self.inner.db.read()).await.map_err(DatabaseError::from)?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let farmer = self.clone();
+        to_the_end(async move { farmer.end_due(due, now).await }).await
+    }
+
+    async fn end_due(&self, due: Vec<SqliteRow>, now: Timestamp) -> Result<u64, FarmerError> {
+        let _gate = self.inner.gate.lock().await;
+        let mut write = self.inner.db.write().await?;
+        let mut reserved_bytes = 0;
+        let mut gone = Vec::new();
+        for row in due {
+            let contract = ContractId(id(&row, 0)?);
+            let query = sqlx::query("SELECT 1 FROM reservations WHERE contract = ? AND expires > ?");
+            let query = query.bind(key(contract)).bind(int(now.0));
+            if query.fetch_optional(&mut *write).await.map_err(DatabaseError::from)?.is_none() {
+                let (bytes, shards) = end_reservations(&mut write, contract).await?;
+                reserved_bytes += bytes;
+                gone.extend(shards);
+            }
+        }
+        write.commit().await.map_err(DatabaseError::from)?;
+        self.delete_files(gone).await;
+        Ok(reserved_bytes)
+    }
+
+    async fn expire_contract(&self, contract: ContractId, now: Timestamp) -> Result<bool, FarmerError> {
+        let _gate = self.inner.gate.lock().await;
+        let mut write = self.inner.db.write().await?;
+        let still_due = sqlx::query("SELECT 1 FROM contracts WHERE contract = ? AND delete_after <= ?");
+        let still_due = still_due.bind(key(contract)).bind(int(now.0)).fetch_optional(&mut *write).await;
+        if still_due.map_err(DatabaseError::from)?.is_none() {
+            return Ok(false);
+        }
+        let gone = delete_contract(&mut write, contract).await?;
+        write.commit().await.map_err(DatabaseError::from)?;
+        let journal = self.paths().journal(contract);
+        if let Err(error) = blocking(move || Ok(delete(&journal)?)).await {
+            tracing::warn!(%contract, %error, "a journal cannot be deleted; the next start tries again");
+        }
+        self.delete_files(gone).await;
+        Ok(true)
+    }
+
+    /// Deletes files whose rows are gone. What fails is tried again at the next start.
+    async fn delete_files(&self, gone: Vec<ShardId>) {
+        if gone.is_empty() {
+            return;
+        }
+        let folder = self.paths();
+        let deleted = blocking(move || {
+            for shard in gone {
+                folder.delete(shard)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = deleted.await {
+            tracing::warn!(%error, "a shard's file cannot be deleted; the next start tries again");
+        }
+    }
+
+    /// Keeps shards in another folder from now on; refused while there are any.
+    ///
+    /// # Errors
+    /// [`FarmerError::FolderInUse`], or what the disk or database says.
+    pub async fn move_to(&self, root: &Path) -> Result<(), FarmerError> {
+        let _gate = self.inner.gate.lock().await;
+        let row = sqlx::query("SELECT count(*) FROM shards").fetch_one(self.inner.db.read()).await;
+        if root == self.folder() {
+            return Ok(());
+        }
+        if number(&row.map_err(DatabaseError::from)?, 0)? > 0 {
+            return Err(FarmerError::FolderInUse);
+        }
+        let (old, new) = (self.paths(), Folder { root: root.to_owned() });
+        let marker = self.inner.marker;
+        let moved = new.clone();
+        blocking(move || crate::reconcile::begin_folder(&moved, &marker)).await?;
+        *self.inner.folder.write().unwrap_or_else(std::sync::PoisonError::into_inner) = new;
+        for contract in self.contracts().await? {
+            self.snapshot(contract.id).await?;
+        }
+        blocking(move || crate::reconcile::end_folder(&old)).await
+    }
+}
+
+/// Checks a revision against the tables and writes it to them.
+pub(crate) async fn apply(write: &mut Write, signed: &SignedRevision) -> Result<(), FarmerError> {
+    let revision = &signed.revision;
+    let query =
+        sqlx::query("SELECT number, terms FROM contracts WHERE contract = ?").bind(key(revision.contract));
+    let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
+    let row = row.ok_or(FarmerError::UnknownContract)?;
+    let newest = maybe_number(&row, 0)?;
+    if newest.map_or(Some(0), |number| number.checked_add(1)) != Some(revision.number) {
+        return Err(FarmerError::NotNext { found: revision.number, newest });
+    }
+    let terms: hayloft_core::contract::SignedTerms = from_blob(&crate::db::bytes(&row, 1)?)?;
+    let added_bytes = add(write, signed).await?;
+    quota::spend(write, revision.contract, added_bytes).await?;
+    let removed_bytes = remove(write, signed).await?;
+    let delete_after = revision.end.plus_seconds(terms.terms.grace_seconds);
+    let query = "UPDATE contracts SET revision = ?, number = ?, shards = shards + ? - ?, bytes = bytes + ? - ?, \
+                 delete_after = ? WHERE contract = ?";
+    let query = sqlx::query(query).bind(to_blob(signed)).bind(int(revision.number));
+    let query = query.bind(int(revision.added.len() as u64)).bind(int(revision.removed.len() as u64));
+    let query = query.bind(int(added_bytes)).bind(int(removed_bytes)).bind(int(delete_after.0));
+    query.bind(key(revision.contract)).execute(&mut **write).await.map_err(DatabaseError::from)?;
+    Ok(())
+}
+
+async fn add(write: &mut Write, signed: &SignedRevision) -> Result<u64, FarmerError> {
+    let mut bytes = 0;
+    for entry in &signed.revision.added {
+        let query = "UPDATE shards SET state = ?, tag_key = ? \
+                     WHERE shard = ? AND contract = ? AND bytes = ? AND state = ?";
+        let query = sqlx::query(query).bind(KEPT).bind(entry.tag_key.map(|tag_key| tag_key.to_vec()));
+        let query = query.bind(entry.id.as_bytes().to_vec()).bind(key(signed.revision.contract));
+        let query = query.bind(int(entry.bytes)).bind(ARRIVED);
+        if query.execute(&mut **write).await.map_err(DatabaseError::from)?.rows_affected() != 1 {
+            return Err(FarmerError::NotArrived(entry.id));
+        }
+        bytes += entry.bytes;
+    }
+    Ok(bytes)
+}
+
+async fn remove(write: &mut Write, signed: &SignedRevision) -> Result<u64, FarmerError> {
+    let mut bytes = 0;
+    for shard in &signed.revision.removed {
+        let query = "DELETE FROM shards WHERE shard = ? AND contract = ? AND state >= ? RETURNING bytes";
+        let query =
+            sqlx::query(query).bind(shard.as_bytes().to_vec()).bind(key(signed.revision.contract)).bind(KEPT);
+        let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
+        bytes += number(&row.ok_or(FarmerError::NotKept(*shard))?, 0)?;
+    }
+    Ok(bytes)
+}
+
+/// Deletes the rows of a contract's reservations and of the shards under them.
+async fn end_reservations(
+    write: &mut Write,
+    contract: ContractId,
+) -> Result<(u64, Vec<ShardId>), DatabaseError> {
+    let query =
+        sqlx::query("DELETE FROM reservations WHERE contract = ? RETURNING bytes").bind(key(contract));
+    let mut reserved_bytes = 0;
+    for row in query.fetch_all(&mut **write).await? {
+        reserved_bytes += number(&row, 0)?;
+    }
+    let query = sqlx::query("DELETE FROM shards WHERE contract = ? AND state < ? RETURNING shard");
+    let rows = query.bind(key(contract)).bind(KEPT).fetch_all(&mut **write).await?;
+    let gone = rows.iter().map(|row| Ok(ShardId(id(row, 0)?))).collect::<Result<_, DatabaseError>>()?;
+    Ok((reserved_bytes, gone))
+}
+
+async fn delete_contract(write: &mut Write, contract: ContractId) -> Result<Vec<ShardId>, DatabaseError> {
+    let query = sqlx::query("DELETE FROM shards WHERE contract = ? RETURNING shard").bind(key(contract));
+    let rows = query.fetch_all(&mut **write).await?;
+    let query = sqlx::query("DELETE FROM reservations WHERE contract = ?").bind(key(contract));
+    query.execute(&mut **write).await?;
+    let query = sqlx::query("DELETE FROM contracts WHERE contract = ?").bind(key(contract));
+    query.execute(&mut **write).await?;
+    rows.iter().map(|row| Ok(ShardId(id(row, 0)?))).collect()
+}

@@ -1,0 +1,132 @@
+CREATE TABLE home (
+    key TEXT PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL
+) STRICT;
+
+-- Farmer
+
+CREATE TABLE contracts (
+    contract BLOB PRIMARY KEY NOT NULL,
+    owner BLOB NOT NULL,
+    terms BLOB NOT NULL,
+    revision BLOB,
+    number INTEGER,
+    shards INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    delete_after INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX contracts_by_owner ON contracts (owner);
+
+-- state: 0 incoming, 1 arrived, 2 kept, 3 kept but missing on disk
+CREATE TABLE shards (
+    shard BLOB PRIMARY KEY NOT NULL,
+    contract BLOB NOT NULL REFERENCES contracts (contract),
+    bytes INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    hash BLOB,
+    tag_key BLOB
+) STRICT, WITHOUT ROWID;
+CREATE INDEX shards_by_contract ON shards (contract, shard);
+CREATE INDEX shards_unkept ON shards (contract, bytes) WHERE state < 2;
+
+CREATE TABLE reservations (
+    contract BLOB NOT NULL REFERENCES contracts (contract),
+    subnet TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    bytes INTEGER NOT NULL CHECK (bytes >= 0),
+    expires INTEGER NOT NULL,
+    PRIMARY KEY (contract, subnet)
+) STRICT, WITHOUT ROWID;
+
+-- Owner
+
+CREATE TABLE files (
+    name_key BLOB PRIMARY KEY NOT NULL,
+    file BLOB NOT NULL UNIQUE,
+    content BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    keep_until INTEGER NOT NULL,
+    renew INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE segments (
+    number INTEGER PRIMARY KEY,
+    segment BLOB NOT NULL UNIQUE,
+    placement BLOB NOT NULL,
+    sealed_bytes INTEGER NOT NULL,
+    stored_bytes INTEGER NOT NULL,
+    job INTEGER,
+    notes BLOB NOT NULL
+) STRICT;
+CREATE INDEX segments_by_job ON segments (job) WHERE job IS NOT NULL;
+
+CREATE TABLE file_segments (
+    file BLOB NOT NULL REFERENCES files (file) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    segment BLOB NOT NULL REFERENCES segments (segment),
+    live_bytes INTEGER NOT NULL,
+    PRIMARY KEY (file, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX file_segments_by_segment ON file_segments (segment, live_bytes);
+
+CREATE TABLE owner_contracts (
+    number INTEGER PRIMARY KEY,
+    contract BLOB NOT NULL UNIQUE,
+    farmer BLOB NOT NULL,
+    terms BLOB NOT NULL,
+    revision BLOB,
+    revision_number INTEGER
+) STRICT;
+CREATE INDEX owner_contracts_by_farmer ON owner_contracts (farmer);
+
+CREATE TABLE owner_shards (
+    contract BLOB NOT NULL REFERENCES owner_contracts (contract) ON DELETE CASCADE,
+    shard BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    tag_key BLOB,
+    PRIMARY KEY (contract, shard)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE placing (
+    shard BLOB PRIMARY KEY NOT NULL,
+    farmer BLOB NOT NULL,
+    contract BLOB NOT NULL,
+    segment BLOB NOT NULL,
+    job INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE removals (
+    shard BLOB PRIMARY KEY NOT NULL,
+    farmer BLOB NOT NULL,
+    contract BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    spec TEXT NOT NULL,
+    progress TEXT NOT NULL,
+    report TEXT,
+    begun INTEGER NOT NULL
+) STRICT;
+
+-- Others
+
+CREATE TABLE peers (
+    device BLOB PRIMARY KEY NOT NULL,
+    addresses TEXT NOT NULL,
+    farmer INTEGER NOT NULL,
+    seen INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX peers_by_seen ON peers (seen);
+
+CREATE TABLE marks (
+    number INTEGER PRIMARY KEY,
+    farmer BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX marks_by_farmer ON marks (farmer, number);

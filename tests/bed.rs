@@ -1,0 +1,326 @@
+//! Networks and single nodes as processes of their own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::StreamExt;
+use hayloft_gateway::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{binary, run_command::built};
+
+/// How long a process may take to be gone after it was killed.
+const END_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long finding farmers may take.
+const FIND_LIMIT: Duration = Duration::from_secs(60);
+
+/// A farmer of a devnet.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Farmer {
+    /// Its home.
+    pub home: PathBuf,
+    /// Its process.
+    pub pid: u32,
+    /// Its device id in hex.
+    pub id: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Owner {
+    home: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReadyLine {
+    network: String,
+    bootstrap: String,
+    owner: Option<Owner>,
+    farmers: Vec<Farmer>,
+}
+
+/// A whole network, gone with this value.
+pub struct Devnet {
+    process: LivingProcess,
+    ready: ReadyLine,
+    line: Value,
+    // Last, so that the processes are gone before their homes.
+    folder: TempDir,
+}
+
+impl Devnet {
+    /// A network of `farmers`, spread over `groups` declared operators, with an owner who knows them all.
+    ///
+    /// # Errors
+    /// If it does not come up; the reason is on this test's stderr.
+    pub fn start(farmers: u16, groups: Option<u16>) -> Result<Self> {
+        let mut words = vec!["--farmers".to_owned(), farmers.to_string()];
+        words.extend(groups.into_iter().flat_map(|groups| ["--groups".to_owned(), groups.to_string()]));
+        Self::start_with(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// A network as `hayloft devnet WORDS` makes it.
+    ///
+    /// # Errors
+    /// If it does not come up; the reason is on this test's stderr.
+    pub fn start_with(words: &[&str]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(binary()?);
+        command
+            .arg("--home")
+            .arg(folder.path())
+            .args(["--json", "devnet", "--until-stdin-closes"])
+            .args(words);
+        let (process, line) = LivingProcess::start(command).context("the devnet did not start")?;
+        Ok(Self { process, ready: serde_json::from_value(line.clone())?, line, folder })
+    }
+
+    /// The ready line as it was printed.
+    pub fn line(&self) -> &Value {
+        &self.line
+    }
+
+    /// The network's name.
+    pub fn network(&self) -> &str {
+        &self.ready.network
+    }
+
+    /// The bootstrap node's address.
+    pub fn bootstrap(&self) -> &str {
+        &self.ready.bootstrap
+    }
+
+    /// All farmers, in the order they were started.
+    pub fn farmers(&self) -> &[Farmer] {
+        &self.ready.farmers
+    }
+
+    /// The owner's home.
+    ///
+    /// # Errors
+    /// If it was started without one.
+    pub fn owner_home(&self) -> Result<&Path> {
+        Ok(&self.ready.owner.as_ref().context("this devnet has no owner")?.home)
+    }
+
+    /// The owner's node.
+    ///
+    /// # Errors
+    /// If there is none or it does not answer.
+    pub async fn owner(&self) -> Result<Client> {
+        Ok(Client::connect(self.owner_home()?).await?)
+    }
+
+    /// The bootstrap node's home.
+    pub fn bootstrap_home(&self) -> PathBuf {
+        self.folder.path().join("bootstrap")
+    }
+
+    /// A folder for a test's own files, gone with the network.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn scratch(&self) -> Result<PathBuf> {
+        let folder = self.folder.path().join("scratch");
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// A further node on this network, which is told `words` more.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn join(&self, name: &str, words: &[&str]) -> Result<NodeProcess> {
+        NodeProcess::start(&self.folder.path().join(name), self.network(), words)
+    }
+
+    /// A farmer on this network that breaks its word in the way that `lie` names.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn liar(&self, lie: &str) -> Result<Liar> {
+        let mut command = Command::new(built("hayloft-liar")?);
+        command.args([self.network(), self.bootstrap(), lie]);
+        let (process, line) = LivingProcess::start(command).context("the liar did not start")?;
+        let id = line["id"].as_str().context("a liar without an id")?.to_owned();
+        Ok(Liar { _process: process, id })
+    }
+
+    /// The process of `hayloft devnet` itself.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Waits until `hayloft devnet` has ended by itself, and gives its exit code.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub fn wait(&mut self) -> Result<Option<i32>> {
+        Ok(self.process.child.wait()?.code())
+    }
+}
+
+/// One node, gone with this value.
+pub struct NodeProcess {
+    process: LivingProcess,
+    home: PathBuf,
+    line: Value,
+}
+
+impl NodeProcess {
+    /// Starts `hayloft node WORDS` on loopback and waits until it is up.
+    ///
+    /// # Errors
+    /// If it does not come up; the reason is on this test's stderr.
+    pub fn start(home: &Path, network: &str, words: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.arg("--home").arg(home).args([
+            "--network",
+            network,
+            "--json",
+            "node",
+            "--until-stdin-closes",
+        ]);
+        command.args([
+            "--no-mdns",
+            "--listen",
+            "/ip4/127.0.0.1/udp/0/quic-v1",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+        ]);
+        let (process, line) =
+            LivingProcess::start(command_with(command, words)).context("the node did not start")?;
+        Ok(Self { process, home: home.to_owned(), line })
+    }
+
+    /// Its home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// Its device id in hex.
+    pub fn id(&self) -> &str {
+        self.line["id"].as_str().unwrap_or_default()
+    }
+
+    /// Its addresses, each ending in `/p2p/…`.
+    pub fn addresses(&self) -> Vec<String> {
+        serde_json::from_value(self.line["addresses"].clone()).unwrap_or_default()
+    }
+
+    /// A connection to it.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn client(&self) -> Result<Client> {
+        Ok(Client::connect(&self.home).await?)
+    }
+}
+
+fn command_with(mut command: Command, words: &[&str]) -> Command {
+    command.args(words);
+    command
+}
+
+/// A farmer that breaks its word, gone with this value.
+pub struct Liar {
+    _process: LivingProcess,
+    id: String,
+}
+
+impl Liar {
+    /// Its device id in hex.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// A process that is asked to end when dropped, by closing its standard input, and waited for.
+struct LivingProcess {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl LivingProcess {
+    /// Starts `command` and reads the one JSON line by which it says that it is up.
+    fn start(mut command: Command) -> Result<(Self, Value)> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut stdout = BufReader::new(child.stdout.take().context("a process without an output")?);
+        let mut line = String::new();
+        let read = stdout.read_line(&mut line);
+        let process = Self { child, _stdout: stdout };
+        read?;
+        let line = serde_json::from_str(&line).with_context(|| format!("it said: {line:?}"))?;
+        Ok((process, line))
+    }
+}
+
+impl Drop for LivingProcess {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // A process that was killed by the test has ended already.
+        let _ = self.child.wait();
+    }
+}
+
+/// Kills a process so that it can do nothing about it.
+///
+/// # Errors
+/// If there is no such process.
+pub fn kill_9(pid: u32) -> Result<()> {
+    send(pid, Signal::KILL)
+}
+
+/// Asks a process to end, as the system does at shutdown.
+///
+/// # Errors
+/// If there is no such process.
+pub fn terminate(pid: u32) -> Result<()> {
+    send(pid, Signal::TERM)
+}
+
+fn send(pid: u32, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid)?).context("process 0 is nobody's")?;
+    Ok(kill_process(pid, signal)?)
+}
+
+/// Returns once the node behind `client` has seen valid offers of `farmers` farmers.
+///
+/// # Errors
+/// If that takes too long.
+pub async fn farmers_seen(client: &Client, farmers: u32) -> Result<()> {
+    let mut news = client.events().await?;
+    let seen = async {
+        while client.status().await?.farmers < farmers {
+            news.next().await.context("the node has ended")?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(FIND_LIMIT, seen)
+        .await
+        .with_context(|| format!("no {farmers} farmers were found"))?
+}
+
+/// Returns once the node behind `client` has ended, however it ended. To be begun before it is told to end.
+///
+/// # Errors
+/// If it is not gone in good time.
+pub async fn end_of(client: &Client) -> Result<impl Future<Output = Result<()>> + use<>> {
+    // The connection breaks when the process is gone: nothing has to be asked again and again.
+    let news = client.events().await?;
+    Ok(async move {
+        tokio::time::timeout(END_LIMIT, news.count()).await.context("the node is still running")?;
+        Ok(())
+    })
+}

@@ -1,0 +1,163 @@
+// What a window test stands on: a network of real farmers, the real app behind WebDriver, and a person's hands.
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Builder, By, Capabilities, until, type WebDriver, type WebElement } from "selenium-webdriver";
+
+const built = process.env.HAYLOFT_BUILT ?? join(import.meta.dirname, "../../target/debug");
+const screenshots = join(import.meta.dirname, "../../tests/screenshots");
+export const PATIENCE_MS = 120_000;
+
+export const work = mkdtempSync(join(tmpdir(), "hayloft-window-"));
+const dialog = join(work, "dialog");
+const ends: (() => unknown)[] = [];
+
+/** Ends everything that was started, the last first. */
+export async function strike() {
+  for (const end of ends.reverse()) await end();
+  rmSync(work, { recursive: true, force: true });
+}
+
+async function stop(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM") {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  child.kill(signal);
+  await gone;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+export type Network = { network: string; bootstrap: string; farmers: { pid: number; id: string }[] };
+
+/** A network of farmers; it ends when our end of its pipe closes. */
+export async function devnet(farmers: number): Promise<Network> {
+  const child = spawn(join(built, "hayloft"), ["devnet", "--farmers", String(farmers), "--no-owner", "--json", "--until-stdin-closes", "--home", join(work, "net")], { stdio: ["pipe", "pipe", "inherit"] });
+  ends.push(async () => {
+    const gone = once(child, "exit");
+    child.stdin.end();
+    await gone;
+  });
+  for await (const line of createInterface({ input: child.stdout })) return JSON.parse(line) as Network;
+  throw new Error("the devnet did not start");
+}
+
+/** A node without a window on `home`; the answer is called to see it end. */
+export async function headless(home: string, network: Network): Promise<ChildProcess> {
+  const child = spawn(join(built, "hayloft"), ["node", "--home", home, "--network", network.network, "--bootstrap", network.bootstrap, "--json"], { stdio: ["ignore", "pipe", "inherit"] });
+  ends.push(() => stop(child));
+  await once(child.stdout, "data");
+  return child;
+}
+
+export type Look = "light" | "dark";
+
+/** The app in its own process on `home`, driven through WebDriver. */
+export async function openWindow(home: string, network: Network, look: Look = "light"): Promise<Person> {
+  const [port, native] = [await freePort(), await freePort()];
+  const env = {
+    ...process.env,
+    HAYLOFT_HOME: home,
+    HAYLOFT_NETWORK: network.network,
+    HAYLOFT_BOOTSTRAP: network.bootstrap,
+    HAYLOFT_LISTEN: "/ip4/127.0.0.1/udp/0/quic-v1,/ip4/127.0.0.1/tcp/0",
+    HAYLOFT_NO_MDNS: "true",
+    HAYLOFT_TEST_DIALOG: dialog,
+    WEBKIT_DISABLE_DMABUF_RENDERER: "1",
+    GTK_THEME: look === "dark" ? "Adwaita:dark" : "Adwaita",
+    LC_ALL: "C.UTF-8",
+  };
+  const driver = spawn("tauri-driver", ["--port", String(port), "--native-port", String(native)], { env, stdio: ["ignore", "inherit", "inherit"] });
+  await answers(port);
+  const capabilities = new Capabilities({ browserName: "wry", "tauri:options": { application: join(built, "hayloft-app") } });
+  const web = await new Builder().usingServer(`http://127.0.0.1:${port}/`).withCapabilities(capabilities).build();
+  let open = true;
+  const close = async () => {
+    if (!open) return;
+    open = false;
+    await web.quit();
+    await stop(driver);
+  };
+  ends.push(close);
+  return new Person(web, close);
+}
+
+/** Waits until something listens on a port. */
+async function answers(port: number) {
+  const until = Date.now() + PATIENCE_MS;
+  while (Date.now() < until) {
+    const heard = await fetch(`http://127.0.0.1:${port}/status`).then(
+      () => true,
+      () => false,
+    );
+    if (heard) return;
+  }
+  throw new Error("tauri-driver did not start");
+}
+
+/** Somebody at the window: finds things by what they say, clicks and types. */
+export class Person {
+  constructor(
+    readonly web: WebDriver,
+    readonly close: () => Promise<void>,
+  ) {}
+
+  find(css: string): Promise<WebElement> {
+    return this.web.wait(until.elementLocated(By.css(css)), PATIENCE_MS, `nothing matches ${css}`);
+  }
+
+  /** The innermost element that says exactly or begins with `text`. */
+  see(text: string): Promise<WebElement> {
+    const quoted = text.includes('"') ? `concat(${text.split('"').map((part) => `"${part}"`).join(", '\"', ")})` : `"${text}"`;
+    const path = `//*[not(self::script) and text()[starts-with(normalize-space(.), ${quoted})]]`;
+    return this.web.wait(until.elementLocated(By.xpath(path)), PATIENCE_MS, `nobody said “${text}”`);
+  }
+
+  async click(text: string) {
+    await (await this.see(text)).click();
+  }
+
+  async clickOn(css: string) {
+    await (await this.find(css)).click();
+  }
+
+  async type(css: string, text: string) {
+    const field = await this.find(css);
+    await field.clear();
+    await field.sendKeys(text, "\t");
+  }
+
+  async gone(css: string) {
+    await this.web.wait(async () => (await this.web.findElements(By.css(css))).length === 0, PATIENCE_MS, `${css} is still there`);
+  }
+
+  async texts(css: string): Promise<string[]> {
+    return this.web.executeScript(`return [...document.querySelectorAll(${JSON.stringify(css)})].map((found) => found.textContent)`);
+  }
+
+  /** A picture of the window for people to look at. */
+  async show(name: string, width: number, height: number) {
+    await this.web.manage().window().setRect({ x: 0, y: 0, width, height });
+    await this.web.wait(async () => Number(await this.web.executeScript("return innerWidth")) === width, 5_000, `the window is not ${width} wide`).catch(() => undefined);
+    // Two frames: the size has arrived and what it changes is painted.
+    await this.web.executeAsyncScript("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 350)))");
+    mkdirSync(screenshots, { recursive: true });
+    writeFileSync(join(screenshots, `${name}-${width}x${height}.png`), await this.web.takeScreenshot(), "base64");
+  }
+}
+
+/** What the system's file dialog will answer from now on. */
+export function choose(...paths: string[]) {
+  writeFileSync(dialog, paths.join("\n"));
+}

@@ -1,0 +1,146 @@
+// The window in its real process, by clicking: first start, offering space, storing, bringing back, losing farmers.
+
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { words } from "../src/words";
+import { choose, devnet, headless, openWindow, strike, work, type Network, type Person } from "./stage";
+
+const MEGABYTE = 1_000_000;
+const home = join(work, "home");
+const original = join(work, "Summer at the lake.bin");
+const copy = join(work, "back.bin");
+let network: Network;
+let person: Person;
+
+beforeAll(async () => {
+  mkdirSync(home);
+  network = await devnet(6);
+  writeFileSync(original, randomBytes(150 * MEGABYTE));
+  person = await openWindow(home, network);
+});
+afterAll(strike);
+
+async function showBoth(name: string) {
+  await person.show(name, 900, 640);
+  await person.show(name, 1280, 800);
+}
+
+test("the first start offers space and makes a key whose words must be written down", async () => {
+  await person.see(words.first.title);
+  await showBoth("first-1-welcome");
+  await person.click(words.first.choices.both.title);
+  await person.click(words.next);
+
+  await person.see(words.space.start);
+  await person.type("input[type=number]", "3");
+  await showBoth("first-2-space");
+  await person.click(words.space.start);
+
+  await person.click(words.first.protect.none.title);
+  await showBoth("first-3-protect");
+  await person.click(words.first.protect.make);
+
+  await person.see(words.first.words.onlyHere);
+  expect(await person.texts("ol li")).toHaveLength(24);
+  await showBoth("first-4-words");
+  await person.click(words.first.words.confirm);
+  await person.click(words.first.words.done);
+  await person.see(words.files.empty.title);
+  await showBoth("files-empty-light");
+});
+
+test("the space that was offered is what Share shows", async () => {
+  await person.click(words.nav.share);
+  await person.see(words.share.accepting);
+  await person.see(words.share.of(3_000 * MEGABYTE));
+  await showBoth("share-light");
+  await person.click(words.nav.network);
+  await person.see(words.network.farmers);
+  await showBoth("network-light");
+  await person.click(words.nav.settings);
+  await person.see(words.settings.protection.none.title);
+  await showBoth("settings-light");
+  await person.click(words.nav.files);
+});
+
+test("a file is stored with its progress on screen", async () => {
+  choose(original);
+  await person.click(words.files.add);
+  await person.see(words.store.takes);
+  await showBoth("store-light");
+  await person.clickOn("dialog footer button.main");
+
+  await person.find('article[data-state="running"]');
+  const seen = new Set<string>();
+  while (seen.size < 3) {
+    for (const text of await person.texts('article[data-state="running"] .state')) seen.add(text);
+    if ((await person.texts('article[data-state="running"]')).length === 0) break;
+  }
+  await showBoth("files-busy-light");
+  expect(seen.size, `progress was seen to move: ${[...seen].join(" ")}`).toBeGreaterThan(1);
+
+  await person.find('tr[data-file="Summer at the lake.bin"]');
+  await person.find('article[data-state="done"]');
+  await showBoth("files-stored-light");
+});
+
+test("a file's details ask its keepers and say how healthy it is", async () => {
+  await person.clickOn("tr[data-file] .name button");
+  await person.see(words.details.segments);
+  await person.find("dialog .health .good");
+  await showBoth("details-light");
+  await person.clickOn("dialog header button");
+});
+
+test("the file comes back with the same bytes", async () => {
+  choose(copy);
+  await person.clickOn("tr[data-file] .do button");
+  await person.see(words.transfers.get.done("Summer at the lake.bin"));
+  expect(readFileSync(copy).equals(readFileSync(original))).toBe(true);
+  await showBoth("files-downloaded-light");
+});
+
+test("the same home looks right in the dark after a restart, and is still there", async () => {
+  await person.close();
+  person = await openWindow(home, network, "dark");
+  await person.find("tr[data-file]");
+  await showBoth("files-stored-dark");
+  await person.click(words.nav.share);
+  await person.see(words.share.accepting);
+  await showBoth("share-dark");
+  await person.click(words.nav.files);
+});
+
+test("without farmers a transfer stops, says why, and can be tried again", async () => {
+  for (const { pid } of network.farmers) process.kill(pid, "SIGKILL");
+  choose(join(work, "never.bin"));
+  await person.clickOn("tr[data-file] .do button");
+  await person.find('article[data-state="failed"]');
+  expect(await person.texts('article[data-state="failed"] .failure')).toHaveLength(1);
+  await person.see(words.tryAgain);
+  await showBoth("files-failing-dark");
+});
+
+test("a file is removed only after asking", async () => {
+  await person.clickOn("tr[data-file] .name button");
+  await person.clickOn("dialog footer button.danger");
+  await person.see(words.details.removeTitle);
+  await showBoth("remove-dark");
+  await person.clickOn("dialog:last-of-type footer button.danger");
+  await person.gone("tr[data-file]");
+  await person.close();
+});
+
+test("a home that a node without a window holds is opened here by one click", async () => {
+  const other = join(work, "held");
+  const node = await headless(other, network);
+  person = await openWindow(other, network);
+  await person.see(words.held.title);
+  await showBoth("held-light");
+  await person.click(words.held.open);
+  await person.see(words.first.title);
+  expect(node.exitCode).toBe(0);
+  await person.close();
+});

@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { basename, bytes, duration, short } from "./format";
+
+test("sizes are decimal, as disks are sold", () => {
+  expect(bytes(0)).toBe("0 B");
+  expect(bytes(1_500_000)).toBe("1.5 MB");
+  expect(bytes(71_400_000_000)).toBe("71 GB");
+});
+
+test("a length of time is told in its one most telling unit", () => {
+  expect(duration(0.2)).toBe("1 second");
+  expect(duration(600)).toBe("10 minutes");
+  expect(duration(3 * 86_400)).toBe("3 days");
+});
+
+test("the last part of a path is found on every system", () => {
+  expect(basename("/home/m/Photos/")).toBe("Photos");
+  expect(basename("C:\\Users\\m\\a.txt")).toBe("a.txt");
+});
+
+test("an identifier is shortened to eight digits", () => expect(short("0123456789abcdef")).toBe("01234567…"));

@@ -1,0 +1,50 @@
+// Sizes, times and numbers as people of this computer's language write them.
+
+import { filesize } from "filesize";
+
+export const GB = 1_000_000_000;
+export const MB = 1_000_000;
+/** Stroops in one XLM. */
+export const XLM = 10_000_000;
+
+export function bytes(value: number): string {
+  return filesize(value, { standard: "si", round: value < 10 * GB ? 1 : 0 }) as string;
+}
+
+export function speed(bytesPerSecond: number): string {
+  return `${bytes(bytesPerSecond)}/s`;
+}
+
+export function count(value: number): string {
+  return new Intl.NumberFormat(undefined, value >= 1_000_000 ? { notation: "compact", compactDisplay: "long" } : {}).format(value);
+}
+
+export function percent(share: number): string {
+  return new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: share < 0.1 ? 1 : 0 }).format(share);
+}
+
+export function decimal(value: number): string {
+  return new Intl.NumberFormat(undefined, { maximumFractionDigits: 7 }).format(value);
+}
+
+/** A day, from seconds since 1970. */
+export function date(seconds: number): string {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }).format(seconds * 1000);
+}
+
+/** A length of time in its one most telling unit. */
+export function duration(seconds: number): string {
+  const [value, unit] =
+    seconds < 90 ? [seconds, "second"] : seconds < 90 * 60 ? [seconds / 60, "minute"] : seconds < 36 * 3600 ? [seconds / 3600, "hour"] : [seconds / 86_400, "day"];
+  return new Intl.NumberFormat(undefined, { style: "unit", unit: unit as string, unitDisplay: "long" }).format(Math.max(1, Math.round(value as number)));
+}
+
+/** The beginning of a long identifier. */
+export function short(id: string): string {
+  return `${id.slice(0, 8)}…`;
+}
+
+/** The last part of a path or of a stored name. */
+export function basename(path: string): string {
+  return path.replace(/[/\\]+$/, "").split(/[/\\]/).pop() ?? path;
+}

@@ -1,0 +1,111 @@
+// What the node said last: the one source for every view. News make it ask again; nothing is guessed.
+
+import { events, node, type Event, type FarmSettings, type FarmStatus, type FileEntry, type Job, type Phase, type Status } from "../ipc";
+import { shownJobs, withJob } from "./jobs";
+import { attempt, notices } from "./notices.svelte";
+
+/** Speeds, peers and free space change without news. */
+const LOOK_AGAIN_MS = 4_000;
+/** The node's clock and ours may differ by the second that a new job begins in. */
+const CLOCK_SLACK_S = 2;
+
+class NodeState {
+  phase: Phase = $state({ phase: "opening" });
+  status: Status | undefined = $state();
+  farm: FarmStatus | undefined = $state();
+  files: FileEntry[] = $state([]);
+  jobs: Job[] = $state([]);
+  closeAsked = $state(false);
+  /** Where downloads of this session were saved, by job. */
+  outputs: Record<number, string> = $state({});
+  /** How many keepers sent wrong data, by finished download. */
+  blamed: Record<number, number> = $state({});
+  #dismissed: ReadonlySet<number> = $state(new Set());
+  #opened = Math.floor(Date.now() / 1000) - CLOCK_SLACK_S;
+
+  ready = $derived(this.phase.phase === "open" && this.status !== undefined && this.farm !== undefined);
+  unlocked = $derived(this.status?.owner?.unlocked ?? false);
+  /** Neither an owner nor a farmer yet. */
+  fresh = $derived(this.ready && !this.status?.owner && !this.status?.farming);
+  transfers = $derived(shownJobs(this.jobs, this.#dismissed, this.#opened));
+
+  /** Listens, then asks; the answer ends it. */
+  async start(): Promise<() => void> {
+    const ends = await Promise.all([
+      events.phase.listen(({ payload }) => void this.#enter(payload)),
+      events.news.listen(({ payload }) => void this.#hear(payload)),
+      events.closeAsked.listen(() => (this.closeAsked = true)),
+    ]);
+    await attempt(async () => this.#enter(await node.phase()));
+    const timer = setInterval(() => {
+      if (this.phase.phase === "open" && document.visibilityState === "visible") void this.lookAtStatus();
+    }, LOOK_AGAIN_MS);
+    return () => {
+      clearInterval(timer);
+      for (const end of ends) end();
+    };
+  }
+
+  async lookAtStatus() {
+    await attempt(async () => {
+      const [status, farm] = await Promise.all([node.status(), node.farmStatus()]);
+      this.status = status;
+      this.farm = farm;
+    });
+  }
+
+  async lookAtFiles() {
+    if (!this.unlocked) return;
+    await attempt(async () => {
+      this.files = await node.files();
+    });
+  }
+
+  async lookAtJobs() {
+    if (!this.unlocked) return;
+    await attempt(async () => {
+      this.jobs = await node.jobs();
+    });
+  }
+
+  async lookAtAll() {
+    await this.lookAtStatus();
+    await Promise.all([this.lookAtFiles(), this.lookAtJobs()]);
+  }
+
+  /** Offers space with these settings; says whether it went well. */
+  async farmSet(settings: FarmSettings): Promise<boolean> {
+    const farm = await attempt(() => node.farmSet(settings));
+    if (!farm) return false;
+    this.farm = farm;
+    await this.lookAtStatus();
+    return true;
+  }
+
+  dismiss(job: number) {
+    this.#dismissed = new Set([...this.#dismissed, job]);
+  }
+
+  async #enter(phase: Phase) {
+    this.phase = phase;
+    if (phase.phase === "open") await this.lookAtAll();
+    // What was said before the node went away is no longer true.
+    else this.status = this.farm = undefined;
+  }
+
+  async #hearOfJob(job: Job) {
+    this.jobs = withJob(this.jobs, job);
+    if (job.kind !== "get" || job.state !== "done") return;
+    const report = await attempt(() => node.jobReport(job.id));
+    if (report?.get) this.blamed[job.id] = report.get.farmers_blamed.length;
+  }
+
+  async #hear(news: Event) {
+    if (news.event === "job") await this.#hearOfJob(news.body);
+    else if (news.event === "files_changed") await this.lookAtFiles();
+    else if (news.event === "status_changed") await this.lookAtStatus();
+    else notices.news(news.body);
+  }
+}
+
+export const loft = new NodeState();
