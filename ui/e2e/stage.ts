@@ -6,12 +6,16 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { createInterface } from "node:readline";
 import { Builder, By, Capabilities, until, type WebDriver, type WebElement } from "selenium-webdriver";
 
 const built = process.env.HAYLOFT_BUILT ?? join(import.meta.dirname, "../../target/debug");
 const screenshots = join(import.meta.dirname, "../../tests/screenshots");
-export const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 60_000;
+const LISTEN_AGAIN_MS = 100;
+const REST_MS = 400;
+const KEEP_PAINTING = "let i = 0; window.painting = setInterval(() => { document.body.style.opacity = i++ % 2 ? '' : '0.999'; }, 30)";
 
 export const work = mkdtempSync(join(tmpdir(), "hayloft-window-"));
 const dialog = join(work, "dialog");
@@ -98,10 +102,11 @@ async function answers(port: number) {
   const until = Date.now() + PATIENCE_MS;
   while (Date.now() < until) {
     const heard = await fetch(`http://127.0.0.1:${port}/status`).then(
-      () => true,
+      ({ ok }) => ok,
       () => false,
     );
     if (heard) return;
+    await setTimeout(LISTEN_AGAIN_MS);
   }
   throw new Error("tauri-driver did not start");
 }
@@ -132,10 +137,8 @@ export class Person {
     await (await this.find(css)).click();
   }
 
-  async type(css: string, text: string) {
-    const field = await this.find(css);
-    await field.clear();
-    await field.sendKeys(text, "\t");
+  async press(css: string, ...keys: string[]) {
+    await (await this.find(css)).sendKeys(...keys);
   }
 
   async gone(css: string) {
@@ -150,10 +153,13 @@ export class Person {
   async show(name: string, width: number, height: number) {
     await this.web.manage().window().setRect({ x: 0, y: 0, width, height });
     await this.web.wait(async () => Number(await this.web.executeScript("return innerWidth")) === width, 5_000, `the window is not ${width} wide`).catch(() => undefined);
-    // Two frames: the size has arrived and what it changes is painted.
-    await this.web.executeAsyncScript("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 350)))");
+    // For the picture alone: what moves comes to rest.
+    await this.web.sleep(REST_MS);
     mkdirSync(screenshots, { recursive: true });
+    // WebKitGTK hands out the next frame that is painted: a page at rest would keep us waiting for ever.
+    await this.web.executeScript(KEEP_PAINTING);
     writeFileSync(join(screenshots, `${name}-${width}x${height}.png`), await this.web.takeScreenshot(), "base64");
+    await this.web.executeScript("clearInterval(window.painting); document.body.style.opacity = ''");
   }
 }
 

@@ -3,7 +3,8 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { Key } from "selenium-webdriver";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { words } from "../src/words";
 import { choose, devnet, headless, openWindow, strike, work, type Network, type Person } from "./stage";
 
@@ -20,6 +21,9 @@ beforeAll(async () => {
   writeFileSync(original, randomBytes(150 * MEGABYTE));
   person = await openWindow(home, network);
 });
+afterEach(async ({ task }) => {
+  if (task.result?.state === "fail") await person.show("broken", 1280, 800);
+});
 afterAll(strike);
 
 async function showBoth(name: string) {
@@ -34,7 +38,7 @@ test("the first start offers space and makes a key whose words must be written d
   await person.click(words.next);
 
   await person.see(words.space.start);
-  await person.type("input[type=number]", "3");
+  await person.press("input[type=range]", Key.HOME, Key.ARROW_RIGHT, Key.ARROW_RIGHT);
   await showBoth("first-2-space");
   await person.click(words.space.start);
 
