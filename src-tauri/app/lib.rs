@@ -139,8 +139,24 @@ async fn quit_on_signal(app: tauri::AppHandle) {
 }
 
 fn prepare_process() {
+    #[cfg(target_os = "linux")]
+    start_again_without_dmabuf();
     let filter = tracing_subscriber::EnvFilter::try_from_env("HAYLOFT_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// WebKitGTK shows an empty window with some graphics drivers unless this variable is set before the process starts.
+#[cfg(target_os = "linux")]
+fn start_again_without_dmabuf() {
+    use std::{env, os::unix::process::CommandExt, process::Command};
+
+    const VARIABLE: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+    if env::var_os(VARIABLE).is_some() {
+        return;
+    }
+    let Ok(program) = env::current_exe() else { return };
+    // Returns only if the program could not be started again; then this process goes on as it is.
+    let _ = Command::new(program).args(env::args_os().skip(1)).env(VARIABLE, "1").exec();
 }
 
 #[cfg(test)]

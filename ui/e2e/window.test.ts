@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Key } from "selenium-webdriver";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { words } from "../src/words";
@@ -11,6 +11,8 @@ import { choose, devnet, headless, openWindow, strike, work, type Network, type 
 const MEGABYTE = 1_000_000;
 const home = join(work, "home");
 const original = join(work, "Summer at the lake.bin");
+const others = Object.entries({ "Accounts.ods": 0.2, "House plans.zip": 24, "Letters 1962.pdf": 3 }).map(([name, megabytes]) => ({ path: join(work, name), megabytes }));
+const row = 'tr[data-file="Summer at the lake.bin"]';
 const copy = join(work, "back.bin");
 let network: Network;
 let person: Person;
@@ -19,6 +21,7 @@ beforeAll(async () => {
   mkdirSync(home);
   network = await devnet(6);
   writeFileSync(original, randomBytes(150 * MEGABYTE));
+  for (const { path, megabytes } of others) writeFileSync(path, randomBytes(megabytes * MEGABYTE));
   person = await openWindow(home, network);
 });
 afterEach(async ({ task }) => {
@@ -69,8 +72,8 @@ test("the space that was offered is what Share shows", async () => {
   await person.click(words.nav.files);
 });
 
-test("a file is stored with its progress on screen", async () => {
-  choose(original);
+test("files are stored with their progress on screen", async () => {
+  choose(original, ...others.map(({ path }) => path));
   await person.click(words.files.add);
   await person.see(words.store.takes);
   await showBoth("store-light");
@@ -85,13 +88,14 @@ test("a file is stored with its progress on screen", async () => {
   await showBoth("files-busy-light");
   expect(seen.size, `progress was seen to move: ${[...seen].join(" ")}`).toBeGreaterThan(1);
 
-  await person.find('tr[data-file="Summer at the lake.bin"]');
-  await person.find('article[data-state="done"]');
+  await person.find(row);
+  for (const { path } of others) await person.find(`tr[data-file="${basename(path)}"]`);
+  await person.gone('article[data-state="running"]');
   await showBoth("files-stored-light");
 });
 
 test("a file's details ask its keepers and say how healthy it is", async () => {
-  await person.clickOn("tr[data-file] .name button");
+  await person.clickOn(`${row} .name button`);
   await person.see(words.details.segments);
   await person.find("dialog .health .good");
   await showBoth("details-light");
@@ -100,7 +104,7 @@ test("a file's details ask its keepers and say how healthy it is", async () => {
 
 test("the file comes back with the same bytes", async () => {
   choose(copy);
-  await person.clickOn("tr[data-file] .do button");
+  await person.clickOn(`${row} .do button`);
   await person.see(words.transfers.get.done("Summer at the lake.bin"));
   expect(readFileSync(copy).equals(readFileSync(original))).toBe(true);
   await showBoth("files-downloaded-light");
@@ -120,7 +124,7 @@ test("the same home looks right in the dark after a restart, and is still there"
 test("without farmers a transfer stops, says why, and can be tried again", async () => {
   for (const { pid } of network.farmers) process.kill(pid, "SIGKILL");
   choose(join(work, "never.bin"));
-  await person.clickOn("tr[data-file] .do button");
+  await person.clickOn(`${row} .do button`);
   await person.find('article[data-state="failed"]');
   expect(await person.texts('article[data-state="failed"] .failure')).toHaveLength(1);
   await person.see(words.tryAgain);
@@ -128,12 +132,12 @@ test("without farmers a transfer stops, says why, and can be tried again", async
 });
 
 test("a file is removed only after asking", async () => {
-  await person.clickOn("tr[data-file] .name button");
+  await person.clickOn(`${row} .name button`);
   await person.clickOn("dialog footer button.danger");
   await person.see(words.details.removeTitle);
   await showBoth("remove-dark");
   await person.clickOn("dialog:last-of-type footer button.danger");
-  await person.gone("tr[data-file]");
+  await person.gone(row);
   await person.close();
 });
 

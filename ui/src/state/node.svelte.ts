@@ -6,6 +6,8 @@ import { attempt, notices } from "./notices.svelte";
 
 /** Speeds, peers and free space change without news. */
 const LOOK_AGAIN_MS = 4_000;
+/** Files whose keepers are asked by themselves after a list was read; more would flood the network. */
+const ASK_AT_ONCE = 20;
 /** The node's clock and ours may differ by the second that a new job begins in. */
 const CLOCK_SLACK_S = 2;
 
@@ -21,6 +23,7 @@ class NodeState {
   /** How many keepers sent wrong data, by finished download. */
   blamed: Record<number, number> = $state({});
   #dismissed: ReadonlySet<number> = $state(new Set());
+  #asked = new Set<string>();
   #opened = Math.floor(Date.now() / 1000) - CLOCK_SLACK_S;
 
   ready = $derived(this.phase.phase === "open" && this.status !== undefined && this.farm !== undefined);
@@ -59,6 +62,7 @@ class NodeState {
     await attempt(async () => {
       this.files = await node.files();
     });
+    await this.#askKeepers();
   }
 
   async lookAtJobs() {
@@ -91,6 +95,19 @@ class NodeState {
     if (phase.phase === "open") await this.lookAtAll();
     // What was said before the node went away is no longer true.
     else this.status = this.farm = undefined;
+  }
+
+  /** Asks the keepers of files that nobody has looked at yet, once for each, so that their health is known. */
+  async #askKeepers() {
+    if (!this.status?.peers) return;
+    const unknown = this.files.filter(({ name, health }) => health === "unknown" && !this.#asked.has(name)).slice(0, ASK_AT_ONCE);
+    if (unknown.length === 0) return;
+    for (const { name } of unknown) this.#asked.add(name);
+    // Without an answer the file stays "not checked", which is the truth and needs no notice.
+    await Promise.allSettled(unknown.map(({ name }) => node.health(name)));
+    await attempt(async () => {
+      this.files = await node.files();
+    });
   }
 
   async #hearOfJob(job: Job) {
