@@ -52,7 +52,7 @@ pub(crate) enum OwnerError {
     #[error("A name has no line breaks or other control characters.")]
     ControlInName,
     /// A time to keep files that is zero or absurd.
-    #[error("Files are kept for at least one day and at most ten years.")]
+    #[error("Files are kept for at least one day and at most five years.")]
     WrongKeep,
     /// Another file has the name.
     #[error("Another file is stored as “{0}”: replace it, or choose another name.")]

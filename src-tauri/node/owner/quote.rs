@@ -1,6 +1,9 @@
 //! What a put would do and cost, and everything it can be refused for before it begins.
 
-use hayloft_core::presets::{Caution, Preset};
+use hayloft_core::{
+    Amount,
+    presets::{Caution, Preset},
+};
 
 use super::{Inner, OwnerError, put::scan_paths, scan::Scan, sources::names_taken, upload::choice_for};
 use crate::model::{PresetName, PutRequest, Quote};
@@ -11,7 +14,7 @@ const SHORTEST_KEEP_SECONDS: u64 = DAY_SECONDS;
 const LONGEST_KEEP_SECONDS: u64 = 5 * 366 * DAY_SECONDS - DAY_SECONDS;
 /// A segment as large as any that a put makes.
 const LARGEST_SEGMENT: u64 = hayloft_core::content::TARGET_SEGMENT as u64;
-const BYTES_PER_TB: u128 = 1_000_000_000_000;
+const MONTH_SECONDS: u64 = 30 * DAY_SECONDS;
 
 pub(crate) fn preset(name: PresetName) -> Preset {
     match name {
@@ -52,8 +55,8 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
     let segment = bytes.clamp(1, LARGEST_SEGMENT);
     let (choice, _) = choice_for(&offers, segment, preset(request.preset))?;
     let stored_bytes = (bytes as f64 * choice.price_factor).ceil() as u64;
-    let dearest = offers.iter().map(|offer| offer.record.storage_price.0).max().unwrap_or(0);
-    let monthly_price = (u128::from(stored_bytes) * u128::from(dearest)).div_ceil(BYTES_PER_TB);
+    let dearest = offers.iter().map(|offer| offer.record.storage_price).max().unwrap_or_default();
+    let monthly_price = dearest.for_storage(stored_bytes, MONTH_SECONDS).unwrap_or(Amount(u64::MAX));
     let cautions = choice.cautions.iter().map(|caution| sentence(*caution).to_owned());
     Ok(Quote {
         files: found.sources.len() as u64,
@@ -61,7 +64,7 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
         stored_bytes,
         k: choice.coding.k(),
         n: choice.coding.n(),
-        monthly_price: u64::try_from(monthly_price).unwrap_or(u64::MAX),
+        monthly_price: monthly_price.0,
         loss_odds: choice.loss_odds,
         warnings: cautions.chain(found.warnings()).collect(),
     })
