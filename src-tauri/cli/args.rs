@@ -77,7 +77,7 @@ pub(crate) enum Command {
 
 #[derive(ClapArgs)]
 pub(crate) struct Init {
-    /// Restore an identity from its 24 words, read from standard input
+    /// Check 24 words, read from standard input; restoring from them comes in a later release
     #[arg(long)]
     pub(crate) restore: bool,
     /// Seal the words in the system's keychain instead of a file
