@@ -101,22 +101,18 @@ fn shape(health: &FileHealth) -> HealthShape<'_> {
     HealthShape { name: &health.name, k: health.k, n: health.n, segments }
 }
 
+/// The sentence, and the parts of a larger file that lack a piece.
 fn diagnosis(health: &FileHealth) -> String {
-    let segments = health.segments.iter().enumerate().map(|(index, segment)| {
-        format!(
-            "\n  segment {}: {} of {} shards answer, {} needed",
-            index + 1,
-            segment.alive,
-            segment.n,
-            segment.k
-        )
+    let lacking = health.segments.iter().enumerate().filter(|(_, segment)| segment.alive < segment.n);
+    let parts = lacking.filter(|_| health.segments.len() > 1).map(|(index, segment)| {
+        format!("\n  part {}: {} of {} pieces, {} needed", index + 1, segment.alive, segment.n, segment.k)
     });
     format!(
         "{}: {} ({}){}",
         printable(&health.name),
         health.sentence,
         word(&health.health),
-        segments.collect::<String>()
+        parts.collect::<String>()
     )
 }
 
