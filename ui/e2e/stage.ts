@@ -14,7 +14,7 @@ const built = process.env.HAYLOFT_BUILT ?? join(import.meta.dirname, "../../targ
 const screenshots = join(import.meta.dirname, "../../tests/screenshots");
 const PATIENCE_MS = 60_000;
 const LISTEN_AGAIN_MS = 100;
-const REST_MS = 400;
+const AT_REST = "return document.getAnimations().every((a) => a.playState !== 'running' || a.effect.getTiming().iterations === Infinity)";
 const KEEP_PAINTING = "let i = 0; window.painting = setInterval(() => { document.body.style.opacity = i++ % 2 ? '' : '0.999'; }, 30)";
 
 export const work = mkdtempSync(join(tmpdir(), "hayloft-window-"));
@@ -153,8 +153,7 @@ export class Person {
   async show(name: string, width: number, height: number) {
     await this.web.manage().window().setRect({ x: 0, y: 0, width, height });
     await this.web.wait(async () => Number(await this.web.executeScript("return innerWidth")) === width, 5_000, `the window is not ${width} wide`).catch(() => undefined);
-    // For the picture alone: what moves comes to rest.
-    await this.web.sleep(REST_MS);
+    await this.web.wait(() => this.web.executeScript(AT_REST), PATIENCE_MS, "the page never came to rest");
     mkdirSync(screenshots, { recursive: true });
     // WebKitGTK hands out the next frame that is painted: a page at rest would keep us waiting for ever.
     await this.web.executeScript(KEEP_PAINTING);

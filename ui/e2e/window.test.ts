@@ -91,6 +91,8 @@ test("files are stored with their progress on screen", async () => {
   await person.find(row);
   for (const { path } of others) await person.find(`tr[data-file="${basename(path)}"]`);
   await person.gone('article[data-state="running"]');
+  await person.click(words.transfers.clear);
+  await person.gone("article");
   await showBoth("files-stored-light");
 });
 
@@ -128,6 +130,7 @@ test("without farmers a transfer stops, says why, and can be tried again", async
   await person.find('article[data-state="failed"]');
   expect(await person.texts('article[data-state="failed"] .failure')).toHaveLength(1);
   await person.see(words.tryAgain);
+  await person.find(`${row} .lost`);
   await showBoth("files-failing-dark");
 });
 

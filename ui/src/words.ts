@@ -161,6 +161,7 @@ export const words = {
     resume: "Resume",
     cancel: "Cancel",
     show: "Show in folder",
+    clear: "Clear what is done",
     of: (action: string, name: string) => `${action} ${name}`,
     blamed: (n: number) => `${plural(n, "keeper", "keepers")} sent wrong data and ${n === 1 ? "was" : "were"} passed over.`,
     states: {

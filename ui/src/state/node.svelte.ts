@@ -86,8 +86,8 @@ class NodeState {
     return true;
   }
 
-  dismiss(job: number) {
-    this.#dismissed = new Set([...this.#dismissed, job]);
+  dismiss(...jobs: number[]) {
+    this.#dismissed = new Set([...this.#dismissed, ...jobs]);
   }
 
   async #enter(phase: Phase) {
@@ -103,8 +103,12 @@ class NodeState {
     const unknown = this.files.filter(({ name, health }) => health === "unknown" && !this.#asked.has(name)).slice(0, ASK_AT_ONCE);
     if (unknown.length === 0) return;
     for (const { name } of unknown) this.#asked.add(name);
-    // Without an answer the file stays "not checked", which is the truth and needs no notice.
-    await Promise.allSettled(unknown.map(({ name }) => node.health(name)));
+    await this.#ask(unknown.map(({ name }) => name));
+  }
+
+  async #ask(names: string[]) {
+    // Without an answer the file stays as it was last seen, which needs no notice.
+    await Promise.allSettled(names.map((name) => node.health(name)));
     await attempt(async () => {
       this.files = await node.files();
     });
@@ -112,7 +116,10 @@ class NodeState {
 
   async #hearOfJob(job: Job) {
     this.jobs = withJob(this.jobs, job);
-    if (job.kind !== "get" || job.state !== "done") return;
+    if (job.kind !== "get") return;
+    // What was last seen of a file that did not come back is out of date.
+    if (job.state === "failed") await this.#ask([job.name]);
+    if (job.state !== "done") return;
     const report = await attempt(() => node.jobReport(job.id));
     if (report?.get) this.blamed[job.id] = report.get.farmers_blamed.length;
   }
