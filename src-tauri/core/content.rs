@@ -37,8 +37,6 @@ pub use layout::{Layout, LayoutError};
 pub use packer::{PackError, Packer, SealedSegment};
 pub use shard::{ColumnReader, ShardError, ShardOpener, ShardSealer, check_root};
 
-use crate::manifest::Item;
-
 /// Plain bytes of a chunk; an item's last may be shorter.
 pub const CHUNK: usize = 64 * 1024;
 /// Bytes that sealing adds to a chunk or unit.
@@ -52,16 +50,3 @@ pub const TARGET_SEGMENT: usize = 16 * 1024 * 1024;
 
 /// The format that this release writes and the only one it reads.
 pub(crate) const VERSION: u8 = 1;
-
-/// Bytes of a segment that no living item needs.
-///
-/// `living` are the items of files that still exist, all of that segment.
-pub fn dead_bytes<'a>(segment_bytes: u64, living: impl IntoIterator<Item = &'a Item>) -> u64 {
-    let live: u64 = living.into_iter().map(Item::sealed_bytes).sum();
-    segment_bytes.saturating_sub(live)
-}
-
-/// Whether a packed segment is to be rewritten: half of it or more is dead, yet not all of it.
-pub fn needs_rewriting(segment_bytes: u64, dead_bytes: u64) -> bool {
-    dead_bytes < segment_bytes && dead_bytes >= segment_bytes.div_ceil(2)
-}

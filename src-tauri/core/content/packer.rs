@@ -146,11 +146,6 @@ impl<R: CryptoRng> Packer<R> {
         if self.file.is_some() { Err(PackError::StillOpen) } else { Ok(self.take()) }
     }
 
-    /// Sealed bytes that the segment still filling has so far.
-    pub fn pending_bytes(&self) -> usize {
-        self.segment.bytes.len()
-    }
-
     fn room(&self) -> usize {
         self.target - self.segment.bytes.len()
     }

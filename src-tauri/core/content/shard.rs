@@ -164,11 +164,6 @@ pub struct ColumnReader {
 }
 
 impl ColumnReader {
-    /// Sealed bytes to ask the farmer for: [`Layout::cells_range`] of the stripes.
-    pub fn expected_bytes(&self) -> u64 {
-        self.expected
-    }
-
     /// Whether all cells are there and right.
     pub fn is_complete(&self) -> bool {
         self.next >= self.end

@@ -10,7 +10,10 @@ use std::{convert::Infallible, ops::Range, sync::Arc};
 use rand::{TryCryptoRng, TryRng};
 
 use super::*;
-use crate::{FileId, manifest::SecretKey};
+use crate::{
+    FileId,
+    manifest::{Item, SecretKey},
+};
 
 /// Random bytes that depend on the seed alone, whatever the version of any library: BLAKE3's output stream.
 pub(crate) struct FixedRng(blake3::OutputReader);

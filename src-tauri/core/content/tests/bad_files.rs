@@ -1,7 +1,6 @@
 //! Named bad files: each is refused, and by its own name.
 
 use super::*;
-use crate::manifest::Item;
 
 struct Good {
     coder: Coder,

@@ -199,19 +199,6 @@ fn a_file_given_up_leaves_no_bytes_in_the_segment_that_is_filling() {
 }
 
 #[test]
-fn segments_are_rewritten_once_half_of_them_is_dead() {
-    let mut rng = FixedRng::new("dead");
-    let files: Vec<_> = (0..4).map(|i| plain(&i.to_string(), 10_000)).collect();
-    let segment = pack(SMALL_TARGET, &files, 1 << 20, &mut rng).remove(0);
-    let bytes = segment.bytes.len() as u64;
-    let dead = |living: usize| dead_bytes(bytes, segment.items.iter().take(living).map(|(_, item)| item));
-    assert_eq!(dead(4), 0);
-    assert_eq!(dead(3), 10_000 + TAG as u64);
-    let rewritten: Vec<_> = (0..=4).map(|living| needs_rewriting(bytes, dead(living))).collect();
-    assert_eq!(rewritten, [false, true, true, false, false], "all dead is dropped, not rewritten");
-}
-
-#[test]
 fn targets_that_cannot_be_are_refused() {
     for target in [0, CHUNK + TAG - 1, MAX_SEGMENT + 1] {
         assert!(matches!(Packer::new(target, FixedRng::new("")), Err(PackError::Target { .. })));
