@@ -6,7 +6,7 @@ use sqlx::{SqliteConnection, sqlite::SqliteRow};
 use crate::{
     DatabaseError, Owner,
     db::{Write, bytes, id, int, maybe_number, number},
-    owner::{OwnerError, clear_placing, commit, insert_removals, job_of},
+    owner::{OwnerError, commit, insert_removals, job_of, settle_placing},
 };
 
 /// A stored file.
@@ -119,7 +119,7 @@ impl Owner {
     ///
     /// # Errors
     /// [`OwnerError::NameTaken`] without `replace`, [`OwnerError::UnknownSegment`] if a file names one that is not
-    /// placed, or [`OwnerError::Database`].
+    /// placed, [`OwnerError::GivenUp`] if a shard is no longer in flight, or [`OwnerError::Database`].
     pub async fn save(&self, save: &Save) -> Result<(), OwnerError> {
         let mut write = self.inner.db.write().await?;
         for segment in &save.segments {
@@ -131,7 +131,7 @@ impl Owner {
             }
             insert_file(&mut write, file).await?;
         }
-        clear_placing(&mut write, &save.placed).await?;
+        settle_placing(&mut write, &save.placed).await?;
         commit(write).await
     }
 
@@ -272,7 +272,7 @@ impl Owner {
     /// Replaces a segment's placement record and clears shards no longer in flight, in one transaction.
     ///
     /// # Errors
-    /// [`OwnerError::UnknownSegment`] or [`OwnerError::Database`].
+    /// [`OwnerError::UnknownSegment`], [`OwnerError::GivenUp`] or [`OwnerError::Database`].
     pub async fn update_placement(
         &self,
         segment: SegmentId,
@@ -285,7 +285,7 @@ impl Owner {
         if query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
             return Err(OwnerError::UnknownSegment);
         }
-        clear_placing(&mut write, placed).await?;
+        settle_placing(&mut write, placed).await?;
         commit(write).await
     }
 

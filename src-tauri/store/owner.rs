@@ -43,6 +43,9 @@ pub enum OwnerError {
     /// The segment still serves files or a job.
     #[error("the segment is still in use")]
     SegmentInUse,
+    /// A shard that was placed has been given up meanwhile: its farmer is told to remove it.
+    #[error("shard {0} was given up meanwhile")]
+    GivenUp(ShardId),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -209,7 +212,9 @@ impl Owner {
     /// [`OwnerError::Database`].
     pub async fn clear_placing(&self, shards: &[ShardId]) -> Result<(), OwnerError> {
         let mut write = self.inner.db.write().await?;
-        clear_placing(&mut write, shards).await?;
+        for shard in shards {
+            clear_placing(&mut write, *shard).await?;
+        }
         commit(write).await
     }
 
@@ -232,13 +237,18 @@ impl Owner {
         Ok(placing.collect::<Result<_, DatabaseError>>()?)
     }
 
-    /// Writes down shards to remove and clears them among the placing, in one transaction.
+    /// Gives up shards in flight: those that are still among the placing move to the removals, in one transaction.
+    /// Others belong to a saved segment by now and stay.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
-    pub async fn add_removals(&self, removals: &[Removal]) -> Result<(), OwnerError> {
+    pub async fn give_up_placing(&self, removals: &[Removal]) -> Result<(), OwnerError> {
         let mut write = self.inner.db.write().await?;
-        insert_removals(&mut write, removals).await?;
+        for removal in removals {
+            if clear_placing(&mut write, removal.shard).await? {
+                insert_removals(&mut write, &[*removal]).await?;
+            }
+        }
         commit(write).await
     }
 
@@ -319,12 +329,18 @@ async fn insert_shard(
     Ok(())
 }
 
-pub(crate) async fn clear_placing(write: &mut Write, shards: &[ShardId]) -> Result<(), DatabaseError> {
+/// Whether the shard was in flight.
+async fn clear_placing(write: &mut Write, shard: ShardId) -> Result<bool, DatabaseError> {
+    let query = sqlx::query("DELETE FROM placing WHERE shard = ?").bind(shard.0.to_vec());
+    Ok(query.execute(&mut **write).await?.rows_affected() == 1)
+}
+
+/// Clears shards that a segment to be saved needs; refused if one was given up, because it is removed then.
+pub(crate) async fn settle_placing(write: &mut Write, shards: &[ShardId]) -> Result<(), OwnerError> {
     for shard in shards {
-        sqlx::query("DELETE FROM placing WHERE shard = ?")
-            .bind(shard.0.to_vec())
-            .execute(&mut **write)
-            .await?;
+        if !clear_placing(write, *shard).await? {
+            return Err(OwnerError::GivenUp(*shard));
+        }
     }
     Ok(())
 }
@@ -334,7 +350,7 @@ pub(crate) async fn insert_removals(write: &mut Write, removals: &[Removal]) -> 
         let query = "INSERT OR REPLACE INTO removals (shard, farmer, contract) VALUES (?, ?, ?)";
         let query = sqlx::query(query).bind(removal.shard.0.to_vec()).bind(removal.farmer.0.to_vec());
         query.bind(removal.contract.0.to_vec()).execute(&mut **write).await?;
-        clear_placing(write, &[removal.shard]).await?;
+        clear_placing(write, removal.shard).await?;
     }
     Ok(())
 }

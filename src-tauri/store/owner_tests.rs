@@ -83,6 +83,26 @@ async fn files_and_segments_are_saved_together_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn shards_of_a_saved_segment_are_not_given_up_and_given_up_ones_are_not_saved() {
+    let (_folder, _store, owner) = owner().await;
+    owner.add_placing(&[placing(1), placing(2)]).await.unwrap();
+    let save = |seed: u8, shard: u32| Save {
+        segments: vec![segment(seed, 100)],
+        files: vec![file(seed, seed, &[(seed, 60)])],
+        placed: vec![shard_id(shard)],
+        ..Save::default()
+    };
+    let removal = |shard| Removal { farmer: FARMER, contract: contract_id(1), shard: shard_id(shard) };
+    owner.save(&save(1, 1)).await.unwrap();
+    owner.give_up_placing(&[removal(1), removal(2)]).await.unwrap();
+    assert_eq!(owner.removals().await.unwrap(), [removal(2)], "the first is needed now");
+    assert!(owner.placing().await.unwrap().is_empty());
+    let late = owner.save(&save(2, 2)).await;
+    assert!(matches!(late, Err(OwnerError::GivenUp(shard)) if shard == shard_id(2)));
+    assert_eq!(owner.files().await.unwrap().len(), 1, "a file without its shards is never listed");
+}
+
+#[tokio::test]
 async fn replacing_and_removing_leave_dead_bytes_until_segments_are_removed() {
     let (_folder, _store, owner) = owner().await;
     let files = vec![file(1, 1, &[(1, 60)]), file(2, 2, &[(1, 40)])];

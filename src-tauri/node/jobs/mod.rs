@@ -151,7 +151,14 @@ impl Jobs {
             halted: CancellationToken::new(),
             ended: CancellationToken::new(),
         };
-        lock(&self.live).insert(id, live.clone());
+        {
+            // Two that resume a job at once must not run it twice: each would give up what the other sends.
+            let mut running = lock(&self.live);
+            if running.contains_key(&id) {
+                return;
+            }
+            running.insert(id, live.clone());
+        }
         let jobs = self.clone();
         self.tasks.spawn(async move { jobs.run(id, live).await });
     }
@@ -300,7 +307,8 @@ impl Jobs {
     /// Failed jobs that nobody has resumed for long lose what they have half done.
     pub(crate) async fn clear_failed_before(&self, before: Timestamp) -> Result<(), OwnerError> {
         for row in self.rows.list(LISTED).await? {
-            if row.state == RowState::Failed && row.begun < before {
+            let resumed = lock(&self.live).contains_key(&row.id);
+            if row.state == RowState::Failed && row.begun < before && !resumed {
                 self.clear(row.id, &self.open(&row.spec)?).await?;
             }
         }

@@ -82,7 +82,7 @@ pub(crate) async fn leave_attempts(
         .map(|placing| Removal { farmer: placing.farmer, contract: placing.contract, shard: placing.shard })
         .collect();
     if !left.is_empty() {
-        owner.catalog.store.add_removals(&left).await?;
+        owner.catalog.store.give_up_placing(&left).await?;
         owner.removals.notify_one();
     }
     Ok(())

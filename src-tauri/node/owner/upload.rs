@@ -185,7 +185,7 @@ impl Attempt<'_> {
         let mut leftovers = std::mem::take(&mut *lock(&self.tried));
         leftovers.retain(|tried| !kept.contains(&tried.shard));
         if !leftovers.is_empty() {
-            self.owner.catalog.store.add_removals(&leftovers).await?;
+            self.owner.catalog.store.give_up_placing(&leftovers).await?;
             self.owner.removals.notify_one();
         }
         Ok(placed.map(|shards| self.record(shards)))
