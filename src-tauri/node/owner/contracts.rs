@@ -261,6 +261,8 @@ impl Contracts {
         if state.newest().is_some_and(|known| known.number > newest.revision.number) {
             return Err(ContractError::Forgotten);
         }
+        // Only a count that this owner signed bounds how many shards are asked for.
+        newest.verify(state.terms())?;
         let shards = self.wire.shards(farmer, contract, newest.revision.shards).await?;
         let proved = State::load(terms, Some(&newest), shards.iter().cloned())?;
         self.store.rebase(&newest, &shards).await?;
