@@ -151,13 +151,13 @@ pub enum RefusalCode {
     BadRequest,
     /// The certificate is missing, expired, or names somebody else.
     NotAllowed,
-    /// Paused, outside its hours, or shutting down: try another farmer.
+    /// Paused, outside its hours, the contract at its end, or shutting down: try another farmer.
     NotAccepting,
     /// Quota or disk is full, for all or for this owner or subnet.
     NoSpace,
     /// The terms are not what the farmer offers.
     TermsNotOffered,
-    /// No such contract, or it has ended.
+    /// No such contract, or it is over.
     UnknownContract,
     /// No such shard here.
     UnknownShard,

@@ -41,7 +41,7 @@ pub(crate) fn sentence(error: &impl std::fmt::Display) -> String {
 /// The farmer's store.
 pub(crate) fn farm(error: FarmerError) -> ApiError {
     match error {
-        FarmerError::FolderInUse => ApiError::bad_request(sentence(&error)),
+        FarmerError::FolderInUse | FarmerError::FolderTaken => ApiError::bad_request(sentence(&error)),
         error => ApiError::disk(sentence(&error)),
     }
 }

@@ -75,7 +75,13 @@ async fn unfinished_and_unknown_files_are_deleted_and_their_uploads_begin_anew()
     // A file whose row is gone: removed, but the crash came before its file was.
     let gone = farmer.paths().shard(shard_id(12));
     fs::create_dir_all(gone.parent().unwrap()).unwrap();
-    fs::write(&gone, b"leftover").unwrap();
+    fs::copy(farmer.paths().shard(shard_id(3)), &gone).unwrap();
+    // Somebody else's files, which only look like shards.
+    let foreign = [farmer.paths().shard(shard_id(14)), farmer.folder().join("ab").join("notes")];
+    for path in &foreign {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"precious").unwrap();
+    }
     // An arrived shard stays, its reservation too.
     upload(&farmer, 1, 13, 70).await.unwrap();
     drop(farmer);
@@ -83,7 +89,7 @@ async fn unfinished_and_unknown_files_are_deleted_and_their_uploads_begin_anew()
     let (store, report) = reopen(folder.path()).await;
     assert_eq!((report.orphan_files, report.missing_shards), (3, 0));
     let farmer = store.farmer();
-    assert!(!gone.exists());
+    assert!(!gone.exists() && foreign.iter().all(|path| path.exists()));
     let figures = farmer.figures(&ROOMY).await.unwrap();
     assert_eq!((figures.used_bytes, figures.reserved_bytes), (450, 550));
     for seed in [10, 11] {

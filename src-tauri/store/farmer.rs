@@ -113,6 +113,9 @@ pub enum FarmerError {
     /// Shards are in the old folder: it cannot be changed.
     #[error("the folder holds shards under contract; it can be changed only while it is empty")]
     FolderInUse,
+    /// The folder is another node's.
+    #[error("the folder holds the shards of another node; choose another one")]
+    FolderTaken,
     /// A file could not be read or written.
     #[error("cannot use the farmer's folder: {0}")]
     Io(#[from] std::io::Error),

@@ -266,6 +266,9 @@ async fn the_folder_moves_only_while_it_is_empty() {
     keep(&farmer, 1, 0, &[(1, 100)]).await;
     assert!(new.join("contracts").join(contract_id(1).to_string()).exists());
     assert!(matches!(farmer.move_to(folder.path()).await, Err(FarmerError::FolderInUse)));
+    let other_home = tempfile::tempdir().unwrap();
+    let other = open(other_home.path()).await.farmer();
+    assert!(matches!(other.move_to(&new).await, Err(FarmerError::FolderTaken)), "another node's shards");
 }
 
 /// A step of the proptest: contracts, seeds and sizes are small numbers.

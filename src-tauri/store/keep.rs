@@ -172,10 +172,10 @@ impl Farmer {
         }
     }
 
-    /// Keeps shards in another folder from now on; refused while there are any.
+    /// Keeps shards in another folder from now on; refused while there are any, or if the other folder is another node's.
     ///
     /// # Errors
-    /// [`FarmerError::FolderInUse`], or what the disk or database says.
+    /// [`FarmerError::FolderInUse`], [`FarmerError::FolderTaken`], or what the disk or database says.
     pub async fn move_to(&self, root: &Path) -> Result<(), FarmerError> {
         let _gate = self.inner.gate.lock().await;
         let row = sqlx::query("SELECT count(*) FROM shards").fetch_one(self.inner.db.read()).await;
@@ -188,7 +188,11 @@ impl Farmer {
         let (old, new) = (self.paths(), Folder { root: root.to_owned() });
         let marker = self.inner.marker;
         let moved = new.clone();
-        blocking(move || crate::reconcile::begin_folder(&moved, &marker)).await?;
+        blocking(move || match crate::reconcile::marker(&moved)? {
+            Some(other) if other != marker => Err(FarmerError::FolderTaken),
+            _ => crate::reconcile::begin_folder(&moved, &marker),
+        })
+        .await?;
         *self.inner.folder.write().unwrap_or_else(std::sync::PoisonError::into_inner) = new;
         for contract in self.contracts().await? {
             self.snapshot(contract.id).await?;

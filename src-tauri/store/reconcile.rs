@@ -2,7 +2,7 @@
 //! database was lost, the whole index from journals and file headers.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -67,20 +67,23 @@ fn is_prefix(path: &Path) -> bool {
 struct Found {
     /// Whole shards, with their file's length.
     shards: HashMap<ShardId, u64>,
-    /// Unfinished and unknown files in the folders for shards.
-    others: Vec<PathBuf>,
+    /// Unfinished shards.
+    parts: Vec<PathBuf>,
 }
 
 fn walk(folder: &Folder) -> io::Result<Found> {
     let mut found = Found::default();
     for prefix in list(&folder.root)?.into_iter().filter(|path| is_prefix(path)) {
-        for path in list(&prefix)? {
+        for path in list(&prefix)?.into_iter().filter(|path| path.is_file()) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            match name.parse::<ShardId>() {
+            let id = name.strip_suffix(".part").unwrap_or(name).parse::<ShardId>();
+            match id {
                 Ok(id) if folder.shard(id) == path => {
                     found.shards.insert(id, path.metadata()?.len());
                 }
-                _ => found.others.push(path),
+                Ok(id) if folder.part(id) == path => found.parts.push(path),
+                // Not a name that Hayloft gives: somebody else's file stays.
+                _ => {}
             }
         }
     }
@@ -95,12 +98,14 @@ pub(crate) struct Mended {
 }
 
 /// Makes rows and files agree: unfinished uploads begin anew, files that no row knows are deleted, rows whose file is
-/// gone are marked, or deleted while no contract includes them.
+/// gone are marked, or deleted while no contract includes them. A file is a shard only if its header says so: others
+/// keep files under such names too.
 pub(crate) async fn reconcile(farmer: &Farmer) -> Result<Mended, FarmerError> {
     let folder = farmer.paths();
     let walked = folder.clone();
     let mut found = blocking(move || Ok(walk(&walked)?)).await?;
     let mut mended = Mended::default();
+    let mut unfinished = HashSet::new();
     let mut write = farmer.inner.db.write().await?;
     let rows = sqlx::query("SELECT shard, bytes, state FROM shards").fetch_all(&mut *write).await;
     for row in rows.map_err(DatabaseError::from)? {
@@ -115,18 +120,24 @@ pub(crate) async fn reconcile(farmer: &Farmer) -> Result<Mended, FarmerError> {
         } else if sound {
             found.shards.remove(&shard);
         } else {
+            unfinished.insert(shard);
             let query = sqlx::query("DELETE FROM shards WHERE shard = ?").bind(shard.as_bytes().to_vec());
             query.execute(&mut *write).await.map_err(DatabaseError::from)?;
         }
     }
     write.commit().await.map_err(DatabaseError::from)?;
-    mended.orphan_files = (found.shards.len() + found.others.len()) as u64;
-    blocking(move || {
-        let unknown = found.shards.into_keys().map(|shard| folder.shard(shard));
-        for path in unknown.chain(found.others) {
-            delete(&path)?;
+    mended.orphan_files = blocking(move || {
+        let mut orphans = found.parts;
+        for shard in found.shards.into_keys() {
+            let path = folder.shard(shard);
+            if unfinished.contains(&shard) || Header::read(&path)?.is_some() {
+                orphans.push(path);
+            }
         }
-        Ok(())
+        for path in &orphans {
+            delete(path)?;
+        }
+        Ok(orphans.len() as u64)
     })
     .await?;
     mend_journals(farmer).await?;

@@ -44,7 +44,9 @@ pub(crate) fn revision(error: &RevisionError) -> Refusal {
     let code = match error {
         RevisionError::WrongNumber { .. } | RevisionError::WrongPredecessor => RefusalCode::StaleRevision,
         RevisionError::BadOwnerSignature => RefusalCode::NotAllowed,
-        RevisionError::Ended | RevisionError::Over => RefusalCode::UnknownContract,
+        // Not "unknown": what came before the end is still kept, and an owner forgets a contract that is unknown.
+        RevisionError::Ended => RefusalCode::NotAccepting,
+        RevisionError::Over => RefusalCode::UnknownContract,
         _ => RefusalCode::WrongRevision,
     };
     refuse(code, format!("This revision is not signed here: {error}."))
@@ -67,7 +69,10 @@ pub(crate) fn store(error: FarmerError) -> Refusal {
         | FarmerError::OutOfRange => RefusalCode::BadRequest,
         FarmerError::NotNext { .. } => RefusalCode::StaleRevision,
         FarmerError::NotArrived(_) | FarmerError::NotKept(_) => RefusalCode::WrongRevision,
-        FarmerError::FolderInUse | FarmerError::Io(_) | FarmerError::Database(_) => {
+        FarmerError::FolderInUse
+        | FarmerError::FolderTaken
+        | FarmerError::Io(_)
+        | FarmerError::Database(_) => {
             tracing::error!(%error, "the farmer's store failed");
             return refuse(RefusalCode::Internal, "This farmer's own disk failed.");
         }

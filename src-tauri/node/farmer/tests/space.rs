@@ -141,7 +141,7 @@ async fn after_the_end_data_is_served_for_the_grace_and_then_deleted() {
     bench.clock.advance(90 * DAY);
     bench.node.sweep().await;
     owner.download(state.contract(), id, 0, 1000).await.expect("served in the grace");
-    refused(owner.reserve(state.contract(), 1000).await, RefusalCode::UnknownContract);
+    refused(owner.reserve(state.contract(), 1000).await, RefusalCode::NotAccepting);
     let shown = bench.node.farm_status().await.expect("status").contracts;
     assert_eq!((shown[0].end, shown[0].delete_after), (START.0 + 90 * DAY, START.0 + 120 * DAY));
     bench.clock.advance(30 * DAY - 1);
