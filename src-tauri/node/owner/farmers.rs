@@ -100,6 +100,14 @@ impl Farmers {
         down || blames > 0
     }
 
+    /// How long these farmers usually take to answer; nothing if none was asked before, and never more than a second.
+    pub(crate) fn usual_latency(&self, farmers: impl Iterator<Item = DeviceId>) -> Duration {
+        let mut known: Vec<u32> = farmers.filter_map(|farmer| self.standing_of(farmer).latency_ms).collect();
+        known.sort_unstable();
+        let middle = known.get(known.len() / 2).copied().unwrap_or(0);
+        Duration::from_millis(u64::from(middle).min(1000))
+    }
+
     fn standing_of(&self, farmer: DeviceId) -> Standing {
         lock(&self.standing).get(&farmer).copied().unwrap_or_default()
     }

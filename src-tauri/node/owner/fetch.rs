@@ -31,9 +31,11 @@ use super::{Inner, OwnerError, lock};
 
 /// Farmers asked beyond k.
 const SPARES: usize = 2;
-/// After so long without news, others are asked in place of farmers that have sent nothing yet; then after twice as
-/// long, and so on.
+/// After so long without news, others are asked in place of farmers that have sent nothing yet, and soon after that
+/// still more of them: many may have gone at once.
 const HEDGE: Duration = Duration::from_millis(150);
+/// So often; from then on each wait is twice the one before.
+const QUICK_HEDGES: u32 = 3;
 /// After so long without news, one more farmer is asked even if all are sending.
 const SLOW: Duration = Duration::from_secs(2);
 /// How long single cells may take before whole stripes are asked for.
@@ -55,7 +57,7 @@ pub(crate) enum ColumnError {
 impl ColumnError {
     /// Whether the farmer is to blame. It signed for the shard, so that not having it is its fault; a full queue, a
     /// failing disk or a doubted certificate is not.
-    pub(crate) fn blames_farmer(&self) -> bool {
+    fn blames_farmer(&self) -> bool {
         match self {
             Self::Wrong(_) => true,
             Self::Net(NetError::Refused(Refusal { code, .. })) => matches!(
@@ -69,6 +71,13 @@ impl ColumnError {
     fn is_busy(&self) -> bool {
         matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
     }
+}
+
+/// Whether the farmer is to blame. It is right to have nothing of a segment that its owner removed or rewrote meanwhile.
+pub(crate) async fn is_to_blame(owner: &Inner, placement: &PlacementRecord, error: &ColumnError) -> bool {
+    let refused = matches!(error, ColumnError::Net(NetError::Refused(_)));
+    error.blames_farmer()
+        && !(refused && matches!(owner.catalog.store.segment(placement.segment).await, Ok(None)))
 }
 
 /// Fetches for one get; knows whom it blamed.
@@ -106,19 +115,21 @@ struct Tally {
     moving: usize,
     came: usize,
     waits: u32,
+    hedge: Duration,
 }
 
 impl Tally {
     /// How long to wait for news before others are asked.
     fn patience(&self) -> Duration {
-        (HEDGE * 2u32.saturating_pow(self.waits.min(8))).min(SLOW)
+        let doubled = self.waits.saturating_sub(QUICK_HEDGES).min(8);
+        (self.hedge.max(HEDGE) * (1 << doubled)).min(SLOW)
     }
 
-    /// How many more to ask after waiting in vain: for those that have sent nothing, or one if all are merely slow.
+    /// How many more to ask after a wait in vain: for those that have sent nothing, or one if all are merely slow.
     fn more_after_wait(&mut self, needed: usize) -> usize {
         let waited = self.patience();
+        let silent = needed.saturating_sub(self.came + self.moving) << self.waits.min(QUICK_HEDGES);
         self.waits += 1;
-        let silent = needed.saturating_sub(self.came + self.moving);
         silent.max(usize::from(waited >= SLOW))
     }
 
@@ -170,7 +181,8 @@ impl Fetcher {
         let mut left = self.by_preference(placement);
         let mut again = placement.shards.len();
         let mut columns: Vec<(u8, Vec<u8>)> = Vec::with_capacity(needed);
-        let mut tally = Tally::default();
+        let first = left.iter().take(needed + SPARES).map(|shard| shard.farmer);
+        let mut tally = Tally { hedge: self.owner.farmers.usual_latency(first) * 3, ..Tally::default() };
         let mut more = needed + SPARES;
         loop {
             for shard in left.drain(..left.len().min(more)) {
@@ -267,13 +279,13 @@ impl Fetcher {
         let result =
             read_column(&self.owner, placement, layout, shard, stripes, || {}, |bytes| column = bytes).await;
         if let Err(error) = &result {
-            self.judge(shard.farmer, error).await;
+            self.judge(placement, shard.farmer, error).await;
         }
         result.map(|()| column)
     }
 
-    async fn judge(&self, farmer: DeviceId, error: &ColumnError) {
-        if error.blames_farmer() {
+    async fn judge(&self, placement: &PlacementRecord, farmer: DeviceId, error: &ColumnError) {
+        if is_to_blame(&self.owner, placement, error).await {
             self.blame(farmer, &error.to_string()).await;
         } else {
             tracing::debug!(%farmer, %error, "a column did not come");
@@ -332,7 +344,7 @@ impl Task {
             },
         };
         let Err(error) = result else { return };
-        self.fetcher.judge(self.shard.farmer, &error).await;
+        self.fetcher.judge(&self.placement, self.shard.farmer, &error).await;
         if !came.load(Ordering::Relaxed) {
             let (shard, moved) = (self.shard.clone(), moved.load(Ordering::Relaxed));
             let _ = to.send(News::Failed { shard, moved, error });
@@ -413,6 +425,7 @@ mod tests {
     fn others_are_asked_for_farmers_that_send_nothing_but_not_for_slow_ones() {
         let mut tally = Tally { asked: 6, moving: 1, ..Tally::default() };
         assert_eq!(tally.more_after_wait(4), 3, "three of four needed have sent nothing");
+        assert_eq!(tally.more_after_wait(4), 6, "nor have those asked in their place");
         let mut slow = Tally { asked: 6, moving: 6, ..Tally::default() };
         assert_eq!(slow.more_after_wait(4), 0, "all are sending");
         while slow.patience() < SLOW {
@@ -423,9 +436,9 @@ mod tests {
 
     #[test]
     fn one_spare_is_on_its_way_after_each_failure() {
-        let tally = Tally { asked: 3, moving: 3, came: 1, waits: 0 };
+        let tally = Tally { asked: 3, moving: 3, came: 1, ..Tally::default() };
         assert_eq!(tally.more_after_failure(4), 1);
-        let tally = Tally { asked: 4, moving: 3, came: 1, waits: 0 };
+        let tally = Tally { asked: 4, moving: 3, came: 1, ..Tally::default() };
         assert_eq!(tally.more_after_failure(4), 0);
     }
 }

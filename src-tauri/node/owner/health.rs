@@ -12,7 +12,7 @@ use rand::RngExt;
 
 use super::{
     Inner, OwnerError,
-    fetch::{ColumnError, check_cell, layout},
+    fetch::{ColumnError, check_cell, is_to_blame, layout},
     lock,
     put::placements_of,
 };
@@ -63,7 +63,7 @@ async fn is_there(owner: &Inner, placement: &PlacementRecord, shard: &Shard) -> 
     match tokio::time::timeout(PATIENCE, checking).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            blame_or_note(owner, farmer, &error).await;
+            blame_or_note(owner, placement, farmer, &error).await;
             false
         }
         Err(_) => {
@@ -73,8 +73,8 @@ async fn is_there(owner: &Inner, placement: &PlacementRecord, shard: &Shard) -> 
     }
 }
 
-async fn blame_or_note(owner: &Inner, farmer: DeviceId, error: &ColumnError) {
-    if error.blames_farmer() {
+async fn blame_or_note(owner: &Inner, placement: &PlacementRecord, farmer: DeviceId, error: &ColumnError) {
+    if is_to_blame(owner, placement, error).await {
         owner.farmers.blame(farmer, &error.to_string()).await;
     } else {
         owner.farmers.is_down(farmer);
