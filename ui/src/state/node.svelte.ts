@@ -6,6 +6,8 @@ import { attempt, notices } from "./notices.svelte";
 
 /** Speeds, peers and free space change without news. */
 const LOOK_AGAIN_MS = 4_000;
+/** What was seen of a file grows old: the next few are asked for again. */
+const ASK_AGAIN_MS = 10 * 60_000;
 /** Files whose keepers are asked by themselves after a list was read; more would flood the network. */
 const ASK_AT_ONCE = 20;
 /** The node's clock and ours may differ by the second that a new job begins in. */
@@ -23,6 +25,7 @@ class NodeState {
   /** How many keepers sent wrong data, by finished download. */
   blamed: Record<number, number> = $state({});
   #dismissed: ReadonlySet<number> = $state(new Set());
+  #turn = 0;
   #asked = new Set<string>();
   #opened = Math.floor(Date.now() / 1000) - CLOCK_SLACK_S;
 
@@ -43,8 +46,10 @@ class NodeState {
     const timer = setInterval(() => {
       if (this.phase.phase === "open" && document.visibilityState === "visible") void this.lookAtStatus();
     }, LOOK_AGAIN_MS);
+    const again = setInterval(() => void this.#askAgain(), ASK_AGAIN_MS);
     return () => {
       clearInterval(timer);
+      clearInterval(again);
       for (const end of ends) end();
     };
   }
@@ -106,6 +111,13 @@ class NodeState {
     await this.#ask(unknown.map(({ name }) => name));
   }
 
+  async #askAgain() {
+    if (!this.unlocked || !this.status?.peers) return;
+    const names = this.files.slice(this.#turn, this.#turn + ASK_AT_ONCE).map(({ name }) => name);
+    this.#turn = names.length < ASK_AT_ONCE ? 0 : this.#turn + ASK_AT_ONCE;
+    if (names.length > 0) await this.#ask(names);
+  }
+
   async #ask(names: string[]) {
     // Without an answer the file stays as it was last seen, which needs no notice.
     await Promise.allSettled(names.map((name) => node.health(name)));
@@ -117,8 +129,8 @@ class NodeState {
   async #hearOfJob(job: Job) {
     this.jobs = withJob(this.jobs, job);
     if (job.kind !== "get") return;
-    // What was last seen of a file that did not come back is out of date.
-    if (job.state === "failed") await this.#ask([job.name]);
+    // A file that did not come back makes what was last seen of all of them doubtful.
+    if (job.state === "failed") await this.#ask([job.name, ...this.files.map(({ name }) => name).filter((name) => name !== job.name)].slice(0, ASK_AT_ONCE));
     if (job.state !== "done") return;
     const report = await attempt(() => node.jobReport(job.id));
     if (report?.get) this.blamed[job.id] = report.get.farmers_blamed.length;

@@ -4,6 +4,8 @@ import { basename } from "../format";
 import type { FileEntry, PresetName, PutRequest } from "../ipc";
 
 const DAY = 86_400;
+/** The node takes no wish to keep a file for less. */
+export const SHORTEST_KEEP_SECONDS = DAY;
 export const KEEP_SECONDS = { month: 30 * DAY, months3: 91 * DAY, months6: 182 * DAY, year: 365 * DAY } as const;
 export type Keep = keyof typeof KEEP_SECONDS;
 
