@@ -247,7 +247,7 @@ pub(crate) struct Rm {
 pub(crate) struct Renew {
     /// The file's name
     pub(crate) name: String,
-    /// Keep for this long from now
+    /// Keep for this long from now; never shorter than before
     #[arg(long = "for", value_name = "TIME", value_parser = values::span, default_value = "3months")]
     pub(crate) keep: u64,
     /// From now on renew by itself

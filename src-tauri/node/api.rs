@@ -188,7 +188,8 @@ impl Node {
         self.running.owner().await?.health(name.to_owned()).await
     }
 
-    /// Keeps a file for `keep_seconds` from now; `auto` sets whether it is renewed by itself from then on.
+    /// Keeps a file for `keep_seconds` from now, or for as long as before if that is longer; `auto` sets whether it is
+    /// renewed by itself from then on.
     ///
     /// # Errors
     /// [`ApiError`] if the name is unknown, the node is locked, or farmers refuse.

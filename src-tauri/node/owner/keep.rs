@@ -87,8 +87,8 @@ pub(crate) async fn renew(
     listing::file(owner, name).await
 }
 
-/// Farmers first, the record after: a file is never said to be kept longer than enough of its farmers agreed to.
-/// Those that cannot be reached now are asked again later.
+/// Never shortens a file's time. Farmers first, the record after: a file is never said to be kept longer than enough of
+/// its farmers agreed to. Those that cannot be reached now are asked again later.
 async fn keep_until(
     owner: &Arc<Inner>,
     name: &str,
@@ -96,6 +96,7 @@ async fn keep_until(
     auto: Option<bool>,
 ) -> Result<(), OwnerError> {
     let record = owner.catalog.file(name).await?;
+    let until = until.max(record.keep_until);
     let agreed = extend(owner, contracts_of(owner, &record).await?.into_keys().map(|c| (c, until))).await;
     for placement in placements_of(owner, &record).await? {
         let found = placement.shards.iter().filter(|shard| agreed.contains_key(&shard.contract)).count();
@@ -106,7 +107,7 @@ async fn keep_until(
     }
     let changing = owner.catalog.changing().await;
     let mut record = owner.catalog.file(name).await?;
-    record.keep_until = until;
+    record.keep_until = until.max(record.keep_until);
     record.renew = auto.unwrap_or(record.renew);
     let row = owner.catalog.seal(&record);
     owner.catalog.store.update_file(&row.name_key, &row.content, row.keep_until, row.renew).await?;

@@ -223,7 +223,8 @@ impl Owner {
         Ok(health::health(&self.inner, &name).await?)
     }
 
-    /// Keeps a file for `keep_seconds` from now; `auto` sets whether it is renewed by itself from then on.
+    /// Keeps a file for `keep_seconds` from now, or for as long as before if that is longer; `auto` sets whether it is
+    /// renewed by itself from then on.
     pub(crate) async fn renew(
         &self,
         name: String,
