@@ -1,4 +1,4 @@
-//! `hayloft put`: the price first, then the transfer.
+//! `hayloft put`: what it costs first, if it costs anything, then the transfer.
 
 use std::path::PathBuf;
 
@@ -24,6 +24,9 @@ pub(crate) async fn run(place: &Place, wish: Put, output: Output) -> Result<()> 
     }
     if dry_run {
         return output.result(&quote, || price(&quote));
+    }
+    if quote.monthly_price > 0 {
+        output.note(price(&quote));
     }
     let news = client.events().await?;
     let job = client.put(request).await?;
