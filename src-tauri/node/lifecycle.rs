@@ -84,20 +84,27 @@ impl Running {
         Ok(running)
     }
 
-    /// Ends everything, the roles first, the store last.
+    /// Ends everything, the store last. The roles end together with the network: a farmer that was still connected but
+    /// answered no more would be blamed for it.
     pub(crate) async fn shutdown(&self) -> Result<(), ApiError> {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
         self.parts.stop.cancel();
-        if let Some(owner) = self.owner.write().await.take() {
-            in_time("owner", owner.shutdown()).await;
-        }
-        in_time("farmer", self.farmer.shutdown()).await;
+        let owner = self.owner.write().await.take();
+        let end_owner = async {
+            if let Some(owner) = owner {
+                owner.shutdown().await;
+            }
+        };
+        tokio::join!(
+            in_time("network", self.parts.net.shutdown()),
+            in_time("owner", end_owner),
+            in_time("farmer", self.farmer.shutdown()),
+        );
         self.tasks.close();
         in_time("background work", self.tasks.wait()).await;
         let saved = timeout(CLOSE, save_peers(&self.parts)).await;
-        in_time("network", self.parts.net.shutdown()).await;
         in_time("store", self.parts.store.close()).await;
         self.parts.store.home().release().map_err(errors::home)?;
         saved.unwrap_or_else(|_| Err(ApiError::disk("The list of known peers could not be saved in time.")))

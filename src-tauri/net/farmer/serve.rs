@@ -275,7 +275,8 @@ async fn receive(
             let _ = inbound.refuse(RefusalCode::Busy, "too many requests at once").await;
         }
         Err(mpsc::error::TrySendError::Closed(inbound)) => {
-            let _ = inbound.refuse(RefusalCode::NotAccepting, "shutting down").await;
+            // Not "not accepting": whoever reads may be refused for a moment only.
+            let _ = inbound.refuse(RefusalCode::Busy, "shutting down").await;
         }
     }
 }

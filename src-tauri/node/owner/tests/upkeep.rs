@@ -6,6 +6,7 @@ use super::bed::{Bed, DAY, noise};
 use crate::{
     Clock, Timestamp,
     model::{HealthWord, PutRequest},
+    owner::fetch::Fetcher,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,6 +29,20 @@ async fn a_packed_segment_is_rewritten_once_half_of_it_is_dead() {
     for index in 5..8 {
         assert!(bed.get_bytes(&format!("box/{index}")).await == noise(index, 200_000));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn farmers_without_the_shards_of_a_file_removed_meanwhile_are_not_blamed() {
+    let bed = Bed::new(3).await;
+    bed.put_bytes("film", &noise(23, 100_000)).await;
+    let owner = bed.node.owner_for_tests().await.inner;
+    let record = owner.catalog.file("film").await.expect("stored");
+    let placement = owner.catalog.placement(record.items[0].segment).await.expect("placed");
+    bed.remove(&["film"]).await.expect("removed");
+    bed.used_becomes(|now| now == 0).await;
+    let (fetcher, _guard) = Fetcher::new(owner.clone());
+    fetcher.stripes(&placement, 0..1).await.expect_err("its shards are gone");
+    assert!(fetcher.blamed().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,6 +84,8 @@ async fn a_renewed_file_lasts_longer_with_its_farmers_too() {
             assert!(contract.end >= entry.keep_until, "the farmer agreed");
         }
     }
+    let again = bed.node.renew("film", DAY, Some(false)).await.expect("renewed");
+    assert_eq!((again.keep_until, again.renew), (entry.keep_until, false), "renewing never shortens");
 }
 
 #[tokio::test(flavor = "multi_thread")]
