@@ -55,19 +55,19 @@ pub(crate) enum OwnerError {
     #[error("Files are kept for at least one day and at most five years.")]
     WrongKeep,
     /// Another file has the name.
-    #[error("Another file is stored as “{0}”: replace it, or choose another name.")]
+    #[error("Another file is stored as “{0}”: replace it (`--replace`), or choose another name.")]
     NameTaken(String),
     /// No file has the name.
     #[error("No file is stored as “{0}”.")]
     NoSuchFile(String),
     /// No job has the number.
-    #[error("There is no job {0}.")]
+    #[error("There is no transfer {0}: `hayloft jobs` lists them.")]
     NoSuchJob(u32),
     /// The job is over.
-    #[error("Job {0} is over.")]
+    #[error("Transfer {0} is over: there is nothing left to change.")]
     JobIsOver(u32),
     /// Something is where the file should be written.
-    #[error("There is already something at {}: allow to overwrite it, or choose another place.", .0.display())]
+    #[error("There is already something at {}: overwrite it (`--force`), or choose another place.", .0.display())]
     OutputTaken(PathBuf),
     /// The output is not a place for a file.
     #[error("{} is not a place for a file: name a file in a folder that exists.", .0.display())]
@@ -123,7 +123,7 @@ pub(crate) enum OwnerError {
     #[error("The node's own disk failed: {0}.")]
     Database(#[from] hayloft_store::DatabaseError),
     /// A task of the node ended before its time.
-    #[error("The node stopped before this was done.")]
+    #[error("The node stopped before this was done: start it again, and try again.")]
     Stopped,
 }
 
