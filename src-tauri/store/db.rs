@@ -82,6 +82,8 @@ pub(crate) struct Db {
 impl Db {
     /// Opens the file, checks it and brings it up to date. A file from a newer release is not changed.
     pub(crate) async fn open(path: &Path) -> Result<Self, DatabaseError> {
+        // Made for its user alone before SQLite, which gives its other files the same rights, looks for it.
+        crate::home::private_options().create(true).truncate(false).open(path).map_err(sqlx::Error::Io)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -221,6 +223,20 @@ mod tests {
         let applied =
             sqlx::query("SELECT count(*) FROM _sqlx_migrations").fetch_one(db.read()).await.unwrap();
         assert_eq!(applied.get::<i64, _>(0), i64::try_from(MIGRATIONS.iter().count()).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_database_is_for_its_user_alone_whoever_made_the_home() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let db = Db::open(&folder.path().join("hayloft.db")).await.unwrap();
+        db.set_home_value("id", b"abc").await.unwrap();
+        for name in ["hayloft.db", "hayloft.db-wal", "hayloft.db-shm"] {
+            let mode = folder.path().join(name).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
     }
 
     #[tokio::test]

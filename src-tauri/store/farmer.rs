@@ -431,19 +431,27 @@ impl Farmer {
     /// # Errors
     /// What the disk or database says.
     pub async fn figures(&self, limits: &Limits) -> Result<Figures, FarmerError> {
-        let space = self.space().await?;
-        let guard_bytes = space.guarded(self.inner.guard);
-        let mut read = self.inner.db.read().begin().await.map_err(DatabaseError::from)?;
-        let taken = Taken::read(&mut *read).await?;
-        let row = sqlx::query("SELECT count(*) FROM shards").fetch_one(&mut *read).await;
+        let room = self.room(limits).await?;
+        let row = sqlx::query("SELECT count(*) FROM shards").fetch_one(self.inner.db.read()).await;
         let headers = number(&row.map_err(DatabaseError::from)?, 0)?.saturating_mul(HEADER_BYTES);
         let (folder, home) = (self.paths(), self.inner.home.path().to_owned());
         let files = blocking(move || Ok(overhead(&folder, &home)?)).await?;
+        Ok(Figures { overhead_bytes: headers + files, ..room })
+    }
+
+    /// The figures without the overhead, which is counted shard by shard: cheap enough to answer any stranger.
+    ///
+    /// # Errors
+    /// What the disk or database says.
+    pub async fn room(&self, limits: &Limits) -> Result<Figures, FarmerError> {
+        let space = self.space().await?;
+        let guard_bytes = space.guarded(self.inner.guard);
+        let taken = Taken::read(self.inner.db.read()).await?;
         Ok(Figures {
             used_bytes: taken.used_bytes,
             reserved_bytes: taken.reserved_bytes,
             free_bytes: taken.quota_left(limits.quota_bytes).min(taken.disk_left(space, guard_bytes)),
-            overhead_bytes: headers + files,
+            overhead_bytes: 0,
             disk_free_bytes: space.free_bytes,
             guard_bytes,
         })

@@ -76,7 +76,7 @@ impl Shared {
             return Err(refuse::not_accepting(&offer::NotAccepting::Off));
         }
         let figures =
-            self.parts.store.farmer().figures(&offer::limits(&settings)).await.map_err(refuse::store)?;
+            self.parts.store.farmer().room(&offer::limits(&settings)).await.map_err(refuse::store)?;
         let (now, device) = (self.parts.clock.now(), &self.parts.device);
         let record = offer::record(&settings, &figures, &self.parts.network, device, now, &self.zone);
         Ok(Answer::Offer(Box::new(record)))
