@@ -11,7 +11,7 @@ use std::{
 
 use hayloft_core::{
     DeviceId, Timestamp,
-    placement::{Candidate, Seen, failure_groups},
+    placement::{self, Candidate, Seen},
     record::FarmerRecord,
 };
 use hayloft_net::{Net, Source};
@@ -152,14 +152,10 @@ fn without_demerits(offers: Vec<Offer>) -> Vec<Offer> {
     if enough { offers.into_iter().filter(clean).collect() } else { offers }
 }
 
-/// How many usable farmers each failure group has, for choosing the redundancy.
+/// How many usable farmers each failure group has, for choosing the redundancy: counted as the placement counts them.
 pub(crate) fn group_sizes(offers: &[Offer], shard_bytes: u64) -> Vec<usize> {
-    let usable = |offer: &&Offer| offer.candidate.accepting && offer.candidate.free_bytes >= shard_bytes;
-    let seen: Vec<&Seen> = offers.iter().filter(usable).map(|offer| &offer.candidate.seen).collect();
-    let groups = failure_groups(&seen);
-    let mut sizes = vec![0; groups.iter().max().map_or(0, |last| last + 1)];
-    groups.into_iter().for_each(|group| sizes[group] += 1);
-    sizes
+    let candidates: Vec<Candidate> = offers.iter().map(|offer| offer.candidate.clone()).collect();
+    placement::group_sizes(&candidates, shard_bytes)
 }
 
 /// Numbers for the sources that strangers can occupy; farmers known from earlier runs need none.
