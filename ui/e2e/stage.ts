@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { createInterface } from "node:readline";
-import { Builder, By, Capabilities, until, type WebDriver, type WebElement } from "selenium-webdriver";
+import { Builder, By, Capabilities, error, type WebDriver, type WebElement } from "selenium-webdriver";
 
 const built = process.env.HAYLOFT_BUILT ?? join(import.meta.dirname, "../../target/debug");
 const screenshots = join(import.meta.dirname, "../../tests/screenshots");
@@ -99,8 +99,8 @@ export async function openWindow(home: string, network: Network, look: Look = "l
 
 /** Waits until something listens on a port. */
 async function answers(port: number) {
-  const until = Date.now() + PATIENCE_MS;
-  while (Date.now() < until) {
+  const patience = Date.now() + PATIENCE_MS;
+  while (Date.now() < patience) {
     const heard = await fetch(`http://127.0.0.1:${port}/status`).then(
       ({ ok }) => ok,
       () => false,
@@ -119,22 +119,46 @@ export class Person {
   ) {}
 
   find(css: string): Promise<WebElement> {
-    return this.web.wait(until.elementLocated(By.css(css)), PATIENCE_MS, `nothing matches ${css}`);
+    return this.#located(By.css(css), `nothing matches ${css}`);
+  }
+
+  /** The first that is there; what vanishes while it is looked at counts as not there. */
+  #located(by: By, otherwise: string): Promise<WebElement> {
+    const first = () =>
+      this.web.findElements(by).then(
+        (found) => found[0] ?? false,
+        (problem) => {
+          if (problem instanceof error.StaleElementReferenceError) return false;
+          throw problem;
+        },
+      );
+    return this.web.wait(first, PATIENCE_MS, otherwise) as Promise<WebElement>;
   }
 
   /** The innermost element that says exactly or begins with `text`. */
   see(text: string): Promise<WebElement> {
     const quoted = text.includes('"') ? `concat(${text.split('"').map((part) => `"${part}"`).join(", '\"', ")})` : `"${text}"`;
     const path = `//*[not(self::script) and text()[starts-with(normalize-space(.), ${quoted})]]`;
-    return this.web.wait(until.elementLocated(By.xpath(path)), PATIENCE_MS, `nobody said “${text}”`);
+    return this.#located(By.xpath(path), `nobody said “${text}”`);
   }
 
   async click(text: string) {
     await (await this.see(text)).click();
   }
 
+  /** Clicks what matches, also if the list around it moves just then. */
   async clickOn(css: string) {
-    await (await this.find(css)).click();
+    const clicked = async () => {
+      const found = await this.find(css);
+      return found.click().then(
+        () => true,
+        (problem) => {
+          if (problem instanceof error.StaleElementReferenceError || problem instanceof error.ElementClickInterceptedError) return false;
+          throw problem;
+        },
+      );
+    };
+    await this.web.wait(clicked, PATIENCE_MS, `${css} cannot be clicked`);
   }
 
   async press(css: string, ...keys: string[]) {
@@ -142,7 +166,7 @@ export class Person {
   }
 
   async gone(css: string) {
-    await this.web.wait(async () => (await this.web.findElements(By.css(css))).length === 0, PATIENCE_MS, `${css} is still there`);
+    await this.web.wait(() => this.web.executeScript(`return document.querySelector(${JSON.stringify(css)}) === null`), PATIENCE_MS, `${css} is still there`);
   }
 
   async texts(css: string): Promise<string[]> {

@@ -78,6 +78,7 @@ test("files are stored with their progress on screen", async () => {
   await person.see(words.store.takes);
   await showBoth("store-light");
   await person.clickOn("dialog footer button.main");
+  await person.gone("dialog");
 
   await person.find('article[data-state="running"]');
   const seen = new Set<string>();
@@ -85,6 +86,12 @@ test("files are stored with their progress on screen", async () => {
     for (const text of await person.texts('article[data-state="running"] .state')) seen.add(text);
     if ((await person.texts('article[data-state="running"]')).length === 0) break;
   }
+  const name = basename(original);
+  await person.clickOn(`[aria-label="${words.transfers.of(words.transfers.pause, name)}"]`);
+  await person.find('article[data-state="paused"]');
+  await showBoth("files-paused-light");
+  await person.clickOn(`[aria-label="${words.transfers.of(words.transfers.resume, name)}"]`);
+  await person.find('article[data-state="running"]');
   await showBoth("files-busy-light");
   expect(seen.size, `progress was seen to move: ${[...seen].join(" ")}`).toBeGreaterThan(1);
 
@@ -94,6 +101,19 @@ test("files are stored with their progress on screen", async () => {
   await person.click(words.transfers.clear);
   await person.gone("article");
   await showBoth("files-stored-light");
+});
+
+test("a transfer that is cancelled stores nothing", async () => {
+  const unwanted = join(work, "Unwanted.bin");
+  writeFileSync(unwanted, randomBytes(150 * MEGABYTE));
+  choose(unwanted);
+  await person.click(words.files.add);
+  await person.see(words.store.takes);
+  await person.clickOn("dialog footer button.main");
+  await person.gone("dialog");
+  await person.clickOn(`[aria-label="${words.transfers.of(words.transfers.cancel, basename(unwanted))}"]`);
+  await person.gone("article");
+  expect(await person.texts('tr[data-file="Unwanted.bin"]')).toHaveLength(0);
 });
 
 test("a file's details ask its keepers and say how healthy it is", async () => {
