@@ -45,6 +45,8 @@ pub const REQUEST_QUEUE: usize = 64;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long a whole request frame may take to arrive.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a whole answer frame may take to arrive, however steadily it drips.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long nothing may move before a peer counts as silent.
 pub const PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);
 /// Fewer bytes than this do not count as something moving, unless they end a frame.

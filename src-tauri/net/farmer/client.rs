@@ -38,7 +38,9 @@ impl Talk {
     }
 
     async fn wait_answer(&mut self) -> Result<Answer, Broken> {
-        self.net.shared.until_stopped(self.wire.message()).await.unwrap_or(Err(Broken::Lost))
+        let whole = tokio::time::timeout(limits::ANSWER_TIMEOUT, self.wire.message());
+        let answer = self.net.shared.until_stopped(whole).await.unwrap_or(Ok(Err(Broken::Lost)));
+        answer.unwrap_or(Err(Broken::Stalled))
     }
 
     /// Who is to blame: a peer that answers a fresh stream lives, and so its silence is its own.
