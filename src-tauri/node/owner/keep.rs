@@ -1,20 +1,23 @@
 //! Keeping files for as long as their owner wishes: renewing, ending, and contracts that last as long as their files.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
 use futures::{StreamExt, stream};
 use hayloft_core::{
-    ContractId, Timestamp,
+    ContractId, FileId, Timestamp,
     contract::{MIN_GRACE_SECONDS, ends_soon},
     manifest::ContentRecord,
 };
 
 use super::{Inner, OwnerError, contracts::Wish, listing, put::placements_of, quote::check_keep, remove};
-use crate::{jobs::Jobs, model::FileEntry};
+use crate::{
+    jobs::Jobs,
+    model::{Event, FileEntry},
+};
 
 /// How often files and contracts are looked through.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -22,6 +25,9 @@ const EVERY: Duration = Duration::from_secs(3600);
 const AT_ONCE: usize = 16;
 /// How long a failed job keeps what it has half done, so that it can be resumed.
 const FAILED_KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
+
+/// For how long a file is renewed by itself: what a put asks for unless told otherwise.
+const RENEWAL_SECONDS: u64 = 90 * 24 * 60 * 60;
 
 /// What is due for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +37,10 @@ enum Due {
     Remove,
 }
 
-/// A file is renewed by itself for as long as it was kept before, and removed when its grace is over.
+/// A file is renewed by itself for three months at a time, and removed when its grace is over.
 fn due(stored: Timestamp, keep_until: Timestamp, renew: bool, now: Timestamp) -> Due {
     if renew && ends_soon(stored, keep_until, now) {
-        let span = keep_until.seconds_since(stored).clamp(24 * 60 * 60, 366 * 24 * 60 * 60);
-        return Due::Renew(now.plus_seconds(span));
+        return Due::Renew(now.plus_seconds(RENEWAL_SECONDS));
     }
     if now >= keep_until.plus_seconds(MIN_GRACE_SECONDS) { Due::Remove } else { Due::Nothing }
 }
@@ -44,20 +49,26 @@ fn due(stored: Timestamp, keep_until: Timestamp, renew: bool, now: Timestamp) ->
 pub(crate) async fn keep_files(owner: Arc<Inner>, jobs: Jobs) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = HashSet::new();
     loop {
         ticks.tick().await;
-        if let Err(error) = look_through(&owner, &jobs).await {
+        if let Err(error) = look_through(&owner, &jobs, &mut told).await {
             tracing::warn!(%error, "files could not be looked through");
         }
     }
 }
 
-async fn look_through(owner: &Arc<Inner>, jobs: &Jobs) -> Result<(), OwnerError> {
+pub(super) async fn look_through(
+    owner: &Arc<Inner>,
+    jobs: &Jobs,
+    told: &mut HashSet<FileId>,
+) -> Result<(), OwnerError> {
     let now = owner.clock.now();
     let mut over = Vec::new();
     for file in owner.catalog.store.files().await? {
         match due(file.stored, file.keep_until, file.renew, now) {
-            Due::Nothing => {}
+            Due::Nothing if file.renew || !ends_soon(file.stored, file.keep_until, now) => {}
+            Due::Nothing => warn(owner, &owner.catalog.open(&file)?, told),
             Due::Renew(until) => {
                 let name = owner.catalog.open(&file)?.name;
                 if let Err(error) = keep_until(owner, &name, until, None).await {
@@ -73,6 +84,16 @@ async fn look_through(owner: &Arc<Inner>, jobs: &Jobs) -> Result<(), OwnerError>
     extend_contracts(owner).await?;
     owner.contracts.forget_over().await.map_err(|error| OwnerError::Record(error.to_string()))?;
     jobs.clear_failed_before(Timestamp(now.0.saturating_sub(FAILED_KEPT_SECONDS))).await
+}
+
+/// Tells people once that a file's time ends; whoever opens a window later still hears it.
+fn warn(owner: &Inner, file: &ContentRecord, told: &mut HashSet<FileId>) {
+    let Some(warning) = listing::warning(file, owner.clock.now()) else { return };
+    if !told.contains(&file.file)
+        && owner.events.send(Event::Notice(format!("{}: {warning}", file.name))).is_ok()
+    {
+        told.insert(file.file);
+    }
 }
 
 /// Renews a file by its owner's choice.

@@ -104,7 +104,7 @@ fn scaled(bytes: u64, segment: &Listed) -> u64 {
 }
 
 /// What a person should know about a file's end.
-fn warning(record: &ContentRecord, now: Timestamp) -> Option<String> {
+pub(crate) fn warning(record: &ContentRecord, now: Timestamp) -> Option<String> {
     let days = |seconds: u64| match seconds.div_ceil(DAY_SECONDS) {
         1 => "1 day".to_owned(),
         days => format!("{days} days"),

@@ -1,12 +1,14 @@
 //! What happens to files after they are stored: packed segments are rewritten, times end, farmers go.
 
+use std::collections::HashSet;
+
 use hayloft_core::contract::{Change, State, propose};
 
 use super::bed::{Bed, DAY, noise};
 use crate::{
     Clock, Timestamp,
-    model::{HealthWord, PutRequest},
-    owner::fetch::Fetcher,
+    model::{Event, HealthWord, PutRequest},
+    owner::{fetch::Fetcher, keep},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,6 +101,15 @@ async fn a_file_that_ends_soon_says_so() {
     bed.clock.advance(28 * DAY);
     let warning = bed.files().await.remove(0).warning.expect("a warning");
     assert!(warning.contains("2 days"), "{warning}");
+
+    let owner = bed.node.owner_for_tests().await;
+    let (mut news, mut told) = (bed.node.subscribe(), HashSet::new());
+    for _ in 0..2 {
+        keep::look_through(&owner.inner, &owner.jobs, &mut told).await.expect("looked through");
+    }
+    let notices =
+        std::iter::from_fn(|| news.try_recv().ok()).filter(|event| matches!(event, Event::Notice(_)));
+    assert_eq!(notices.collect::<Vec<_>>(), [Event::Notice(format!("notes: {warning}"))], "said once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
