@@ -210,8 +210,12 @@ impl Node {
         self.running.sweep().await;
     }
 
+    /// How many peers would be remembered over a restart now.
+    pub(crate) fn remembered(&self) -> usize {
+        self.running.parts.net.remembered().len()
+    }
+
     /// The owner itself, for tests of its own.
-    #[cfg(test)]
     pub(crate) async fn owner_for_tests(&self) -> crate::owner::Owner {
         self.running.owner().await.expect("an owner")
     }

@@ -150,10 +150,10 @@ async fn peers_are_remembered_over_a_restart() {
     node.shutdown().await.expect("closes");
 }
 
-/// Waits until the node has met another one.
+/// Waits until the node has met another one and knows that it is of its network.
 async fn met(node: &Node) {
     let meeting = async {
-        while node.status().await.expect("status").peers == 0 {
+        while node.remembered() == 0 || node.status().await.expect("status").peers == 0 {
             tokio::task::yield_now().await;
         }
     };
