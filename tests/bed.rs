@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use hayloft_gateway::Client;
+use hayloft_node::model::{PresetName, PutRequest};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,8 +19,10 @@ use crate::{binary, run_command::built};
 /// How long a process may take to be gone after it was killed.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long finding farmers may take.
-const FIND_LIMIT: Duration = Duration::from_secs(60);
+/// How long finding farmers may take: while nobody asks for farmers, a node lets more and more time pass between looks.
+const FIND_LIMIT: Duration = Duration::from_secs(180);
+/// How long to wait for news before farmers are asked for once more.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A farmer of a devnet.
 #[derive(Debug, Clone, Deserialize)]
@@ -261,7 +264,8 @@ impl LivingProcess {
         let read = stdout.read_line(&mut line);
         let process = Self { child, _stdout: stdout };
         read?;
-        let line = serde_json::from_str(&line).with_context(|| format!("it said: {line:?}"))?;
+        let line: Value = serde_json::from_str(&line).with_context(|| format!("it said: {line:?}"))?;
+        ensure!(line["error"].is_null(), "it was refused: {line}");
         Ok((process, line))
     }
 }
@@ -303,13 +307,28 @@ pub async fn farmers_seen(client: &Client, farmers: u32) -> Result<()> {
     let mut news = client.events().await?;
     let seen = async {
         while client.status().await?.farmers < farmers {
-            news.next().await.context("the node has ended")?;
+            // A price is worked out from the farmers at hand, so the node looks for them, as it does before each put.
+            let _ = client.quote(any_file()?).await;
+            if let Ok(news) = tokio::time::timeout(ASK_AGAIN, news.next()).await {
+                news.context("the node has ended")?;
+            }
         }
         anyhow::Ok(())
     };
     tokio::time::timeout(FIND_LIMIT, seen)
         .await
         .with_context(|| format!("no {farmers} farmers were found"))?
+}
+
+fn any_file() -> Result<PutRequest> {
+    Ok(PutRequest {
+        paths: vec![binary()?],
+        name: None,
+        keep_seconds: 24 * 60 * 60,
+        renew: false,
+        replace: false,
+        preset: PresetName::Standard,
+    })
 }
 
 /// Returns once the node behind `client` has ended, however it ended. To be begun before it is told to end.

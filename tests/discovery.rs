@@ -15,7 +15,12 @@ async fn farmers_that_know_only_a_farmer_are_found_and_used_when_the_bootstrap_n
     let known = Client::connect(&devnet.farmers()[0].home).await?.status().await?.addresses;
     let known = known.first().context("a farmer without an address")?;
     let late: Vec<NodeProcess> = (1..=3)
-        .map(|number| devnet.join(&format!("late-{number}"), &["--farm", "5GB", "--bootstrap", known]))
+        .map(|number| {
+            devnet.join(
+                &format!("late-{number}"),
+                &["--farm", "256MB", "--disk-guard", "64MB", "--bootstrap", known],
+            )
+        })
         .collect::<Result<_>>()?;
     let owner = devnet.owner().await?;
     farmers_seen(&owner, 6).await?;
