@@ -1,0 +1,6 @@
+//! Scenarios on networks of real processes; one binary, because each one linked costs as much as many tests.
+
+mod discovery;
+mod groups;
+mod liars;
+mod quota;
