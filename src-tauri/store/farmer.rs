@@ -2,16 +2,17 @@
 //!
 //! A shard is *incoming* while its bytes arrive, *arrived* once it is whole and synced, and *kept* once a revision
 //! includes it. Incoming and arrived shards live inside their contract's reservation, kept ones count as used:
-//! used + reserved never passes the quota. A kept shard's row is deleted before its file.
+//! used + reserved never passes the quota. A kept shard's row is deleted before its file. How shards come in is in
+//! `intake`, how they go in `keep`, what is left of the disk in `figures`.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, PoisonError},
 };
 
 use bytes::Bytes;
 use hayloft_core::{
-    ContractId, OwnerId, ShardId, Timestamp,
+    ContractId, OwnerId, ShardId,
     contract::{ShardEntry, SignedRevision, SignedTerms},
 };
 use sqlx::sqlite::SqliteRow;
@@ -21,10 +22,10 @@ use crate::{
     db::{self, from_blob, id, int, maybe_id, number, to_blob},
     journal::{self, Record},
     open::Inner,
-    quota::{self, Taken},
-    shards::{Folder, HEADER_BYTES, Header, Part, blocking},
+    shards::{Folder, blocking},
 };
 pub use crate::{
+    farmer_error::FarmerError,
     quota::{Figures, Limits, Wish},
     shards::{ShardReader, ShardWriter},
 };
@@ -35,94 +36,6 @@ pub const RESERVATION_SECONDS: u64 = 600;
 pub const UNREVISED_SECONDS: u64 = 24 * 3600;
 /// The most one call to [`Farmer::read_shard`] returns.
 pub const READ_BYTES: u64 = 4 << 20;
-
-/// Why the farmer's store refuses or fails.
-#[derive(Debug, thiserror::Error)]
-pub enum FarmerError {
-    /// No such contract.
-    #[error("this farmer has no such contract")]
-    UnknownContract,
-    /// No such shard under that contract.
-    #[error("this farmer has no such shard")]
-    UnknownShard,
-    /// The quota is used up.
-    #[error("the offered space is used up: {free_bytes} bytes are left")]
-    QuotaFull {
-        /// Bytes left of the quota.
-        free_bytes: u64,
-    },
-    /// The disk has to keep some free space.
-    #[error("the disk is nearly full: {free_bytes} bytes are free, and {guard_bytes} must stay free")]
-    DiskFull {
-        /// Bytes free on the disk.
-        free_bytes: u64,
-        /// Bytes that must stay free.
-        guard_bytes: u64,
-    },
-    /// This owner has reserved as much as one owner may.
-    #[error("this owner has reserved as much as one owner may at once")]
-    OwnerCap,
-    /// This subnet has reserved as much as one subnet may.
-    #[error("this subnet has reserved as much as one subnet may at once")]
-    SubnetCap,
-    /// Nothing, or too little, is reserved.
-    #[error("{wanted} bytes were to come, but {reserved} are reserved")]
-    NotReserved {
-        /// Bytes that were to come.
-        wanted: u64,
-        /// Bytes still reserved and not taken by other shards.
-        reserved: u64,
-    },
-    /// That shard is being written by another transfer right now.
-    #[error("this shard is being received already")]
-    ShardBusy,
-    /// A shard of that id is here already, with another length or under another contract.
-    #[error("another shard with this id is here")]
-    ShardTaken,
-    /// More bytes came than were announced.
-    #[error("the shard is longer than its announced {bytes} bytes")]
-    TooLong {
-        /// Announced bytes.
-        bytes: u64,
-    },
-    /// The transfer ended early.
-    #[error("the shard ended after {have} of {bytes} bytes")]
-    TooShort {
-        /// Bytes that came.
-        have: u64,
-        /// Announced bytes.
-        bytes: u64,
-    },
-    /// The range does not lie within the shard.
-    #[error("the shard has no such bytes")]
-    OutOfRange,
-    /// The revision is not the next one.
-    #[error("revision {found} does not follow the newest, {newest:?}")]
-    NotNext {
-        /// The number offered.
-        found: u64,
-        /// The newest number here; none before the first.
-        newest: Option<u64>,
-    },
-    /// A shard that the revision adds has not arrived with that length.
-    #[error("shard {0} has not arrived in that length")]
-    NotArrived(ShardId),
-    /// A shard that the revision removes is not kept under the contract.
-    #[error("shard {0} is not kept under this contract")]
-    NotKept(ShardId),
-    /// Shards are in the old folder: it cannot be changed.
-    #[error("the folder holds shards under contract; it can be changed only while it is empty")]
-    FolderInUse,
-    /// The folder is another node's.
-    #[error("the folder holds the shards of another node; choose another one")]
-    FolderTaken,
-    /// A file could not be read or written.
-    #[error("cannot use the farmer's folder: {0}")]
-    Io(#[from] std::io::Error),
-    /// The database failed.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-}
 
 /// A contract as its farmer keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +73,7 @@ pub struct Farmer {
     pub(crate) inner: Arc<Inner>,
 }
 
-fn key(id: ContractId) -> Vec<u8> {
+pub(crate) fn key(id: ContractId) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
@@ -271,117 +184,6 @@ impl Farmer {
         Ok(rows.iter().map(entry_of).collect::<Result<_, _>>()?)
     }
 
-    /// Holds space for shards about to come, on top of what the contract has reserved; answers until when.
-    ///
-    /// # Errors
-    /// [`FarmerError::UnknownContract`], or which limit is reached.
-    pub async fn reserve(
-        &self,
-        wish: &Wish,
-        limits: &Limits,
-        now: Timestamp,
-    ) -> Result<Timestamp, FarmerError> {
-        self.expire_reservations(now).await?;
-        let space = self.space().await?;
-        let expires = now.plus_seconds(RESERVATION_SECONDS);
-        let mut write = self.inner.db.write().await?;
-        known(&mut write, wish.contract).await?;
-        quota::reserve(&mut write, wish, limits, space, space.guarded(self.inner.guard), expires).await?;
-        write.commit().await.map_err(DatabaseError::from)?;
-        Ok(expires)
-    }
-
-    /// Lets the contract's reservations hold on because bytes flow; answers until when.
-    ///
-    /// # Errors
-    /// [`FarmerError::NotReserved`] if there are none.
-    pub async fn extend(&self, contract: ContractId, now: Timestamp) -> Result<Timestamp, FarmerError> {
-        let expires = now.plus_seconds(RESERVATION_SECONDS);
-        let mut write = self.inner.db.write().await?;
-        if quota::extend(&mut write, contract, expires).await? == 0 {
-            return Err(FarmerError::NotReserved { wanted: 0, reserved: 0 });
-        }
-        write.commit().await.map_err(DatabaseError::from)?;
-        Ok(expires)
-    }
-
-    /// Takes a shard out of the reserved space; the writer goes on where an earlier transfer stopped. A shard that has
-    /// wholly arrived gives a writer that has all its bytes.
-    ///
-    /// # Errors
-    /// [`FarmerError::NotReserved`], [`FarmerError::ShardBusy`], [`FarmerError::ShardTaken`],
-    /// [`FarmerError::UnknownContract`], or what the disk or database says.
-    pub async fn begin_shard(
-        &self,
-        contract: ContractId,
-        shard: ShardId,
-        bytes: u64,
-    ) -> Result<ShardWriter, FarmerError> {
-        let _gate = self.inner.gate.lock().await;
-        let active = self.inner.active.enter(shard).ok_or(FarmerError::ShardBusy)?;
-        if let Some(header) = self.take(contract, shard, bytes).await? {
-            return Ok(ShardWriter::whole(self.clone(), header));
-        }
-        let (folder, probe, guard) = (self.paths(), self.inner.probe.clone(), self.inner.guard);
-        let part =
-            blocking(move || Ok(Part::open(folder, shard, contract, bytes, probe, guard, active)?)).await?;
-        Ok(ShardWriter::new(self.clone(), part))
-    }
-
-    /// Makes the row of an incoming shard; the header if it is here already.
-    async fn take(
-        &self,
-        contract: ContractId,
-        shard: ShardId,
-        bytes: u64,
-    ) -> Result<Option<Header>, FarmerError> {
-        let mut write = self.inner.db.write().await?;
-        known(&mut write, contract).await?;
-        let query = sqlx::query("SELECT contract, bytes, state, hash FROM shards WHERE shard = ?");
-        let row = query.bind(shard.as_bytes().to_vec()).fetch_optional(&mut *write).await;
-        if let Some(row) = row.map_err(DatabaseError::from)? {
-            if ContractId(id(&row, 0)?) != contract || number(&row, 1)? != bytes {
-                return Err(FarmerError::ShardTaken);
-            }
-            return match (i64::try_from(number(&row, 2)?), maybe_id(&row, 3)?) {
-                (Ok(ARRIVED | KEPT), Some(hash)) => Ok(Some(Header { shard, contract, bytes, hash })),
-                (Ok(INCOMING), _) => Ok(None),
-                _ => Err(FarmerError::ShardTaken),
-            };
-        }
-        let reserved = quota::untaken(&mut write, contract).await?;
-        if bytes > reserved {
-            return Err(FarmerError::NotReserved { wanted: bytes, reserved });
-        }
-        let query = sqlx::query("INSERT INTO shards (shard, contract, bytes, state) VALUES (?, ?, ?, ?)");
-        let query = query.bind(shard.as_bytes().to_vec()).bind(key(contract)).bind(int(bytes)).bind(INCOMING);
-        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        write.commit().await.map_err(DatabaseError::from)?;
-        Ok(None)
-    }
-
-    /// Gives a synced shard its final name, then its row the state arrived.
-    pub(crate) async fn arrive(&self, part: Part, header: Header) -> Result<(), FarmerError> {
-        let _gate = self.inner.gate.lock().await;
-        let mut write = self.inner.db.write().await?;
-        let query = "UPDATE shards SET state = ?, hash = ? WHERE shard = ? AND contract = ? AND state = ?";
-        let query = sqlx::query(query).bind(ARRIVED).bind(header.hash.to_vec());
-        let query = query.bind(header.shard.as_bytes().to_vec()).bind(key(header.contract)).bind(INCOMING);
-        let changed = query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected();
-        if changed == 0 {
-            let folder = self.paths();
-            blocking(move || Ok(folder.delete(header.shard)?)).await?;
-            return Err(FarmerError::NotReserved { wanted: header.bytes, reserved: 0 });
-        }
-        let _part = blocking(move || {
-            part.settle()?;
-            Ok(part)
-        })
-        .await?;
-        write.commit().await.map_err(DatabaseError::from)?;
-        Ok(())
-    }
-
     /// Opens a shard for reading.
     ///
     /// # Errors
@@ -408,53 +210,6 @@ impl Farmer {
         bytes: u64,
     ) -> Result<Bytes, FarmerError> {
         self.open_shard(contract, shard).await?.read(offset, bytes).await
-    }
-
-    pub(crate) async fn space(&self) -> Result<crate::disk::Space, FarmerError> {
-        let (probe, root) = (self.inner.probe.clone(), self.folder());
-        blocking(move || Ok(probe.space(&root)?)).await
-    }
-
-    /// What new data may take now, by quota and by the disk's free space.
-    ///
-    /// # Errors
-    /// What the disk or database says.
-    pub async fn free_bytes(&self, limits: &Limits) -> Result<u64, FarmerError> {
-        let space = self.space().await?;
-        let taken = Taken::read(self.inner.db.read()).await?;
-        let disk_left = taken.disk_left(space, space.guarded(self.inner.guard));
-        Ok(taken.quota_left(limits.quota_bytes).min(disk_left))
-    }
-
-    /// Exact figures of the farmer's disk.
-    ///
-    /// # Errors
-    /// What the disk or database says.
-    pub async fn figures(&self, limits: &Limits) -> Result<Figures, FarmerError> {
-        let room = self.room(limits).await?;
-        let row = sqlx::query("SELECT count(*) FROM shards").fetch_one(self.inner.db.read()).await;
-        let headers = number(&row.map_err(DatabaseError::from)?, 0)?.saturating_mul(HEADER_BYTES);
-        let (folder, home) = (self.paths(), self.inner.home.path().to_owned());
-        let files = blocking(move || Ok(overhead(&folder, &home)?)).await?;
-        Ok(Figures { overhead_bytes: headers + files, ..room })
-    }
-
-    /// The figures without the overhead, which is counted shard by shard: cheap enough to answer any stranger.
-    ///
-    /// # Errors
-    /// What the disk or database says.
-    pub async fn room(&self, limits: &Limits) -> Result<Figures, FarmerError> {
-        let space = self.space().await?;
-        let guard_bytes = space.guarded(self.inner.guard);
-        let taken = Taken::read(self.inner.db.read()).await?;
-        Ok(Figures {
-            used_bytes: taken.used_bytes,
-            reserved_bytes: taken.reserved_bytes,
-            free_bytes: taken.quota_left(limits.quota_bytes).min(taken.disk_left(space, guard_bytes)),
-            overhead_bytes: 0,
-            disk_free_bytes: space.free_bytes,
-            guard_bytes,
-        })
     }
 
     /// Writes to a contract's journal. The database is the authority, so a failure is told and mended at the next
@@ -503,21 +258,4 @@ pub(crate) async fn insert_contract(
     let query = sqlx::query(query).bind(key(id)).bind(terms.terms.owner.as_bytes().to_vec());
     let query = query.bind(to_blob(terms)).bind(int(delete_after.0));
     Ok(query.execute(&mut **write).await?.rows_affected() == 1)
-}
-
-async fn known(write: &mut db::Write, contract: ContractId) -> Result<(), FarmerError> {
-    let query = sqlx::query("SELECT 1 FROM contracts WHERE contract = ?").bind(key(contract));
-    let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
-    row.map(|_| ()).ok_or(FarmerError::UnknownContract)
-}
-
-fn overhead(folder: &Folder, home: &Path) -> std::io::Result<u64> {
-    let len = |path: PathBuf| path.metadata().map_or(0, |found| found.len());
-    let database: u64 =
-        ["hayloft.db", "hayloft.db-wal", "hayloft.db-shm"].map(|name| len(home.join(name))).iter().sum();
-    let mut journals = 0;
-    for journal in std::fs::read_dir(folder.journals())? {
-        journals += len(journal?.path());
-    }
-    Ok(database + journals)
 }

@@ -15,6 +15,9 @@ pub mod owner;
 pub mod peers;
 
 pub mod disk;
+mod farmer_error;
+mod figures;
+mod intake;
 mod journal;
 mod keep;
 mod open;

@@ -1,0 +1,130 @@
+//! How shards come in: space reserved, a row for each shard on its way, and its arrival once it is whole and synced.
+
+use hayloft_core::{ContractId, ShardId, Timestamp};
+
+use crate::{
+    DatabaseError, Farmer, FarmerError,
+    db::{self, id, int, maybe_id, number},
+    farmer::{ARRIVED, INCOMING, KEPT, Limits, RESERVATION_SECONDS, ShardWriter, Wish, key},
+    quota,
+    shards::{Header, Part, blocking},
+};
+
+impl Farmer {
+    /// Holds space for shards about to come, on top of what the contract has reserved; answers until when.
+    ///
+    /// # Errors
+    /// [`FarmerError::UnknownContract`], or which limit is reached.
+    pub async fn reserve(
+        &self,
+        wish: &Wish,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Timestamp, FarmerError> {
+        self.expire_reservations(now).await?;
+        let space = self.space().await?;
+        let expires = now.plus_seconds(RESERVATION_SECONDS);
+        let mut write = self.inner.db.write().await?;
+        known(&mut write, wish.contract).await?;
+        quota::reserve(&mut write, wish, limits, space, space.guarded(self.inner.guard), expires).await?;
+        write.commit().await.map_err(DatabaseError::from)?;
+        Ok(expires)
+    }
+
+    /// Lets the contract's reservations hold on because bytes flow; answers until when.
+    ///
+    /// # Errors
+    /// [`FarmerError::NotReserved`] if there are none.
+    pub async fn extend(&self, contract: ContractId, now: Timestamp) -> Result<Timestamp, FarmerError> {
+        let expires = now.plus_seconds(RESERVATION_SECONDS);
+        let mut write = self.inner.db.write().await?;
+        if quota::extend(&mut write, contract, expires).await? == 0 {
+            return Err(FarmerError::NotReserved { wanted: 0, reserved: 0 });
+        }
+        write.commit().await.map_err(DatabaseError::from)?;
+        Ok(expires)
+    }
+
+    /// Takes a shard out of the reserved space; the writer goes on where an earlier transfer stopped. A shard that has
+    /// wholly arrived gives a writer that has all its bytes.
+    ///
+    /// # Errors
+    /// [`FarmerError::NotReserved`], [`FarmerError::ShardBusy`], [`FarmerError::ShardTaken`],
+    /// [`FarmerError::UnknownContract`], or what the disk or database says.
+    pub async fn begin_shard(
+        &self,
+        contract: ContractId,
+        shard: ShardId,
+        bytes: u64,
+    ) -> Result<ShardWriter, FarmerError> {
+        let _gate = self.inner.gate.lock().await;
+        let active = self.inner.active.enter(shard).ok_or(FarmerError::ShardBusy)?;
+        if let Some(header) = self.take(contract, shard, bytes).await? {
+            return Ok(ShardWriter::whole(self.clone(), header));
+        }
+        let (folder, probe, guard) = (self.paths(), self.inner.probe.clone(), self.inner.guard);
+        let part =
+            blocking(move || Ok(Part::open(folder, shard, contract, bytes, probe, guard, active)?)).await?;
+        Ok(ShardWriter::new(self.clone(), part))
+    }
+
+    /// Makes the row of an incoming shard; the header if it is here already.
+    async fn take(
+        &self,
+        contract: ContractId,
+        shard: ShardId,
+        bytes: u64,
+    ) -> Result<Option<Header>, FarmerError> {
+        let mut write = self.inner.db.write().await?;
+        known(&mut write, contract).await?;
+        let query = sqlx::query("SELECT contract, bytes, state, hash FROM shards WHERE shard = ?");
+        let row = query.bind(shard.as_bytes().to_vec()).fetch_optional(&mut *write).await;
+        if let Some(row) = row.map_err(DatabaseError::from)? {
+            if ContractId(id(&row, 0)?) != contract || number(&row, 1)? != bytes {
+                return Err(FarmerError::ShardTaken);
+            }
+            return match (i64::try_from(number(&row, 2)?), maybe_id(&row, 3)?) {
+                (Ok(ARRIVED | KEPT), Some(hash)) => Ok(Some(Header { shard, contract, bytes, hash })),
+                (Ok(INCOMING), _) => Ok(None),
+                _ => Err(FarmerError::ShardTaken),
+            };
+        }
+        let reserved = quota::untaken(&mut write, contract).await?;
+        if bytes > reserved {
+            return Err(FarmerError::NotReserved { wanted: bytes, reserved });
+        }
+        let query = sqlx::query("INSERT INTO shards (shard, contract, bytes, state) VALUES (?, ?, ?, ?)");
+        let query = query.bind(shard.as_bytes().to_vec()).bind(key(contract)).bind(int(bytes)).bind(INCOMING);
+        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        write.commit().await.map_err(DatabaseError::from)?;
+        Ok(None)
+    }
+
+    /// Gives a synced shard its final name, then its row the state arrived.
+    pub(crate) async fn arrive(&self, part: Part, header: Header) -> Result<(), FarmerError> {
+        let _gate = self.inner.gate.lock().await;
+        let mut write = self.inner.db.write().await?;
+        let query = "UPDATE shards SET state = ?, hash = ? WHERE shard = ? AND contract = ? AND state = ?";
+        let query = sqlx::query(query).bind(ARRIVED).bind(header.hash.to_vec());
+        let query = query.bind(header.shard.as_bytes().to_vec()).bind(key(header.contract)).bind(INCOMING);
+        let changed = query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected();
+        if changed == 0 {
+            let folder = self.paths();
+            blocking(move || Ok(folder.delete(header.shard)?)).await?;
+            return Err(FarmerError::NotReserved { wanted: header.bytes, reserved: 0 });
+        }
+        let _part = blocking(move || {
+            part.settle()?;
+            Ok(part)
+        })
+        .await?;
+        write.commit().await.map_err(DatabaseError::from)?;
+        Ok(())
+    }
+}
+
+async fn known(write: &mut db::Write, contract: ContractId) -> Result<(), FarmerError> {
+    let query = sqlx::query("SELECT 1 FROM contracts WHERE contract = ?").bind(key(contract));
+    let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
+    row.map(|_| ()).ok_or(FarmerError::UnknownContract)
+}
