@@ -81,6 +81,14 @@ pub enum Request {
         /// Bytes wanted.
         bytes: u64,
     },
+    /// Free what is reserved under this contract and taken by no shard, and forget those of these shards that no
+    /// revision includes, with what is reserved for them. Answer: [`Answer::Released`].
+    Release {
+        /// Under which contract.
+        contract: ContractId,
+        /// At most `limits::SHARDS_PER_PAGE`; unknown ones and those under contract are left alone.
+        shards: Vec<ShardId>,
+    },
 }
 
 /// What a farmer answers.
@@ -131,6 +139,8 @@ pub enum Answer {
     },
     /// No, and why.
     Refused(Refusal),
+    /// It is free again.
+    Released,
 }
 
 /// Why a farmer refuses: a code from a closed set, and a sentence a person understands (at most

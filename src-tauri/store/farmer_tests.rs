@@ -155,7 +155,7 @@ async fn owners_and_subnets_have_caps_of_their_own() {
     assert!(matches!(farmer.reserve(&from(1, 1, "c"), &limits, NOW).await, Err(FarmerError::OwnerCap)));
     assert!(matches!(farmer.reserve(&from(2, 91, "a"), &limits, NOW).await, Err(FarmerError::SubnetCap)));
     farmer.reserve(&from(2, 90, "a"), &limits, NOW).await.unwrap();
-    farmer.release(contract_id(1)).await.unwrap();
+    farmer.release(contract_id(1), &[]).await.unwrap();
     assert_eq!(farmer.figures(&limits).await.unwrap().reserved_bytes, 90);
 }
 
@@ -238,6 +238,28 @@ async fn a_reservation_without_bytes_ends_with_all_that_came_under_it() {
     assert!(matches!(late.finish().await, Err(FarmerError::NotReserved { .. })));
     assert!(!farmer.paths().shard(shard_id(1)).exists() && !farmer.paths().part(shard_id(2)).exists());
     assert_eq!(farmer.figures(&all).await.unwrap().reserved_bytes, 100);
+}
+
+#[tokio::test]
+async fn what_an_owner_gives_back_is_free_at_once_and_its_other_shards_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let farmer = store.farmer();
+    keep(&farmer, 1, 0, &[(1, 100)]).await;
+    farmer.reserve(&wish(1, 1_000), &ROOMY, NOW).await.unwrap();
+    upload(&farmer, 1, 2, 200).await.unwrap();
+    upload(&farmer, 1, 3, 300).await.unwrap();
+    let mut incoming = farmer.begin_shard(contract_id(1), shard_id(4), 50).await.unwrap();
+    incoming.write(&content(4, 50)).await.unwrap();
+    let given = [1, 2, 4, 9].map(shard_id);
+    farmer.release(contract_id(1), &given).await.unwrap();
+    let figures = farmer.figures(&ROOMY).await.unwrap();
+    assert_eq!((figures.used_bytes, figures.reserved_bytes), (100, 300), "kept ones stay under contract");
+    assert!(matches!(incoming.finish().await, Err(FarmerError::NotReserved { .. })));
+    let mut left = [1, 3].map(shard_id);
+    left.sort();
+    assert_eq!(on_disk(&farmer), left);
+    farmer.commit_revision(&revision(1, 1, vec![entry(3, 300)], vec![])).await.unwrap();
 }
 
 #[tokio::test]
@@ -357,9 +379,12 @@ async fn run(steps: Vec<Step>) {
                 model.number += 1;
             }
             Step::Release(contract) => {
-                farmer.release(contract_id(contract)).await.unwrap();
                 let model = &mut models[usize::from(contract) - 1];
-                (model.reserved, model.arrived) = (0, Vec::new());
+                let (dropped, stays) = model.arrived.split_at(model.arrived.len() / 2);
+                let named = dropped.iter().chain(&model.kept).map(|(seed, _)| shard_id(*seed));
+                farmer.release(contract_id(contract), &named.collect::<Vec<_>>()).await.unwrap();
+                model.arrived = stays.to_vec();
+                model.reserved = sum(&model.arrived);
             }
             Step::Wait(seconds) => {
                 now = now.plus_seconds(seconds);

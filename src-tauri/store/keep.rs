@@ -64,16 +64,24 @@ impl Farmer {
         Ok(())
     }
 
-    /// Gives the contract's reservations back and deletes the shards that came under them.
+    /// Gives back what is reserved under the contract and taken by no shard, and deletes those of `shards` that no
+    /// revision includes together with their reserved bytes.
     ///
     /// # Errors
     /// [`FarmerError::Database`].
-    pub async fn release(&self, contract: ContractId) -> Result<(), FarmerError> {
-        let farmer = self.clone();
+    pub async fn release(&self, contract: ContractId, shards: &[ShardId]) -> Result<(), FarmerError> {
+        let (farmer, shards) = (self.clone(), shards.to_vec());
         to_the_end(async move {
             let _gate = farmer.inner.gate.lock().await;
             let mut write = farmer.inner.db.write().await?;
-            let (_, gone) = end_reservations(&mut write, contract).await?;
+            let mut gone = Vec::new();
+            for shard in shards {
+                if delete_unkept(&mut write, contract, shard).await? {
+                    gone.push(shard);
+                }
+            }
+            let untaken = quota::untaken(&mut write, contract).await?;
+            quota::spend(&mut write, contract, untaken).await?;
             write.commit().await.map_err(DatabaseError::from)?;
             farmer.delete_files(gone).await;
             Ok(())
@@ -269,6 +277,17 @@ async fn end_reservations(
     let rows = query.bind(key(contract)).bind(KEPT).fetch_all(&mut **write).await?;
     let gone = rows.iter().map(|row| Ok(ShardId(id(row, 0)?))).collect::<Result<_, DatabaseError>>()?;
     Ok((reserved_bytes, gone))
+}
+
+/// Deletes the row of a shard that no revision includes; whether there was one.
+async fn delete_unkept(
+    write: &mut Write,
+    contract: ContractId,
+    shard: ShardId,
+) -> Result<bool, DatabaseError> {
+    let query = sqlx::query("DELETE FROM shards WHERE shard = ? AND contract = ? AND state < ?");
+    let query = query.bind(shard.as_bytes().to_vec()).bind(key(contract)).bind(KEPT);
+    Ok(query.execute(&mut **write).await?.rows_affected() == 1)
 }
 
 async fn delete_contract(write: &mut Write, contract: ContractId) -> Result<Vec<ShardId>, DatabaseError> {

@@ -64,6 +64,7 @@ impl Farm {
                 Answer::Shards { shards, more }
             }),
             Request::Reserve { .. } => Ok(Answer::Reserved { until: now().plus_seconds(RECORD_SECONDS) }),
+            Request::Release { .. } => Ok(Answer::Released),
             Request::Revise { revision, owner } => self.revise(revision, owner),
             Request::Upload { .. } | Request::Download { .. } => Err(refusal(RefusalCode::BadRequest)),
         }

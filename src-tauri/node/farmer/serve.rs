@@ -57,6 +57,7 @@ impl Shared {
             Request::Shards { contract, after } => self.page(owner, contract, after).await,
             Request::Reserve { contract, bytes } => self.reserve(&inbound, owner, contract, bytes).await,
             Request::Revise { revision, owner: signature } => self.revise(owner, revision, signature).await,
+            Request::Release { contract, shards } => self.release(owner, contract, &shards).await,
             Request::Offer => self.offer().await,
         };
         inbound.answer(answer.unwrap_or_else(Answer::Refused)).await

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hayloft_core::{ContractId, DeviceId, OwnerId, ShardId, Timestamp, contract::MAX_SHARD_BYTES};
 use hayloft_net::{
     Inbound, NetError, Receiving, Sending,
+    limits::SHARDS_PER_PAGE,
     messages::{Answer, Refusal, RefusalCode},
 };
 use hayloft_store::farmer::{FarmerError, READ_BYTES, ShardReader, ShardWriter, Wish};
@@ -36,6 +37,22 @@ impl Shared {
         let until = self.parts.store.farmer().reserve(&wish, &limits, self.parts.clock.now()).await;
         self.changed();
         Ok(Answer::Reserved { until: until.map_err(refuse::store)? })
+    }
+
+    /// Frees what an upload that came to nothing has left.
+    pub(crate) async fn release(
+        &self,
+        owner: OwnerId,
+        contract: ContractId,
+        shards: &[ShardId],
+    ) -> Result<Answer, Refusal> {
+        if shards.len() > SHARDS_PER_PAGE {
+            return Err(refuse::refuse(RefusalCode::BadRequest, "Too many shards are named at once."));
+        }
+        self.contract_of(owner, contract).await?;
+        self.parts.store.farmer().release(contract, shards).await.map_err(refuse::store)?;
+        self.changed();
+        Ok(Answer::Released)
     }
 
     /// Receives one shard.

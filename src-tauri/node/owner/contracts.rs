@@ -22,6 +22,7 @@ use hayloft_net::{
     messages::{Refusal, RefusalCode},
 };
 use rand::Rng;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::{lock, wire::Wire};
 use crate::Clock;
@@ -103,6 +104,8 @@ pub(crate) struct Contracts {
     clock: Clock,
     slots: Mutex<HashMap<ContractId, Slot>>,
     current: Mutex<HashMap<DeviceId, Current>>,
+    /// Read by uploads between reserving and sending, written by whoever gives back.
+    gates: Mutex<HashMap<ContractId, Arc<RwLock<()>>>>,
 }
 
 impl Contracts {
@@ -113,8 +116,8 @@ impl Contracts {
         network: NetworkName,
         clock: Clock,
     ) -> Self {
-        let (slots, current) = (Mutex::default(), Mutex::default());
-        Self { wire, store, keys, network, clock, slots, current }
+        let (slots, current, gates) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { wire, store, keys, network, clock, slots, current, gates }
     }
 
     fn owner(&self) -> OwnerId {
@@ -270,6 +273,26 @@ impl Contracts {
         Ok(())
     }
 
+    /// Keeps what is reserved under the contract from being given back until a shard has taken it.
+    pub(crate) async fn reserving(&self, contract: ContractId) -> OwnedRwLockReadGuard<()> {
+        self.gate(contract).read_owned().await
+    }
+
+    /// Frees at its farmer what uploads that came to nothing have left under the contract.
+    pub(crate) async fn release(
+        &self,
+        contract: ContractId,
+        shards: &[ShardId],
+    ) -> Result<(), ContractError> {
+        let stored = self.store.contract(contract).await?.ok_or(ContractError::Unknown)?;
+        let _nothing_is_between_reserved_and_taken = self.gate(contract).write_owned().await;
+        Ok(self.wire.release(stored.terms.terms.farmer, contract, shards).await?)
+    }
+
+    fn gate(&self, contract: ContractId) -> Arc<RwLock<()>> {
+        lock(&self.gates).entry(contract).or_default().clone()
+    }
+
     /// Takes over the farmer's newest revision if it is not the one known here, so that nothing the farmer holds
     /// for this owner is unknown.
     pub(crate) async fn sync(&self, contract: ContractId) -> Result<(), ContractError> {
@@ -292,6 +315,7 @@ impl Contracts {
                 .is_ok_and(|state| state.phase(now) == Phase::Over);
             if over {
                 lock(&self.slots).remove(&stored.id);
+                lock(&self.gates).remove(&stored.id);
                 self.store.remove_contract(stored.id).await?;
             }
         }

@@ -23,8 +23,9 @@ use super::{
 
 /// Farmers told at once.
 const AT_ONCE: usize = 16;
-/// How often farmers that could not be reached are tried again.
-const AGAIN: Duration = Duration::from_secs(30);
+/// How soon farmers that could not be reached are tried again; each time twice as late, up to the second.
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
 /// Removes files by name; all or none.
 pub(crate) async fn remove(owner: &Inner, names: &[String]) -> Result<(), OwnerError> {
@@ -90,14 +91,15 @@ pub(crate) async fn leave_attempts(
 
 /// Tells farmers what to remove, whenever there is something and again for those that did not answer.
 pub(crate) async fn keep_removing(owner: Arc<Inner>) {
+    let mut again = AGAIN;
     loop {
         if let Err(error) = tell_farmers(&owner).await {
             tracing::warn!(%error, "removals could not be worked off");
         }
-        tokio::select! {
-            () = owner.removals.notified() => {}
-            () = tokio::time::sleep(AGAIN) => {}
-        }
+        again = tokio::select! {
+            () = owner.removals.notified() => AGAIN,
+            () = tokio::time::sleep(again) => (again * 2).min(AGAIN_AT_MOST),
+        };
     }
 }
 
@@ -124,13 +126,15 @@ async fn tell(owner: &Inner, contract: ContractId, shards: Vec<ShardId>) -> Resu
     Ok(owner.catalog.store.clear_removals(&shards).await?)
 }
 
-/// A revision whose answer was lost may have put shards under the contract that this side does not know of: so the
-/// newest one is asked for first.
+/// Shards that never came under the contract are given back with what is reserved for them. A revision whose answer was
+/// lost may have put shards under it that this side does not know of: so the newest one is asked for before the rest is
+/// removed.
 async fn remove_shards(
     owner: &Inner,
     contract: ContractId,
     remove: Vec<ShardId>,
 ) -> Result<(), ContractError> {
+    owner.contracts.release(contract, &remove).await?;
     owner.contracts.sync(contract).await?;
     owner.contracts.revise(contract, &Wish { remove, ..Wish::default() }).await
 }

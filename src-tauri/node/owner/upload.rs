@@ -285,51 +285,49 @@ impl Attempt<'_> {
 
     /// Seals a column for a farmer and sends it.
     async fn send(&self, column: u8, farmer: DeviceId) -> Result<Shard, Failure> {
-        let contract = self.reserve(farmer).await?;
         let sealer = ShardSealer::new(self.coded.clone(), column, &self.outer_key, &mut rand::rng());
-        let (shard, segment, job) = (sealer.id(), self.segment, self.purpose.job);
-        lock(&self.tried).push(Removal { farmer, contract, shard });
-        self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
-        match self.transfer(&sealer, farmer, contract, true).await {
+        let mut contract = self.owner.contracts.with(self.offer(farmer)?).await?;
+        let upload = match self.begin(&sealer, farmer, contract).await {
+            // A contract that the farmer does not know any more is made anew, once.
+            Err(Failure::Net(NetError::Refused(Refusal { code: RefusalCode::UnknownContract, .. }))) => {
+                self.owner.contracts.give_up(farmer, contract).await?;
+                contract = self.owner.contracts.with(self.offer(farmer)?).await?;
+                self.begin(&sealer, farmer, contract).await?
+            }
+            result => result?,
+        };
+        match self.transfer(&sealer, upload).await {
             // The line broke: the farmer still has what came through.
             Err(Failure::Net(NetError::Unreachable(_))) => {
-                self.transfer(&sealer, farmer, contract, false).await?;
+                let bytes = sealer.layout().shard_len();
+                let upload = self.owner.wire.upload(farmer, contract, sealer.id(), bytes).await?;
+                self.transfer(&sealer, upload).await?;
             }
             result => result?,
         }
-        Ok(Shard { column, id: shard, farmer, contract })
+        Ok(Shard { column, id: sealer.id(), farmer, contract })
     }
 
-    /// Holds space at a farmer. A contract that the farmer does not know any more is made anew, once.
-    async fn reserve(&self, farmer: DeviceId) -> Result<ContractId, Failure> {
-        let offer = self.offer(farmer)?;
-        let bytes = self.coded.layout().shard_len();
-        let contract = self.owner.contracts.with(offer).await?;
-        match self.owner.wire.reserve(farmer, contract, bytes).await {
-            Err(NetError::Refused(Refusal { code: RefusalCode::UnknownContract, .. })) => {
-                self.owner.contracts.give_up(farmer, contract).await?;
-                let contract = self.owner.contracts.with(offer).await?;
-                self.owner.wire.reserve(farmer, contract, bytes).await?;
-                Ok(contract)
-            }
-            result => Ok(result.map(|()| contract)?),
-        }
-    }
-
-    async fn transfer(
+    /// Writes the shard down, holds space for it at the farmer and begins to send it.
+    async fn begin(
         &self,
         sealer: &ShardSealer,
         farmer: DeviceId,
         contract: ContractId,
-        first: bool,
-    ) -> Result<(), Failure> {
-        let begun = Instant::now();
+    ) -> Result<Upload, Failure> {
+        let (shard, segment, job) = (sealer.id(), self.segment, self.purpose.job);
         let bytes = sealer.layout().shard_len();
-        let mut upload = self.owner.wire.upload(farmer, contract, sealer.id(), bytes).await?;
+        lock(&self.tried).push(Removal { farmer, contract, shard });
+        self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
+        let _reserving = self.owner.contracts.reserving(contract).await;
+        self.owner.wire.reserve(farmer, contract, bytes).await?;
+        let begun = Instant::now();
+        let upload = self.owner.wire.upload(farmer, contract, shard, bytes).await?;
         self.owner.farmers.answered(farmer, begun.elapsed());
-        if first && upload.have() > 0 {
-            return Err(Failure::KnowsTooMuch);
-        }
+        if upload.have() > 0 { Err(Failure::KnowsTooMuch) } else { Ok(upload) }
+    }
+
+    async fn transfer(&self, sealer: &ShardSealer, mut upload: Upload) -> Result<(), Failure> {
         let hash = self.send_cells(sealer, &mut upload).await?;
         if upload.finish().await? == hash { Ok(()) } else { Err(Failure::WrongHash) }
     }

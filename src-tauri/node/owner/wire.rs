@@ -9,6 +9,7 @@ use hayloft_core::{
 };
 use hayloft_net::{
     Download, Fault, Net, NetError, Upload,
+    limits::SHARDS_PER_PAGE,
     messages::{Answer, Envelope, Request},
 };
 
@@ -98,6 +99,22 @@ impl Wire {
             Answer::Reserved { .. } => Ok(()),
             _ => Err(NetError::Protocol(Fault::WrongAnswer)),
         }
+    }
+
+    /// Frees what is reserved and taken by no shard, and these shards unless a revision includes them.
+    pub(crate) async fn release(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+        shards: &[ShardId],
+    ) -> Result<(), NetError> {
+        for shards in shards.chunks(SHARDS_PER_PAGE) {
+            let shards = shards.to_vec();
+            let Answer::Released = self.ask(farmer, Request::Release { contract, shards }).await? else {
+                return Err(NetError::Protocol(Fault::WrongAnswer));
+            };
+        }
+        Ok(())
     }
 
     /// The farmer's signature under a revision, not yet verified.

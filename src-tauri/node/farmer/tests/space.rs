@@ -46,6 +46,25 @@ async fn unused_reservation_expires_and_frees_its_space() {
 }
 
 #[tokio::test]
+async fn what_an_owner_gives_back_is_free_at_once_and_nobody_elses_is() {
+    let bench = Bench::new(offering(64 * MIB)).await;
+    let (one, two) = (bench.owner().await, bench.owner().await);
+    let (contract, other) = (one.agree().await.contract(), two.agree().await.contract());
+    one.reserve(contract, 3000).await.expect("reserved");
+    two.reserve(other, 500).await.expect("reserved");
+    let (gone, stays) = (ShardId([1; 32]), ShardId([2; 32]));
+    one.upload(contract, gone, &noise(1000)).await.expect("stored");
+    one.upload(contract, stays, &noise(700)).await.expect("stored");
+    let give_back = |contract, shards| Request::Release { contract, shards };
+    refused(two.ask(give_back(contract, vec![stays])).await, RefusalCode::UnknownContract);
+    refused(one.ask(give_back(contract, vec![gone; 1025])).await, RefusalCode::BadRequest);
+    one.ask(give_back(contract, vec![gone])).await.expect("given back");
+    assert_eq!(bench.node.farm_status().await.expect("status").reserved_bytes, 1200);
+    refused(one.download(contract, gone, 0, 1).await, RefusalCode::UnknownShard);
+    one.download(contract, stays, 0, 1).await.expect("the other one stays");
+}
+
+#[tokio::test]
 async fn reservation_lasts_while_bytes_flow() {
     let bench = Bench::new(offering(64 * MIB)).await;
     let owner = bench.owner().await;

@@ -211,6 +211,18 @@ impl Bed {
         used
     }
 
+    /// Returns once no farmer holds anything that is under no contract.
+    pub(super) async fn nothing_is_reserved(&self) {
+        let freed = async {
+            for farm in &self.farms {
+                while farm.node.farm_status().await.is_ok_and(|status| status.reserved_bytes > 0) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, freed).await.expect("farmers are given back what was reserved");
+    }
+
     /// Returns once farmers together keep so many bytes.
     pub(super) async fn used_becomes(&self, wanted: impl Fn(u64) -> bool) -> u64 {
         let becomes = async {

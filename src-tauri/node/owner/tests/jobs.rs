@@ -54,6 +54,7 @@ async fn a_put_goes_on_by_itself_after_a_restart_and_leaves_nothing_unknown() {
     assert!(bed.get_bytes("film").await == bytes, "the file came back changed");
     let stored = bed.files().await.remove(0).stored_bytes;
     bed.used_becomes(|used| used.abs_diff(stored) < 64 * 1024).await;
+    bed.nothing_is_reserved().await;
     bed.remove(&["film"]).await.expect("removed");
     bed.used_becomes(|used| used == 0).await;
 }
@@ -67,6 +68,7 @@ async fn a_cancelled_put_leaves_nothing_behind() {
     assert_eq!(bed.node.job(id).await.expect("known").state, JobState::Cancelled);
     assert_eq!(bed.names().await, Vec::<String>::new());
     bed.used_becomes(|used| used == 0).await;
+    bed.nothing_is_reserved().await;
     let owner = bed.node.owner_for_tests().await;
     assert_eq!(owner.inner.catalog.store.segments().await.expect("segments").len(), 0);
     assert_eq!(owner.inner.catalog.store.placing().await.expect("placing").len(), 0);
