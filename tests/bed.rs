@@ -14,7 +14,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{binary, run_command::built};
+use crate::{
+    binary,
+    line::{Line, Lines, Place},
+    run_command::built,
+};
 
 /// How long a process may take to be gone after it was killed.
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -174,6 +178,7 @@ pub struct NodeProcess {
     process: LivingProcess,
     home: PathBuf,
     line: Value,
+    place: Option<Place>,
 }
 
 impl NodeProcess {
@@ -182,24 +187,36 @@ impl NodeProcess {
     /// # Errors
     /// If it does not come up; the reason is on this test's stderr.
     pub fn start(home: &Path, network: &str, words: &[&str]) -> Result<Self> {
+        let listen = ["/ip4/127.0.0.1/udp/0/quic-v1".to_owned(), "/ip4/127.0.0.1/tcp/0".to_owned()];
+        Self::start_on(home, network, &listen, words)
+    }
+
+    /// Starts `hayloft node WORDS` behind a line and waits until it is up; [`NodeProcess::addresses`] are then those
+    /// by which others reach it over that line.
+    ///
+    /// # Errors
+    /// If it does not come up; the reason is on this test's stderr.
+    pub fn start_behind(
+        lines: &Lines,
+        line: &Line,
+        home: &Path,
+        network: &str,
+        words: &[&str],
+    ) -> Result<Self> {
+        let place = lines.place(line)?;
+        let node = Self::start_on(home, network, &[place.listen()], words)?;
+        Ok(Self { place: Some(place), ..node })
+    }
+
+    fn start_on(home: &Path, network: &str, listen: &[String], words: &[&str]) -> Result<Self> {
         let mut command = Command::new(binary()?);
-        command.arg("--home").arg(home).args([
-            "--network",
-            network,
-            "--json",
-            "node",
-            "--until-stdin-closes",
-        ]);
-        command.args([
-            "--no-mdns",
-            "--listen",
-            "/ip4/127.0.0.1/udp/0/quic-v1",
-            "--listen",
-            "/ip4/127.0.0.1/tcp/0",
-        ]);
-        let (process, line) =
-            LivingProcess::start(command_with(command, words)).context("the node did not start")?;
-        Ok(Self { process, home: home.to_owned(), line })
+        command.arg("--home").arg(home).args(["--network", network, "--json", "node"]);
+        command.args(["--until-stdin-closes", "--no-mdns"]).args(words);
+        for address in listen {
+            command.args(["--listen", address]);
+        }
+        let (process, line) = LivingProcess::start(command).context("the node did not start")?;
+        Ok(Self { process, home: home.to_owned(), line, place: None })
     }
 
     /// Its home.
@@ -219,7 +236,12 @@ impl NodeProcess {
 
     /// Its addresses, each ending in `/p2p/…`.
     pub fn addresses(&self) -> Vec<String> {
-        serde_json::from_value(self.line["addresses"].clone()).unwrap_or_default()
+        let own: Vec<String> = serde_json::from_value(self.line["addresses"].clone()).unwrap_or_default();
+        let peer = own.first().and_then(|address| address.rsplit('/').next());
+        match (&self.place, peer) {
+            (Some(place), Some(peer)) => vec![place.reached_by(peer)],
+            _ => own,
+        }
     }
 
     /// A connection to it.
@@ -229,11 +251,6 @@ impl NodeProcess {
     pub async fn client(&self) -> Result<Client> {
         Ok(Client::connect(&self.home).await?)
     }
-}
-
-fn command_with(mut command: Command, words: &[&str]) -> Command {
-    command.args(words);
-    command
 }
 
 /// A farmer that breaks its word, gone with this value.
@@ -273,6 +290,8 @@ impl LivingProcess {
 impl Drop for LivingProcess {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
+        // One that a test has paused would never see it.
+        let _ = go_on(self.child.id());
         // A process that was killed by the test has ended already.
         let _ = self.child.wait();
     }
@@ -292,6 +311,22 @@ pub fn kill_9(pid: u32) -> Result<()> {
 /// If there is no such process.
 pub fn terminate(pid: u32) -> Result<()> {
     send(pid, Signal::TERM)
+}
+
+/// Stops a process in its tracks: it does nothing, and its system answers nobody in its place.
+///
+/// # Errors
+/// If there is no such process.
+pub fn pause(pid: u32) -> Result<()> {
+    send(pid, Signal::STOP)
+}
+
+/// Lets a paused process go on.
+///
+/// # Errors
+/// If there is no such process.
+pub fn go_on(pid: u32) -> Result<()> {
+    send(pid, Signal::CONT)
 }
 
 fn send(pid: u32, signal: Signal) -> Result<()> {

@@ -4,7 +4,9 @@
 //! to its standard input closes, which also a killed test closes. Deliberately absent: nodes inside the test's process.
 
 mod bed;
+mod line;
 mod run_command;
 
-pub use bed::{Devnet, Farmer, Liar, NodeProcess, end_of, farmers_seen, kill_9, terminate};
+pub use bed::{Devnet, Farmer, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate};
+pub use line::{Carried, Conditions, Line, Lines, Place};
 pub use run_command::{Finished, binary, hayloft, hayloft_fed, hayloft_held};
