@@ -57,7 +57,7 @@ async fn report(client: &Client, id: u32) -> Result<JobReport> {
 
 fn failed(job: &Job) -> anyhow::Error {
     let message = job.message.clone().unwrap_or_else(|| "The transfer failed.".into());
-    Refusal { code: "failed", message }.into()
+    ApiError::new(job.error.unwrap_or(ErrorCode::Internal), message).into()
 }
 
 fn left_off(id: u32) -> anyhow::Error {

@@ -294,6 +294,8 @@ pub struct Job {
     pub bytes_per_second: u64,
     /// What it waits for or what went wrong, as a sentence.
     pub message: Option<String>,
+    /// If it failed, the kind of reason, for programs.
+    pub error: Option<ErrorCode>,
     /// When it was begun.
     pub begun: u64,
 }

@@ -172,15 +172,22 @@ impl Owner {
         Ok(files.collect::<Result<_, DatabaseError>>()?)
     }
 
-    /// Files with items in that segment.
+    /// Files with items in that segment, in order of id.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
-    pub async fn files_in(&self, segment: SegmentId) -> Result<Vec<FileId>, OwnerError> {
-        let query = sqlx::query("SELECT DISTINCT file FROM file_segments WHERE segment = ? ORDER BY file");
-        let rows = query.bind(segment.0.to_vec()).fetch_all(self.inner.db.read()).await;
-        let rows = rows.map_err(DatabaseError::from)?;
-        Ok(rows.iter().map(|row| Ok(FileId(id(row, 0)?))).collect::<Result<_, DatabaseError>>()?)
+    pub async fn files_in(&self, segment: SegmentId) -> Result<Vec<StoredFile>, OwnerError> {
+        let mut read = self.inner.db.read().begin().await.map_err(DatabaseError::from)?;
+        let query = "SELECT name_key, file, content, bytes, stored, keep_until, renew FROM files \
+                     WHERE file IN (SELECT file FROM file_segments WHERE segment = ?) ORDER BY file";
+        let query = sqlx::query(query).bind(segment.0.to_vec());
+        let mut files = Vec::new();
+        for row in query.fetch_all(&mut *read).await.map_err(DatabaseError::from)? {
+            let mut file = file_of(&row)?;
+            file.segments = segments_of(&mut read, file.file).await?;
+            files.push(file);
+        }
+        Ok(files)
     }
 
     /// Removes files in one transaction; their segments stay until [`Owner::remove_segments`].

@@ -92,7 +92,7 @@ impl Jobs {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn update(&self, id: u32, state: JobState, progress: &Value) -> Result<(), DatabaseError> {
-        self.finish(id, state, progress, None).await
+        self.change(id, state, progress, None, None).await
     }
 
     /// Writes down how it ended. Unknown jobs are ignored.
@@ -105,11 +105,24 @@ impl Jobs {
         state: JobState,
         progress: &Value,
         report: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<(), DatabaseError> {
+        self.change(id, state, progress, report, Some(now)).await
+    }
+
+    async fn change(
+        &self,
+        id: u32,
+        state: JobState,
+        progress: &Value,
+        report: Option<&Value>,
+        ended: Option<Timestamp>,
     ) -> Result<(), DatabaseError> {
         let mut write = self.inner.db.write().await?;
-        let query = sqlx::query("UPDATE jobs SET state = ?, progress = ?, report = ? WHERE id = ?");
-        let query = query.bind(state.number()).bind(progress.to_string());
-        let query = query.bind(report.map(Value::to_string)).bind(i64::from(id));
+        let query = "UPDATE jobs SET state = ?, progress = ?, report = ?, ended = ? WHERE id = ?";
+        let query = sqlx::query(query).bind(state.number()).bind(progress.to_string());
+        let query = query.bind(report.map(Value::to_string)).bind(ended.map(|at| int(at.0)));
+        let query = query.bind(i64::from(id));
         query.execute(&mut *write).await?;
         Ok(write.commit().await?)
     }
@@ -143,6 +156,18 @@ impl Jobs {
         let query =
             "SELECT id, kind, state, spec, progress, report, begun FROM jobs WHERE state <= 1 ORDER BY id";
         let rows = sqlx::query(query).fetch_all(self.inner.db.read()).await?;
+        rows.iter().map(job_of).collect()
+    }
+
+    /// Jobs that failed before `then` and still hold segments, oldest first.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn failed_with_segments(&self, then: Timestamp) -> Result<Vec<JobRow>, DatabaseError> {
+        let query = "SELECT id, kind, state, spec, progress, report, begun FROM jobs \
+                     WHERE state = 3 AND ended < ? AND EXISTS (SELECT 1 FROM segments WHERE job = jobs.id) \
+                     ORDER BY id";
+        let rows = sqlx::query(query).bind(int(then.0)).fetch_all(self.inner.db.read()).await?;
         rows.iter().map(job_of).collect()
     }
 }

@@ -113,7 +113,8 @@ async fn replacing_and_removing_leave_dead_bytes_until_segments_are_removed() {
     assert_eq!(owner.file(&[1; 32]).await.unwrap().unwrap().file, FileId([3; 32]));
     let half_dead = owner.half_dead_segments().await.unwrap();
     assert_eq!(half_dead.iter().map(|segment| segment.live_bytes).collect::<Vec<_>>(), [40]);
-    assert_eq!(owner.files_in(half_dead[0].segment).await.unwrap(), [FileId([2; 32])]);
+    let living = owner.file(&[2; 32]).await.unwrap().unwrap();
+    assert_eq!(owner.files_in(half_dead[0].segment).await.unwrap(), [living]);
     let in_use = owner.remove_segments(&[SegmentId([1; 32])], &[]).await;
     assert!(matches!(in_use, Err(OwnerError::SegmentInUse)));
 
@@ -155,6 +156,30 @@ async fn segments_of_a_running_job_outlive_a_restart_and_die_with_it() {
     let dead = owner.dead_segments().await.unwrap();
     assert_eq!(dead.iter().map(|segment| segment.segment).collect::<Vec<_>>(), [SegmentId([1; 32])]);
     assert!(dead[0].notes.is_empty());
+}
+
+#[tokio::test]
+async fn failed_jobs_that_hold_segments_are_found_however_many_came_after_them() {
+    let (_folder, store, owner) = owner().await;
+    let jobs = store.jobs();
+    let nothing = json!({});
+    for number in 1..=300 {
+        let job = jobs.insert("put", &nothing, &nothing, NOW).await.unwrap();
+        let state = if number == 2 { JobState::Cancelled } else { JobState::Failed };
+        if number <= 3 {
+            let segment = segment(u8::try_from(number).unwrap(), 10);
+            owner.save(&Save { job: Some(job), segments: vec![segment], ..Save::default() }).await.unwrap();
+        }
+        jobs.finish(job, state, &nothing, None, NOW.plus_seconds(u64::from(job))).await.unwrap();
+    }
+    let held = async |ended_before: u64| -> Vec<u32> {
+        let found = jobs.failed_with_segments(NOW.plus_seconds(ended_before)).await.unwrap();
+        found.iter().map(|row| row.id).collect()
+    };
+    assert_eq!(held(1000).await, [1, 3]);
+    assert_eq!(held(3).await, [1], "the other one ended later");
+    owner.end_job_segments(1).await.unwrap();
+    assert_eq!(held(1000).await, [3]);
 }
 
 #[tokio::test]
@@ -208,7 +233,7 @@ async fn jobs_are_told_newest_first_and_unfinished_ones_oldest_first() {
         ids.push(jobs.insert(kind, &json!({}), &json!(0), NOW).await.unwrap());
     }
     jobs.update(ids[0], JobState::Paused, &json!(5)).await.unwrap();
-    jobs.finish(ids[1], JobState::Done, &json!(9), Some(&json!({"bytes": 9}))).await.unwrap();
+    jobs.finish(ids[1], JobState::Done, &json!(9), Some(&json!({"bytes": 9})), NOW).await.unwrap();
     let listed = jobs.list(2).await.unwrap();
     assert_eq!(listed.iter().map(|job| job.id).collect::<Vec<_>>(), [ids[2], ids[1]]);
     let unfinished = jobs.unfinished().await.unwrap();

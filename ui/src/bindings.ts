@@ -271,6 +271,8 @@ export type Job = {
 	bytes_per_second: number,
 	/**  What it waits for or what went wrong, as a sentence. */
 	message: string | null,
+	/**  If it failed, the kind of reason, for programs. */
+	error: ErrorCode | null,
 	/**  When it was begun. */
 	begun: number,
 };

@@ -71,6 +71,7 @@ const job = (id: number, change: Partial<Job>): Job => ({
   total_files: 1,
   bytes_per_second: 11_400_000,
   message: null,
+  error: null,
   begun: NOW,
   ...change,
 });
@@ -78,7 +79,7 @@ const job = (id: number, change: Partial<Job>): Job => ({
 const jobs: Job[] = [
   job(4, {}),
   job(3, { kind: "get", name: "Photos/wedding.mp4", state: "paused", done_bytes: 800_000_000, total_bytes: 2_380_000_000, bytes_per_second: 0 }),
-  job(2, { name: "old disk", state: "failed", message: "Only 2 farmers answered and 5 are needed. Wait until more are online, then try again.", total_files: 210, done_files: 12 }),
+  job(2, { name: "old disk", state: "failed", error: "not_enough_farmers", message: "Only 2 farmers answered and 5 are needed. Wait until more are online, then try again.", total_files: 210, done_files: 12 }),
   job(1, { name: "accounts.ods", state: "done", done_bytes: 214_000, total_bytes: 214_000 }),
 ];
 

@@ -119,6 +119,11 @@ impl<R: CryptoRng> Packer<R> {
         Ok(done)
     }
 
+    /// Plain bytes that the growing item still takes: after so many the next [`Packer::push`] begins another one.
+    pub fn room_in_item(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.most - open.item.bytes as usize)
+    }
+
     /// Ends the file. Its last item may stay in the segment that is still filling: [`Packer::flush`] brings it out.
     ///
     /// # Errors

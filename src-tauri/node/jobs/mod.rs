@@ -37,14 +37,24 @@ const LISTED: u32 = 200;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Spec {
     Put(PutRequest),
-    Get(GetRequest),
+    Get {
+        request: GetRequest,
+        /// Name of the part file, beside the output; drawn once, so that nobody can put something there first.
+        part: String,
+    },
+}
+
+impl Spec {
+    pub(crate) fn get(request: GetRequest) -> Self {
+        Self::Get { request, part: output::part_name() }
+    }
 }
 
 impl Spec {
     fn kind(&self) -> JobKind {
         match self {
             Self::Put(_) => JobKind::Put,
-            Self::Get(_) => JobKind::Get,
+            Self::Get { .. } => JobKind::Get,
         }
     }
 
@@ -52,7 +62,7 @@ impl Spec {
         let last =
             |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         match self {
-            Self::Get(request) => request.name.clone(),
+            Self::Get { request, .. } => request.name.clone(),
             Self::Put(PutRequest { name: Some(name), .. }) => name.clone(),
             Self::Put(request) => match request.paths.as_slice() {
                 [] => String::new(),
@@ -69,10 +79,23 @@ pub(crate) struct JobContext {
     pub(crate) job: u32,
     /// When it was begun.
     pub(crate) begun: Timestamp,
+    /// Which of its runs this is.
+    pub(crate) run: Run,
     /// Where it tells how far it is.
     pub(crate) progress: Arc<Progress>,
     /// Where its tasks run.
     pub(crate) tasks: TaskTracker,
+}
+
+/// How a job's work came to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// Asked for just now.
+    First,
+    /// Resumed by a person.
+    Resumed,
+    /// By itself after a restart.
+    GoneOn,
 }
 
 /// Why a running job is to stop.
@@ -86,6 +109,7 @@ enum Halt {
 struct Live {
     spec: Arc<Spec>,
     begun: Timestamp,
+    run: Run,
     progress: Arc<Progress>,
     halt: Arc<Mutex<Option<Halt>>>,
     halted: CancellationToken,
@@ -118,7 +142,7 @@ impl Jobs {
         for row in self.rows.unfinished().await? {
             if row.state == RowState::Running {
                 let spec = self.open(&row.spec)?;
-                self.spawn(row.id, spec, row.begun);
+                self.spawn(row.id, spec, row.begun, Run::GoneOn);
             }
         }
         Ok(())
@@ -138,14 +162,15 @@ impl Jobs {
         };
         let (begun, nothing) = (self.owner.clock.now(), self.seal(&Snapshot::default()));
         let id = self.rows.insert(kind, &self.seal(&spec), &nothing, begun).await?;
-        self.spawn(id, spec, begun);
+        self.spawn(id, spec, begun, Run::First);
         Ok(id)
     }
 
-    fn spawn(&self, id: u32, spec: Spec, begun: Timestamp) {
+    fn spawn(&self, id: u32, spec: Spec, begun: Timestamp, run: Run) {
         let live = Live {
             spec: Arc::new(spec),
             begun,
+            run,
             progress: Arc::default(),
             halt: Arc::default(),
             halted: CancellationToken::new(),
@@ -168,6 +193,7 @@ impl Jobs {
         let context = JobContext {
             job: id,
             begun: live.begun,
+            run: live.run,
             progress: live.progress.clone(),
             tasks: TaskTracker::new(),
         };
@@ -204,27 +230,28 @@ impl Jobs {
         let mut snapshot = live.progress.look();
         snapshot.bytes_per_second = 0;
         snapshot.message = None;
+        let now = self.owner.clock.now();
         match end {
             End::Stopped => return Ok(()),
             End::Finished(Ok((report, warnings))) => {
                 snapshot.message = (!warnings.is_empty()).then(|| warnings.join(" "));
                 let report = self.seal(&report);
-                self.rows.finish(id, RowState::Done, &self.seal(&snapshot), Some(&report)).await?;
+                self.rows.finish(id, RowState::Done, &self.seal(&snapshot), Some(&report), now).await?;
             }
             End::Finished(Err(error)) => {
                 tracing::info!(job = id, %error, "a job failed");
-                if !error.may_pass() || matches!(*live.spec, Spec::Get(_)) {
+                if !error.may_pass() || matches!(*live.spec, Spec::Get { .. }) {
                     self.clear(id, &live.spec).await?;
                 }
-                snapshot.message = Some(error.to_string());
-                self.rows.finish(id, RowState::Failed, &self.seal(&snapshot), None).await?;
+                (snapshot.message, snapshot.error) = (Some(error.to_string()), Some(error.code()));
+                self.rows.finish(id, RowState::Failed, &self.seal(&snapshot), None, now).await?;
             }
             End::Halted(Halt::Pause) => {
                 self.rows.update(id, RowState::Paused, &self.seal(&snapshot)).await?;
             }
             End::Halted(Halt::Cancel) => {
                 self.clear(id, &live.spec).await?;
-                self.rows.finish(id, RowState::Cancelled, &self.seal(&snapshot), None).await?;
+                self.rows.finish(id, RowState::Cancelled, &self.seal(&snapshot), None, now).await?;
             }
         }
         remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await
@@ -238,8 +265,8 @@ impl Jobs {
                 self.owner.catalog.store.end_job_segments(id).await?;
                 remove::sweep(&self.owner).await
             }
-            Spec::Get(request) => {
-                output::discard(get::part_path(&self.owner, id, &request.output)).await;
+            Spec::Get { request, part } => {
+                output::discard(request.output.with_file_name(part)).await;
                 Ok(())
             }
         }
@@ -284,7 +311,7 @@ impl Jobs {
         }
         let spec = self.open(&row.spec)?;
         self.rows.update(id, RowState::Running, &row.progress).await?;
-        self.spawn(id, spec, row.begun);
+        self.spawn(id, spec, row.begun, Run::Resumed);
         Ok(())
     }
 
@@ -298,17 +325,17 @@ impl Jobs {
             RowState::Cancelled => Ok(()),
             RowState::Running | RowState::Paused | RowState::Failed => {
                 self.clear(id, &self.open(&row.spec)?).await?;
-                Ok(self.rows.finish(id, RowState::Cancelled, &row.progress, None).await?)
+                let now = self.owner.clock.now();
+                Ok(self.rows.finish(id, RowState::Cancelled, &row.progress, None, now).await?)
             }
             RowState::Done => Err(OwnerError::JobIsOver(id)),
         }
     }
 
-    /// Failed jobs that nobody has resumed for long lose what they have half done.
-    pub(crate) async fn clear_failed_before(&self, before: Timestamp) -> Result<(), OwnerError> {
-        for row in self.rows.list(LISTED).await? {
-            let resumed = lock(&self.live).contains_key(&row.id);
-            if row.state == RowState::Failed && row.begun < before && !resumed {
+    /// Jobs that failed before `then` and that nobody has resumed since lose what they have half done.
+    pub(crate) async fn clear_failed_before(&self, then: Timestamp) -> Result<(), OwnerError> {
+        for row in self.rows.failed_with_segments(then).await? {
+            if !lock(&self.live).contains_key(&row.id) {
                 self.clear(row.id, &self.open(&row.spec)?).await?;
             }
         }
@@ -366,7 +393,9 @@ async fn work(
             let end = put::put(owner, request, context).await?;
             Ok((JobReport::Put(end.reports), end.warnings))
         }
-        Spec::Get(request) => Ok((JobReport::Get(get::get(owner, request, context).await?), Vec::new())),
+        Spec::Get { request, part } => {
+            Ok((JobReport::Get(get::get(owner, request, part, context).await?), Vec::new()))
+        }
     }
 }
 
@@ -386,6 +415,7 @@ fn job(id: u32, spec: &Spec, state: JobState, begun: Timestamp, snapshot: Snapsh
         total_files: snapshot.total_files,
         bytes_per_second: snapshot.bytes_per_second,
         message: snapshot.message,
+        error: snapshot.error,
         begun: begun.0,
     }
 }

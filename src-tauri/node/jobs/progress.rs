@@ -8,6 +8,8 @@ use std::{
     time::Instant,
 };
 
+use crate::model::ErrorCode;
+
 /// Weight of the newest speed in the mean, per look.
 const NEWEST: f64 = 0.3;
 
@@ -63,6 +65,8 @@ pub(crate) struct Snapshot {
     pub(crate) total_files: u64,
     pub(crate) bytes_per_second: u64,
     pub(crate) message: Option<String>,
+    /// If it failed, the kind of reason.
+    pub(crate) error: Option<ErrorCode>,
 }
 
 impl Progress {
@@ -129,6 +133,7 @@ impl Progress {
             total_files: now.total_files,
             bytes_per_second: now.speed as u64,
             message: now.message.clone(),
+            error: None,
         }
     }
 }

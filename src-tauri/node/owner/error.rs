@@ -89,6 +89,17 @@ pub(crate) enum OwnerError {
     /// A file was written to while it was read.
     #[error("{} changed while it was being read and was not stored: try again when nothing writes to it.", .0.display())]
     Changed(PathBuf),
+    /// A file of which a part is stored is not there any more.
+    #[error("“{0}” vanished before all of it was stored: it is not stored.")]
+    Vanished(String),
+    /// More than one file of a put is not stored.
+    #[error("{}", several(first, *more))]
+    Several {
+        /// Why the first ones are not.
+        first: Vec<OwnerError>,
+        /// How many more there are.
+        more: usize,
+    },
     /// No farmer takes new data.
     #[error("No farmer is there that takes new data: check the connection, or wait for farmers to appear.")]
     NoFarmers,
@@ -135,6 +146,9 @@ impl OwnerError {
 
     /// Whether the same may succeed later, so that what was done so far is worth keeping.
     pub(crate) fn may_pass(&self) -> bool {
+        if let Self::Several { first, .. } = self {
+            return first.iter().any(Self::may_pass);
+        }
         self.is_for_want_of_farmers()
             || matches!(
                 self,
@@ -148,8 +162,10 @@ impl OwnerError {
             )
     }
 
-    fn code(&self) -> ErrorCode {
+    /// Its kind, for programs.
+    pub(crate) fn code(&self) -> ErrorCode {
         match self {
+            Self::Several { first, .. } => first.first().map_or(ErrorCode::Internal, Self::code),
             Self::NothingNamed
             | Self::OneNameForSeveral
             | Self::NotAFile(_)
@@ -164,7 +180,9 @@ impl OwnerError {
             | Self::WrongOutput(_)
             | Self::WrongRange { .. }
             | Self::JobIsOver(_) => ErrorCode::BadRequest,
-            Self::NoSuchPath(_) | Self::NoSuchFile(_) | Self::NoSuchJob(_) => ErrorCode::NotFound,
+            Self::NoSuchPath(_) | Self::Vanished(_) | Self::NoSuchFile(_) | Self::NoSuchJob(_) => {
+                ErrorCode::NotFound
+            }
             Self::NameTaken(_) | Self::OutputTaken(_) => ErrorCode::Exists,
             Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } => {
                 ErrorCode::NotEnoughFarmers
@@ -179,8 +197,38 @@ impl OwnerError {
     }
 }
 
+fn several(first: &[OwnerError], more: usize) -> String {
+    let all = first.len() + more;
+    let mut said = format!("{all} files were not stored.");
+    for error in first {
+        said.push(' ');
+        said.push_str(&error.to_string());
+    }
+    match more {
+        0 => {}
+        1 => said.push_str(" And one more."),
+        more => said.push_str(&format!(" And {more} more.")),
+    }
+    said
+}
+
 impl From<OwnerError> for ApiError {
     fn from(error: OwnerError) -> Self {
         Self::new(error.code(), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_files_that_failed_are_named_with_a_bound() {
+        let first = vec![OwnerError::Vanished("a".into()), OwnerError::Changed("/b".into())];
+        let error = OwnerError::Several { first, more: 3 };
+        let said = error.to_string();
+        assert!(said.starts_with("5 files were not stored. “a” vanished"), "{said}");
+        assert!(said.contains("/b changed") && said.ends_with("And 3 more."), "{said}");
+        assert_eq!((error.code(), error.may_pass()), (ErrorCode::NotFound, true));
     }
 }

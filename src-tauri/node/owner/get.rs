@@ -2,14 +2,10 @@
 //! when all of it is right.
 //!
 //! The output is never half written: what comes in goes to a part file in the same folder, which is synced and then
-//! renamed. A get that begins again goes on behind what its part file holds; the whole file's hash has the last word.
+//! renamed. A get that begins again goes on behind what its part file holds; the whole file's hash has the last word. A
+//! get that ended just before it could be written down finds its output there, and is done.
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use futures::{StreamExt, stream};
 use hayloft_core::manifest::{ContentRecord, Item, PlacementRecord};
@@ -19,10 +15,10 @@ use super::{
     Inner, OwnerError,
     fetch::{FetchGuard, Fetcher, layout},
     opening::{Opening, open_and_write},
-    output::{Output, PartFile},
+    output::{self, Output, PartFile},
 };
 use crate::{
-    jobs::{JobContext, Progress},
+    jobs::{JobContext, Progress, Run},
     model::{GetReport, GetRequest},
 };
 
@@ -92,6 +88,7 @@ fn len(range: Range<u64>) -> u64 {
 pub(crate) async fn get(
     owner: &Arc<Inner>,
     request: &GetRequest,
+    part: &str,
     context: &JobContext,
 ) -> Result<GetReport, OwnerError> {
     let progress = &context.progress;
@@ -100,7 +97,13 @@ pub(crate) async fn get(
     let wanted = wanted(&record, request)?;
     progress.expect(wanted.end - wanted.start, 1);
     let whole = wanted == (0..record.bytes);
-    let part = part_path(owner, context.job, &request.output);
+    let part = request.output.with_file_name(part);
+    if context.run != Run::First && whole && output::holds(&request.output, record.bytes, record.hash).await?
+    {
+        output::discard(part).await;
+        progress.settle(record.bytes, 1);
+        return Ok(report(&record, record.bytes, started, None, Vec::new()));
+    }
     let mut first_byte = None;
     let (fetcher, guard) = Fetcher::new(owner.clone());
     let written = loop {
@@ -124,14 +127,19 @@ pub(crate) async fn get(
     progress.settle(0, 1);
     let farmers_blamed = fetcher.blamed().await.iter().map(ToString::to_string).collect();
     drop::<FetchGuard>(guard);
+    Ok(report(&record, wanted.end - wanted.start, started, first_byte, farmers_blamed))
+}
+
+fn report(
+    record: &ContentRecord,
+    bytes: u64,
+    started: Instant,
+    first_byte_seconds: Option<f64>,
+    farmers_blamed: Vec<String>,
+) -> GetReport {
     let seconds = started.elapsed().as_secs_f64();
-    Ok(GetReport {
-        name: record.name,
-        bytes: wanted.end - wanted.start,
-        seconds,
-        first_byte_seconds: first_byte.unwrap_or(seconds),
-        farmers_blamed,
-    })
+    let first_byte_seconds = first_byte_seconds.unwrap_or(seconds);
+    GetReport { name: record.name.clone(), bytes, seconds, first_byte_seconds, farmers_blamed }
 }
 
 /// The part of the file that is asked for.
@@ -145,14 +153,6 @@ pub(crate) fn wanted(record: &ContentRecord, request: &GetRequest) -> Result<Ran
     }
     let end = request.bytes.map_or(bytes, |wanted| request.offset.saturating_add(wanted).min(bytes));
     Ok(request.offset..end)
-}
-
-/// Where a job's part file is: beside the output, under a name that no other job has.
-pub(crate) fn part_path(owner: &Inner, job: u32, output: &Path) -> PathBuf {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(owner.device.as_bytes()).update(&job.to_le_bytes());
-    let name = format!(".hayloft-{}.part", &hasher.finalize().to_hex()[..16]);
-    output.with_file_name(name)
 }
 
 struct Reading<'a> {

@@ -33,7 +33,7 @@ use std::{
 };
 
 use hayloft_core::{
-    DeviceId, SegmentId,
+    SegmentId,
     content::{Coder, Coding},
 };
 use tokio::sync::{Notify, broadcast};
@@ -56,7 +56,6 @@ pub(crate) struct Inner {
     pub(crate) farmers: Farmers,
     pub(crate) wire: Wire,
     pub(crate) net: hayloft_net::Net,
-    pub(crate) device: DeviceId,
     pub(crate) clock: Clock,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) stop: CancellationToken,
@@ -120,7 +119,6 @@ impl Owner {
             farmers,
             wire,
             net: parts.net,
-            device: parts.device.id(),
             clock: parts.clock,
             events: parts.events,
             stop: parts.stop,
@@ -175,7 +173,7 @@ impl Owner {
         let record = self.inner.catalog.file(&request.name).await?;
         get::wanted(&record, &request)?;
         output::Output { path: request.output.clone(), overwrite: request.overwrite }.check()?;
-        Ok(self.jobs.begin(Spec::Get(request)).await?)
+        Ok(self.jobs.begin(Spec::get(request)).await?)
     }
 
     /// All jobs, the newest first.

@@ -1,4 +1,7 @@
 //! The file that a get writes: a part file beside the output, renamed when it is whole and synced.
+//!
+//! A part file has a random name that its job has written down, is made only where nothing is, never through a link, and
+//! is for its user alone, as the output is then, unless it replaces a file that others may read.
 
 use std::{
     fs::{File, OpenOptions},
@@ -48,9 +51,7 @@ impl PartFile {
     pub(crate) async fn open(path: PathBuf, resume: bool) -> Result<Self, OwnerError> {
         let opening = move || {
             let failed = |cause| OwnerError::Output { path: path.clone(), cause };
-            let mut options = OpenOptions::new();
-            let mut file =
-                options.read(true).write(true).create(true).truncate(!resume).open(&path).map_err(failed)?;
+            let mut file = open_own(&path, resume).map_err(failed)?;
             let mut hasher = blake3::Hasher::new();
             let bytes = hash_all(&mut file, &mut hasher).map_err(failed)?;
             Ok(Self { path, file, bytes, hasher })
@@ -81,14 +82,37 @@ impl PartFile {
     /// [`OwnerError::OutputTaken`] if something came to be there meanwhile.
     pub(crate) async fn finish(self, output: Output) -> Result<(), OwnerError> {
         let finishing = move || {
-            self.file.sync_all().and_then(|()| rename(&self.path, &output)).map_err(|cause| {
-                if cause.kind() == io::ErrorKind::AlreadyExists {
-                    return OwnerError::OutputTaken(output.path.clone());
-                }
-                OwnerError::Output { path: output.path.clone(), cause }
+            let mut part = self;
+            let named = part.file.sync_all().and_then(|()| part.rename(&output));
+            named.map_err(|cause| match cause.kind() {
+                io::ErrorKind::AlreadyExists => OwnerError::OutputTaken(output.path.clone()),
+                _ => OwnerError::Output { path: output.path.clone(), cause },
             })
         };
         tokio::task::spawn_blocking(finishing).await.map_err(|_| OwnerError::Stopped)?
+    }
+
+    fn rename(&mut self, output: &Output) -> io::Result<()> {
+        if output.overwrite {
+            if let Ok(replaced) = std::fs::metadata(&output.path) {
+                self.file.set_permissions(replaced.permissions())?;
+            }
+            std::fs::rename(&self.path, &output.path)?;
+        } else {
+            match std::fs::hard_link(&self.path, &output.path) {
+                Ok(()) => std::fs::remove_file(&self.path)?,
+                Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {
+                    // An earlier run may have come as far as this.
+                    if !holds_now(&output.path, self.bytes, self.hash())? {
+                        return Err(taken);
+                    }
+                    std::fs::remove_file(&self.path)?;
+                }
+                // Not every file system has hard links.
+                Err(_) => std::fs::rename(&self.path, &output.path)?,
+            }
+        }
+        sync_folder(&output.path)
     }
 
     /// Deletes it.
@@ -120,18 +144,79 @@ fn hash_all(file: &mut File, hasher: &mut blake3::Hasher) -> io::Result<u64> {
     }
 }
 
-fn rename(part: &Path, output: &Output) -> io::Result<()> {
-    if output.overwrite {
-        std::fs::rename(part, &output.path)?;
-    } else {
-        match std::fs::hard_link(part, &output.path) {
-            Ok(()) => std::fs::remove_file(part)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-            // Not every file system has hard links.
-            Err(_) => std::fs::rename(part, &output.path)?,
-        }
+/// A name for a part file that nobody can guess.
+pub(crate) fn part_name() -> String {
+    format!(".hayloft-{:016x}.part", rand::random::<u64>())
+}
+
+/// Whether the output is there and holds these bytes.
+pub(crate) async fn holds(path: &Path, bytes: u64, hash: [u8; 32]) -> Result<bool, OwnerError> {
+    let path = path.to_owned();
+    let looking = tokio::task::spawn_blocking(move || {
+        holds_now(&path, bytes, hash).map_err(|cause| OwnerError::Output { path, cause })
+    });
+    looking.await.map_err(|_| OwnerError::Stopped)?
+}
+
+fn holds_now(path: &Path, bytes: u64, hash: [u8; 32]) -> io::Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() && found.len() == bytes => {}
+        Ok(_) => return Ok(false),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
     }
-    sync_folder(&output.path)
+    let mut hasher = blake3::Hasher::new();
+    hash_all(&mut File::open(path)?, &mut hasher)?;
+    Ok(*hasher.finalize().as_bytes() == hash)
+}
+
+/// Opens what an earlier run of the job has left, or makes a new file; never something that is not the job's.
+fn open_own(path: &Path, resume: bool) -> io::Result<File> {
+    match private().create_new(true).open(path) {
+        Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    if resume && let Some(file) = open_plain(path)? {
+        return Ok(file);
+    }
+    std::fs::remove_file(path)?;
+    private().create_new(true).open(path)
+}
+
+/// Opens a file only if there is one by that name itself, not a link to one.
+fn open_plain(path: &Path) -> io::Result<Option<File>> {
+    let named = std::fs::symlink_metadata(path)?;
+    if !named.is_file() {
+        return Ok(None);
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    Ok(is_same(&named, &file.metadata()?).then_some(file))
+}
+
+#[cfg(unix)]
+fn is_same(named: &std::fs::Metadata, opened: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (named.dev(), named.ino()) == (opened.dev(), opened.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(named: &std::fs::Metadata, opened: &std::fs::Metadata) -> bool {
+    named.len() == opened.len()
+}
+
+#[cfg(unix)]
+fn private() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    options
 }
 
 #[cfg(unix)]
@@ -142,4 +227,57 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn written(path: &Path, resume: bool, bytes: &[u8]) -> PartFile {
+        let mut part = PartFile::open(path.to_owned(), resume).await.expect("it opens");
+        part.write(bytes).expect("it can be written");
+        part
+    }
+
+    #[tokio::test]
+    async fn a_part_file_goes_on_where_it_was_and_becomes_the_output() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let (path, output) = (folder.path().join(part_name()), folder.path().join("film"));
+        drop(written(&path, true, b"one ").await);
+        let part = written(&path, true, b"two").await;
+        assert_eq!((part.bytes(), part.hash()), (7, *blake3::hash(b"one two").as_bytes()));
+        let there = Output { path: output.clone(), overwrite: false };
+        part.finish(there.clone()).await.expect("it gets its name");
+        assert!(!path.exists() && std::fs::read(&output).expect("it is there") == b"one two");
+        // The same once more: what an earlier run named is found; something else is left alone.
+        written(&path, true, b"one two").await.finish(there.clone()).await.expect("it has its name");
+        let other = written(&path, true, b"else").await.finish(there).await;
+        assert!(matches!(other, Err(OwnerError::OutputTaken(_))));
+        assert_eq!(std::fs::read(&output).expect("it is there"), b"one two");
+        assert_eq!(written(&path, false, b"x").await.bytes(), 1, "a range begins anew");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_part_file_is_never_written_through_a_link_and_is_for_its_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let (path, precious) = (folder.path().join(part_name()), folder.path().join("precious"));
+        std::fs::write(&precious, b"precious").expect("a file can be written");
+        let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
+        for resume in [true, false] {
+            std::os::unix::fs::symlink(&precious, &path).expect("a link can be made");
+            drop(written(&path, resume, b"new").await);
+            assert_eq!(std::fs::read(&precious).expect("it is there"), b"precious");
+            assert!(path.symlink_metadata().expect("it is there").is_file() && mode(&path) == 0o600);
+            std::fs::remove_file(&path).expect("it was there");
+        }
+        std::fs::set_permissions(&precious, std::fs::Permissions::from_mode(0o644)).expect("allowed");
+        let replacing = Output { path: precious.clone(), overwrite: true };
+        written(&path, true, b"new").await.finish(replacing).await.expect("it is replaced");
+        assert_eq!(
+            (std::fs::read(&precious).expect("it is there"), mode(&precious)),
+            (b"new".to_vec(), 0o644)
+        );
+    }
 }

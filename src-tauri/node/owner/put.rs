@@ -27,11 +27,11 @@ use super::{
     reader::{Part, Reading, ToRead, read_all},
     remove,
     scan::{Scan, scan},
-    sources::{Note, Ordered, sort_out, with_notes},
+    sources::{Note, Notes, Ordered, sort_out},
     upload::{NotPlaced, Purpose, place},
 };
 use crate::{
-    jobs::{JobContext, Progress, Sent},
+    jobs::{JobContext, Progress, Run as Which, Sent},
     model::{PutReport, PutRequest},
 };
 
@@ -40,6 +40,8 @@ const IN_FLIGHT: usize = 2;
 /// How long a put under way waits for farmers to come back before it gives up, and between two tries.
 const PATIENCE: Duration = Duration::from_secs(600);
 const RETRY: Duration = Duration::from_secs(5);
+/// Files named when many are not stored.
+const FAILURES_TOLD: usize = 20;
 
 /// What a finished put has to tell.
 pub(crate) struct PutEnd {
@@ -53,32 +55,36 @@ pub(crate) async fn put(
     request: &PutRequest,
     context: &JobContext,
 ) -> Result<PutEnd, OwnerError> {
-    let JobContext { job, begun, progress, tasks } = context;
-    let (job, begun) = (*job, *begun);
+    let JobContext { job, begun, run: which, progress, tasks } = context;
+    let (job, begun, which) = (*job, *begun, *which);
     let started = Instant::now();
     let found = scan_paths(request).await?;
     progress.expect(found.bytes(), found.sources.len() as u64);
-    let warnings = found.warnings();
-    let sorted = sort_out(owner, found, request.replace, begun).await?;
+    let mut warnings = found.warnings();
+    let notes = Notes::of(owner, job).await?;
+    let mut failures = Failures::default();
+    for name in notes.vanished(&found.sources) {
+        failures.add(OwnerError::Vanished(name));
+    }
+    let sorted = sort_out(owner, found, request.replace, (which != Which::First).then_some(begun)).await?;
+    warnings.extend(sorted.changed_since.iter().map(|name| changed_since(name)));
     for source in &sorted.kept {
         progress.settle(source.record.bytes, 1);
     }
-    let to_read = with_notes(owner, job, sorted.fresh).await?;
+    let to_read = notes.add_to(sorted.fresh).await?;
     let mut run = Run {
         owner,
         job,
         tasks,
         request,
+        which,
         keep_until: begun.plus_seconds(request.keep_seconds),
         progress,
         started,
-        tallies: to_read
-            .iter()
-            .map(|file| Tally { items: file.placed.clone(), ..Tally::default() })
-            .collect(),
+        tallies: to_read.iter().map(|file| Tally::of(file)).collect(),
         files: to_read,
         reports: Vec::new(),
-        failures: Vec::new(),
+        failures,
     };
     run.all().await?;
     let mut reports = std::mem::take(&mut run.reports);
@@ -91,11 +97,37 @@ pub(crate) async fn put(
     }
     owner.catalog.store.end_job_segments(job).await?;
     remove::sweep(owner).await?;
-    if let Some(error) = failures.into_iter().next() {
+    if let Some(error) = failures.error() {
         return Err(error);
     }
     reports.sort_by_key(|(order, _)| *order);
     Ok(PutEnd { reports: reports.into_iter().map(|(_, report)| report).collect(), warnings })
+}
+
+fn changed_since(name: &str) -> String {
+    format!("“{name}” has changed since it was stored: put it again to store what it is now.")
+}
+
+/// Files that are not stored, and why; of very many the first.
+#[derive(Default)]
+struct Failures {
+    first: Vec<OwnerError>,
+    more: usize,
+}
+
+impl Failures {
+    fn add(&mut self, error: OwnerError) {
+        tracing::info!(%error, "a file is not stored");
+        if self.first.len() < FAILURES_TOLD { self.first.push(error) } else { self.more += 1 }
+    }
+
+    fn error(mut self) -> Option<OwnerError> {
+        match (self.first.len(), self.more) {
+            (0, _) => None,
+            (1, 0) => self.first.pop(),
+            (_, more) => Some(OwnerError::Several { first: self.first, more }),
+        }
+    }
 }
 
 pub(crate) async fn scan_paths(request: &PutRequest) -> Result<Scan, OwnerError> {
@@ -114,6 +146,11 @@ struct Tally {
 }
 
 impl Tally {
+    fn of(file: &ToRead) -> Self {
+        let placed = file.placed.iter().map(|(offset, placed)| (*offset, placed.item.clone()));
+        Self { items: placed.collect(), ..Self::default() }
+    }
+
     fn is_whole(&self, bytes: u64) -> bool {
         let placed: u64 = self.items.values().map(|item| item.bytes).sum();
         self.hash.is_some() && !self.failed && !self.saved && !self.items.is_empty() && placed == bytes
@@ -125,13 +162,14 @@ struct Run<'a> {
     job: u32,
     tasks: &'a TaskTracker,
     request: &'a PutRequest,
+    which: Which,
     keep_until: Timestamp,
     progress: &'a Arc<Progress>,
     started: Instant,
     files: Vec<Ordered>,
     tallies: Vec<Tally>,
     reports: Vec<(usize, PutReport)>,
-    failures: Vec<OwnerError>,
+    failures: Failures,
 }
 
 /// A segment that has just been placed.
@@ -144,7 +182,7 @@ struct Arrived {
 impl Run<'_> {
     async fn all(&mut self) -> Result<(), OwnerError> {
         let earlier: u64 =
-            self.files.iter().flat_map(|file| file.placed.values()).map(|item| item.bytes).sum();
+            self.files.iter().flat_map(|file| file.placed.values()).map(|placed| placed.item.bytes).sum();
         self.progress.settle(earlier, 0);
         let (to, mut readings) = mpsc::channel(1);
         let files: Vec<ToRead> = self.files.iter().map(|file| file.to_read.clone()).collect();
@@ -152,7 +190,8 @@ impl Run<'_> {
         let mut running: FuturesUnordered<AbortOnDropHandle<Result<Arrived, OwnerError>>> =
             FuturesUnordered::new();
         let mut ended = false;
-        let mut any_placed = earlier > 0;
+        // A put that goes on after a restart found farmers when it was begun.
+        let mut any_placed = earlier > 0 || self.which == Which::GoneOn;
         while !ended || !running.is_empty() {
             tokio::select! {
                 biased;
@@ -173,9 +212,8 @@ impl Run<'_> {
                         }
                     }
                     Some(Reading::Failed { index, error }) => {
-                        tracing::info!(%error, "a file is not stored");
                         self.tallies[index].failed = true;
-                        self.failures.push(error);
+                        self.failures.add(error);
                     }
                 },
             }
@@ -283,8 +321,8 @@ impl Run<'_> {
     fn new_segment(&self, arrived: &Arrived) -> NewSegment {
         let note = |part: &Part| {
             let file = &self.files[part.index];
-            let (name, stamp) = (file.source.name.clone(), file.source.stamp);
-            Note { name, file: file.file, stamp, offset: part.offset, item: part.item.clone() }
+            let (name, item) = (file.source.name.clone(), part.item.clone());
+            Note { name, file: file.file, offset: part.offset, item, prefix: part.prefix }
         };
         let notes: Vec<Note> = arrived.parts.iter().map(note).collect();
         new_segment(self.owner, &arrived.placement, self.owner.catalog.seal_notes(&notes))

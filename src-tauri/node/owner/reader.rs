@@ -1,17 +1,19 @@
 //! Reading files and packing them into sealed segments, on a thread of its own, while earlier segments are on their way.
 //!
 //! Each file is read once, hashed and sealed as it is read. What an earlier run of the job has placed already is only
-//! hashed. A file that is not the same at its end as at its beginning is reported and never stored.
+//! hashed, and must be what it was. A file that is not the same at its end as at its beginning is reported and never
+//! stored; one that changed so lately that its times could hide another change is read once more and compared.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read as _, Seek as _},
+    time::SystemTime,
 };
 
 use hayloft_core::{
     FileId,
-    content::{Packer, SealedSegment, TARGET_SEGMENT},
+    content::{CHUNK, Packer, SealedSegment, TARGET_SEGMENT},
     manifest::Item,
 };
 use tokio::sync::mpsc;
@@ -29,8 +31,16 @@ const READ: usize = 1024 * 1024;
 pub(crate) struct ToRead {
     pub(crate) source: Source,
     pub(crate) file: FileId,
-    /// Parts placed by an earlier run: where they begin in the file, and their items.
-    pub(crate) placed: BTreeMap<u64, Item>,
+    /// Parts placed by an earlier run, by where they begin in the file.
+    pub(crate) placed: BTreeMap<u64, Placed>,
+}
+
+/// A part of a file that is placed already.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub(crate) item: Item,
+    /// BLAKE3 of the file from its beginning to the end of this part.
+    pub(crate) prefix: [u8; 32],
 }
 
 /// A file's part in a segment just sealed.
@@ -41,6 +51,8 @@ pub(crate) struct Part {
     /// Where the part begins in the file.
     pub(crate) offset: u64,
     pub(crate) item: Item,
+    /// BLAKE3 of the file from its beginning to the end of this part.
+    pub(crate) prefix: [u8; 32],
 }
 
 /// What the reader says, in this order for each file: its segments, then its end.
@@ -69,6 +81,8 @@ struct Run {
     next: u64,
     end: Option<u64>,
     begun: bool,
+    /// The file's hash up to the end of each item that has not come out yet.
+    prefixes: VecDeque<[u8; 32]>,
 }
 
 struct Reader<'a, R> {
@@ -111,19 +125,32 @@ impl<R: rand::CryptoRng> Reader<'_, R> {
     fn read_file(&mut self, index: usize, file: &ToRead) -> Result<[u8; 32], Stop> {
         let failed = |cause: io::Error| Stop::File(unreadable(&file.source, cause));
         let mut open = File::open(&file.source.path).map_err(failed)?;
+        let is_fresh = file.source.stamp.is_fresh(SystemTime::now());
         self.check_unchanged(&open, &file.source)?;
+        let hash = self.read_through(index, file, &mut open)?;
+        if is_fresh {
+            open.rewind().map_err(failed)?;
+            let again = hash_open(&mut open, &mut vec![0; READ]).map_err(failed)?;
+            check(again == hash, &file.source)?;
+        }
+        self.check_unchanged(&open, &file.source)?;
+        Ok(hash)
+    }
+
+    fn read_through(&mut self, index: usize, file: &ToRead, open: &mut File) -> Result<[u8; 32], Stop> {
+        let failed = |cause: io::Error| Stop::File(unreadable(&file.source, cause));
         let total = file.source.stamp.bytes;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; READ.min(usize::try_from(total).unwrap_or(READ)).max(1)];
         let mut at = 0;
         if total == 0 && file.placed.is_empty() {
             self.begin(index, file, 0)?;
-            self.end(0);
+            self.end(0, &hasher);
         }
         while at < total {
-            let placed = file.placed.get(&at).map(|item| item.bytes);
+            let placed = file.placed.get(&at);
             let until = match placed {
-                Some(bytes) => at + bytes,
+                Some(placed) => at + placed.item.bytes,
                 None => file.placed.range(at..).next().map_or(total, |(next, _)| *next),
             };
             if placed.is_none() {
@@ -132,36 +159,53 @@ impl<R: rand::CryptoRng> Reader<'_, R> {
             while at < until {
                 let want = buffer.len().min(usize::try_from(until - at).unwrap_or(usize::MAX));
                 let got = open.read(&mut buffer[..want]).map_err(failed)?;
-                if got == 0 {
-                    return Err(Stop::File(OwnerError::Changed(file.source.path.clone())));
-                }
-                hasher.update(&buffer[..got]);
-                if placed.is_none() {
-                    for segment in self.packer.push(&buffer[..got]).expect("a file is open") {
-                        self.emit(segment)?;
+                check(got > 0, &file.source)?;
+                match placed {
+                    Some(_) => {
+                        hasher.update(&buffer[..got]);
                     }
+                    None => self.pack(&buffer[..got], &mut hasher)?,
                 }
                 at += got as u64;
             }
-            if placed.is_none() {
-                self.end(at);
+            match placed {
+                Some(placed) => check(*hasher.finalize().as_bytes() == placed.prefix, &file.source)?,
+                None => self.end(at, &hasher),
             }
         }
         let more = open.read(&mut buffer[..1]).map_err(failed)?;
-        if more > 0 {
-            return Err(Stop::File(OwnerError::Changed(file.source.path.clone())));
-        }
-        self.check_unchanged(&open, &file.source)?;
+        check(more == 0, &file.source)?;
         Ok(*hasher.finalize().as_bytes())
+    }
+
+    /// Hashes and packs bytes, and notes the hash at each item's end.
+    fn pack(&mut self, mut bytes: &[u8], hasher: &mut blake3::Hasher) -> Result<(), Deaf> {
+        while !bytes.is_empty() {
+            let mut room = self.packer.room_in_item();
+            if room == 0 {
+                self.end_item(hasher);
+                // The next item takes at least a chunk, wherever it begins.
+                room = CHUNK;
+            }
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            hasher.update(now);
+            for segment in self.packer.push(now).expect("a file is open") {
+                self.emit(segment)?;
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    fn end_item(&mut self, hasher: &blake3::Hasher) {
+        if let Some(run) = self.runs.back_mut() {
+            run.prefixes.push_back(*hasher.finalize().as_bytes());
+        }
     }
 
     fn check_unchanged(&self, open: &File, source: &Source) -> Result<(), Stop> {
         let metadata = open.metadata().map_err(|cause| Stop::File(unreadable(source, cause)))?;
-        if Stamp::of(&metadata) == source.stamp {
-            Ok(())
-        } else {
-            Err(Stop::File(OwnerError::Changed(source.path.clone())))
-        }
+        check(Stamp::of(&metadata) == source.stamp, source)
     }
 
     fn begin(&mut self, index: usize, file: &ToRead, at: u64) -> Result<(), Deaf> {
@@ -170,11 +214,12 @@ impl<R: rand::CryptoRng> Reader<'_, R> {
         if let Some(segment) = full {
             self.emit(segment)?;
         }
-        self.runs.push_back(Run { index, next: at, end: None, begun: false });
+        self.runs.push_back(Run { index, next: at, end: None, begun: false, prefixes: VecDeque::new() });
         Ok(())
     }
 
-    fn end(&mut self, at: u64) {
+    fn end(&mut self, at: u64, hasher: &blake3::Hasher) {
+        self.end_item(hasher);
         self.packer.end().expect("a file is open");
         if let Some(run) = self.runs.back_mut() {
             run.end = Some(at);
@@ -191,7 +236,8 @@ impl<R: rand::CryptoRng> Reader<'_, R> {
             self.runs.pop_front();
         }
         let run = self.runs.front_mut().expect("each item belongs to a stretch that was begun");
-        let part = Part { index: run.index, offset: run.next, item: item.clone() };
+        let prefix = run.prefixes.pop_front().expect("each item's end was noted before it came out");
+        let part = Part { index: run.index, offset: run.next, item: item.clone(), prefix };
         run.begun = true;
         run.next += item.bytes;
         part
@@ -200,6 +246,10 @@ impl<R: rand::CryptoRng> Reader<'_, R> {
     fn say(&self, said: Reading) -> Result<(), Deaf> {
         self.to.blocking_send(said).map_err(|_| Deaf)
     }
+}
+
+fn check(unchanged: bool, source: &Source) -> Result<(), Stop> {
+    if unchanged { Ok(()) } else { Err(Stop::File(OwnerError::Changed(source.path.clone()))) }
 }
 
 fn unreadable(source: &Source, cause: io::Error) -> OwnerError {
@@ -211,15 +261,42 @@ fn unreadable(source: &Source, cause: io::Error) -> OwnerError {
 /// # Errors
 /// [`OwnerError`] if it cannot be read.
 pub(crate) fn hash_file(source: &Source) -> Result<[u8; 32], OwnerError> {
-    let mut open = File::open(&source.path).map_err(|cause| unreadable(source, cause))?;
+    let opened = File::open(&source.path);
+    let hash = opened.and_then(|mut open| hash_open(&mut open, &mut vec![0; READ]));
+    hash.map_err(|cause| unreadable(source, cause))
+}
+
+fn hash_open(open: &mut File, buffer: &mut [u8]) -> io::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; READ];
     loop {
-        match open.read(&mut buffer).map_err(|cause| unreadable(source, cause))? {
+        match open.read(buffer)? {
             0 => return Ok(*hasher.finalize().as_bytes()),
             got => hasher.update(&buffer[..got]),
         };
     }
+}
+
+/// The file's hashes from its beginning to each of `ends`, which ascend; as many as there are before its end.
+///
+/// # Errors
+/// Whatever the file system says.
+pub(crate) fn prefixes(source: &Source, ends: &[u64]) -> io::Result<Vec<[u8; 32]>> {
+    let mut open = File::open(&source.path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; READ];
+    let (mut at, mut prefixes) = (0, Vec::with_capacity(ends.len()));
+    for &end in ends {
+        while at < end {
+            let want = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            match open.read(&mut buffer[..want])? {
+                0 => return Ok(prefixes),
+                got => hasher.update(&buffer[..got]),
+            };
+            at = hasher.count();
+        }
+        prefixes.push(*hasher.finalize().as_bytes());
+    }
+    Ok(prefixes)
 }
 
 #[cfg(test)]
@@ -332,14 +409,27 @@ mod tests {
         assert_eq!(parts.len(), 3);
         // The first and the last part got through; the one between did not.
         let placed = parts.iter().filter(|(offset, _)| **offset == 0 || **offset > 20 << 20);
-        file.placed = placed.map(|(offset, (part, _))| (*offset, part.item.clone())).collect();
+        let placed = placed
+            .map(|(offset, (part, _))| (*offset, Placed { item: part.item.clone(), prefix: part.prefix }));
+        file.placed = placed.collect();
         let second = read(&[file.clone()]);
         let missing = second.parts(0);
         assert!(missing.keys().all(|offset| !file.placed.contains_key(offset)));
         let sent: u64 = missing.values().map(|(part, _)| part.item.bytes).sum();
-        let kept: u64 = file.placed.values().map(|item| item.bytes).sum();
+        let kept: u64 = file.placed.values().map(|placed| placed.item.bytes).sum();
         assert_eq!(sent + kept, bytes.len() as u64);
         assert_eq!(second.read, [(0, *blake3::hash(&bytes).as_bytes())]);
+
+        let ends: Vec<u64> = parts.iter().map(|(offset, (part, _))| offset + part.item.bytes).collect();
+        let hashes: Vec<[u8; 32]> = parts.values().map(|(part, _)| part.prefix).collect();
+        assert_eq!(prefixes(&file.source, &ends).expect("it can be read"), hashes);
+
+        // One byte of a placed part is another, although the stamp says that nothing changed.
+        let mut changed = bytes;
+        changed[0] ^= 1;
+        let again = to_read(folder.path(), "film", &changed);
+        file.source.stamp = again.source.stamp;
+        assert_eq!(read(&[file]).failed, [0], "parts of two contents are never mixed");
     }
 
     #[test]

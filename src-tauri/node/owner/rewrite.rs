@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use hayloft_core::{
-    FileId, SegmentId,
+    FileId, SegmentId, Timestamp,
     content::{PackError, Packer, SealedSegment, TARGET_SEGMENT},
     manifest::{ContentRecord, Item, PlacementRecord},
     presets::Preset,
@@ -56,36 +56,41 @@ struct Living {
 
 async fn rewrite(owner: &Arc<Inner>, segment: SegmentId) -> Result<(), OwnerError> {
     let living = living(owner, segment).await?;
+    let rewritten = match living.iter().map(|living| living.record.keep_until).max() {
+        Some(until) => move_living(owner, segment, &living, until).await,
+        None => Ok(()),
+    };
+    if rewritten.is_err() {
+        remove::leave_attempts(owner, |placing| placing.job.is_none()).await?;
+    }
+    rewritten?;
+    remove::sweep(owner).await
+}
+
+async fn move_living(
+    owner: &Arc<Inner>,
+    segment: SegmentId,
+    living: &[Living],
+    until: Timestamp,
+) -> Result<(), OwnerError> {
     let placement = owner.catalog.placement(segment).await?;
-    let until = living.iter().map(|living| living.record.keep_until).max();
-    let Some(until) = until else { return remove::sweep(owner).await };
     let purpose = Purpose { preset: preset_of(&placement), until, job: None };
-    let (sealed, moved) = seal_anew(owner, &placement, &living).await?;
+    let (sealed, moved) = seal_anew(owner, &placement, living).await?;
     let mut placed = Vec::new();
     for segment in sealed {
         let placing = place(owner, segment.id, segment.bytes, purpose, &Sent::default()).await;
-        match placing {
-            Ok(placement) => placed.push(placement),
-            Err(not_placed) => {
-                remove::leave_attempts(owner, |placing| placing.job.is_none()).await?;
-                return Err(not_placed.error);
-            }
-        }
+        placed.push(placing.map_err(|not_placed| not_placed.error)?);
     }
-    save(owner, &living, &moved, &placed).await?;
-    remove::sweep(owner).await
+    save(owner, living, &moved, &placed).await
 }
 
 /// The items of stored files in a segment.
 async fn living(owner: &Inner, segment: SegmentId) -> Result<Vec<Living>, OwnerError> {
     let mut living = Vec::new();
-    for stored in owner.catalog.store.files().await? {
-        if stored.segments.iter().any(|part| part.segment == segment) {
-            let record = owner.catalog.open(&stored)?;
-            let items: Vec<Item> =
-                record.items.iter().filter(|item| item.segment == segment).cloned().collect();
-            living.extend(items.into_iter().map(|item| Living { record: record.clone(), item }));
-        }
+    for stored in owner.catalog.store.files_in(segment).await? {
+        let record = owner.catalog.open(&stored)?;
+        let items: Vec<Item> = record.items.iter().filter(|item| item.segment == segment).cloned().collect();
+        living.extend(items.into_iter().map(|item| Living { record: record.clone(), item }));
     }
     Ok(living)
 }

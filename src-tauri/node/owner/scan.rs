@@ -8,7 +8,7 @@ use std::{
     collections::HashSet,
     fs::{File, Metadata},
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use walkdir::WalkDir;
@@ -17,23 +17,53 @@ use super::error::OwnerError;
 
 /// Longest name of a file, in bytes.
 pub(crate) const NAME_BYTES: usize = 1024;
+/// How coarse the time of a change may be, and that of a write (FAT).
+const CHANGE_TICK: Duration = Duration::from_millis(50);
+const WRITE_TICK: Duration = Duration::from_millis(2500);
 
 /// What tells whether a file on the disk is still the one that was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     /// Its size.
     pub(crate) bytes: u64,
     /// When it was last written, in nanoseconds since 1970.
-    pub(crate) modified_ns: u64,
+    modified_ns: u64,
+    /// When anything about it last changed, which nobody can set back, and its number on its disk; zero where the system
+    /// does not tell.
+    changed_ns: u64,
+    inode: u64,
 }
 
 impl Stamp {
     /// The stamp of an open or named file.
     pub(crate) fn of(metadata: &Metadata) -> Self {
-        let since_1970 = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let modified_ns = since_1970.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
-        Self { bytes: metadata.len(), modified_ns }
+        let modified_ns = metadata.modified().map_or(0, since_1970);
+        let (changed_ns, inode) = identity(metadata);
+        Self { bytes: metadata.len(), modified_ns, changed_ns, inode }
     }
+
+    /// Whether the file changed so shortly before `now` that another change could leave the same stamp: clocks of file
+    /// systems tick slowly.
+    pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
+        let tick = if self.changed_ns > 0 { CHANGE_TICK } else { WRITE_TICK };
+        u128::from(since_1970(now).saturating_sub(self.changed_ns.max(self.modified_ns))) < tick.as_nanos()
+    }
+}
+
+fn since_1970(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let changed_ns = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+    (u64::try_from(changed_ns).unwrap_or(0), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(_metadata: &Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 /// A file to store.
@@ -240,6 +270,26 @@ mod tests {
         assert_eq!((names(&found), found.skipped), (vec!["photos/1.jpg"], 1));
         assert_eq!(found.warnings().len(), 1);
         assert_eq!(names(&scan(&[to_folder], None).expect("a link to a folder")), ["album/1.jpg"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_whose_time_was_set_back_has_another_stamp() {
+        let dir = folder();
+        let path = dir.path().join("film");
+        write(&path, "one");
+        let before = std::fs::metadata(&path).expect("it is there");
+        let stamp = Stamp::of(&before);
+        assert!(stamp.is_fresh(SystemTime::now()), "it was written just now");
+        assert!(!stamp.is_fresh(SystemTime::now() + Duration::from_secs(1)));
+        // The clock of the file system has to tick once before a change can be told.
+        while Stamp::of(&std::fs::metadata(&path).expect("it is there")) == stamp {
+            write(&path, "two");
+            let file = File::options().write(true).open(&path).expect("it opens");
+            file.set_modified(before.modified().expect("a time")).expect("its time can be set");
+        }
+        let after = Stamp::of(&std::fs::metadata(&path).expect("it is there"));
+        assert_eq!((after.bytes, after.modified_ns), (stamp.bytes, stamp.modified_ns));
     }
 
     #[test]

@@ -109,8 +109,10 @@ CREATE TABLE jobs (
     spec TEXT NOT NULL,
     progress TEXT NOT NULL,
     report TEXT,
-    begun INTEGER NOT NULL
+    begun INTEGER NOT NULL,
+    ended INTEGER
 ) STRICT;
+CREATE INDEX jobs_by_state ON jobs (state);
 
 -- Others
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Job } from "../ipc";
 import { secondsLeft, shownJobs, withJob } from "./jobs";
 
-const job = (change: Partial<Job>): Job => ({ id: 1, kind: "put", name: "a", state: "running", done_bytes: 50, total_bytes: 100, done_files: 0, total_files: 1, bytes_per_second: 10, message: null, begun: 100, ...change });
+const job = (change: Partial<Job>): Job => ({ id: 1, kind: "put", name: "a", state: "running", done_bytes: 50, total_bytes: 100, done_files: 0, total_files: 1, bytes_per_second: 10, message: null, error: null, begun: 100, ...change });
 
 describe("news of a job", () => {
   test("a known job keeps its place and takes the new figures", () => {

@@ -97,9 +97,44 @@ async fn a_put_without_farmers_fails_with_a_sentence_and_can_be_resumed() {
     let id = bed.node.put(bed.request(path)).await.expect("begins");
     let job = bed.end(id).await;
     assert_eq!(job.state, JobState::Failed);
+    assert_eq!(job.error, Some(ErrorCode::NotEnoughFarmers));
     assert!(job.message.is_some_and(|message| message.contains("No farmer")));
     bed.node.resume(id).await.expect("a failed job can be resumed");
     assert_eq!(bed.end(id).await.state, JobState::Failed);
     bed.node.cancel(id).await.expect("and cancelled");
     assert_eq!(bed.node.job(99).await.expect_err("no such job").code, ErrorCode::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_placed_part_is_sent_again_if_the_file_changed_under_the_same_size_and_time() {
+    let bed = Bed::new(3).await;
+    let mut bytes = noise(15, 96 * MIB);
+    let path = bed.file("film", &bytes);
+    let written = std::fs::metadata(&path).expect("it is there").modified().expect("a time");
+    let id = half_way(&bed, bed.request(path.clone())).await;
+    bed.node.pause(id).await.expect("paused");
+    bytes[5] ^= 1;
+    bed.file("film", &bytes);
+    let file = std::fs::File::options().write(true).open(&path).expect("it opens");
+    file.set_modified(written).expect("its time can be set");
+    bed.node.resume(id).await.expect("resumed");
+    assert_eq!(bed.end(id).await.state, JobState::Done);
+    assert!(bed.get_bytes("film").await == bytes, "the file came back mixed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_vanishes_half_stored_is_named_and_the_others_are_stored() {
+    let bed = Bed::new(3).await;
+    let film = bed.file("box/film", &noise(16, 96 * MIB));
+    bed.file("box/notes", b"text");
+    let id = half_way(&bed, bed.request(bed.disk.path().join("box"))).await;
+    bed.node.pause(id).await.expect("paused");
+    std::fs::remove_file(film).expect("it was there");
+    bed.node.resume(id).await.expect("resumed");
+    let job = bed.end(id).await;
+    assert_eq!((job.state, job.error), (JobState::Failed, Some(ErrorCode::NotFound)));
+    assert!(job.message.is_some_and(|message| message.contains("“box/film” vanished")));
+    assert_eq!(bed.names().await, ["box/notes"]);
+    let stored = bed.files().await.remove(0).stored_bytes;
+    bed.used_becomes(|used| used.abs_diff(stored) < 64 * 1024).await;
 }
