@@ -14,6 +14,7 @@
 mod fraud;
 mod revision;
 mod root;
+mod space;
 mod state;
 mod terms;
 
@@ -25,6 +26,7 @@ pub use revision::{
     RevisionError, apply, apply_signed, countersign, propose,
 };
 pub use root::shard_root;
+pub use space::{MAX_SHARDS, quota_bytes};
 pub use state::{Phase, State, UNUSED_SECONDS, ends_soon};
 pub use terms::{
     MAX_GRACE_SECONDS, MIN_GRACE_SECONDS, START_TOLERANCE_SECONDS, TermsError, TermsOffered, check_terms,

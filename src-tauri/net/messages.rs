@@ -49,7 +49,7 @@ pub enum Request {
     Reserve {
         /// Under which contract.
         contract: ContractId,
-        /// Sealed bytes, on top of what this contract has already reserved.
+        /// The shards' `core::contract::quota_bytes`, on top of what this contract has already reserved.
         bytes: u64,
     },
     /// Take this shard out of the reserved space. Answer: [`Answer::Ready`]; then the owner sends the missing bytes
@@ -112,7 +112,7 @@ pub enum Answer {
         /// Whether there are more.
         more: bool,
     },
-    /// Space is held until then, or longer while bytes flow.
+    /// Space is held until then; a shard that is sent holds its part for as long as enough bytes flow.
     Reserved {
         /// End of the reservation.
         until: Timestamp,

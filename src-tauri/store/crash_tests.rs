@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hayloft_core::ShardId;
+use hayloft_core::{ShardId, contract::quota_bytes};
 
 use crate::{
     DatabaseState, FarmerError, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
@@ -16,7 +16,10 @@ async fn filled(folder: &std::path::Path) -> Store {
     let farmer = store.farmer();
     for contract in [1, 2] {
         farmer.insert_contract(contract_id(contract), &terms(contract)).await.unwrap();
-        farmer.reserve(&wish(contract, 300), &ROOMY, NOW).await.unwrap();
+        farmer
+            .reserve(&wish(contract, u64::from(3 - contract) * quota_bytes(300)), &ROOMY, NOW)
+            .await
+            .unwrap();
     }
     upload(&farmer, 1, 1, 100).await.unwrap();
     upload(&farmer, 1, 2, 150).await.unwrap();
@@ -64,7 +67,7 @@ async fn unfinished_and_unknown_files_are_deleted_and_their_uploads_begin_anew()
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path()).await;
     let farmer = store.farmer();
-    farmer.reserve(&wish(1, 500), &ROOMY, NOW).await.unwrap();
+    farmer.reserve(&wish(1, 5 * quota_bytes(100)), &ROOMY, NOW).await.unwrap();
     // A temp file with its row.
     let mut writer = farmer.begin_shard(contract_id(1), shard_id(10), 100).await.unwrap();
     writer.write(&content(10, 50)).await.unwrap();
@@ -91,7 +94,8 @@ async fn unfinished_and_unknown_files_are_deleted_and_their_uploads_begin_anew()
     let farmer = store.farmer();
     assert!(!gone.exists() && foreign.iter().all(|path| path.exists()));
     let figures = farmer.figures(&ROOMY).await.unwrap();
-    assert_eq!((figures.used_bytes, figures.reserved_bytes), (450, 550));
+    let used_bytes = quota_bytes(150) + quota_bytes(300);
+    assert_eq!((figures.used_bytes, figures.reserved_bytes), (used_bytes, 5 * quota_bytes(100)));
     for seed in [10, 11] {
         assert_eq!(farmer.begin_shard(contract_id(1), shard_id(seed), 100).await.unwrap().have(), 0);
     }
@@ -153,7 +157,7 @@ async fn a_lost_database_is_noticed_moved_aside_rebuilt_and_said() {
         let folder = tempfile::tempdir().unwrap();
         let store = filled(folder.path()).await;
         let farmer = store.farmer();
-        farmer.reserve(&wish(1, 70), &ROOMY, NOW).await.unwrap();
+        farmer.reserve(&wish(1, quota_bytes(70)), &ROOMY, NOW).await.unwrap();
         upload(&farmer, 1, 13, 70).await.unwrap();
         let before = index(&farmer).await;
         drop(farmer);
@@ -175,7 +179,7 @@ async fn a_lost_database_is_noticed_moved_aside_rebuilt_and_said() {
         assert_eq!((report.found_shards, report.missing_shards, report.orphan_files), (3, 0, 0), "{damage}");
         let farmer = store.farmer();
         assert_eq!(index(&farmer).await, before, "{damage}");
-        assert_eq!(farmer.figures(&ROOMY).await.unwrap().reserved_bytes, 70);
+        assert_eq!(farmer.figures(&ROOMY).await.unwrap().reserved_bytes, quota_bytes(70));
         farmer.commit_revision(&revision(1, 2, vec![entry(13, 70)], vec![])).await.unwrap();
         assert_eq!(farmer.read_shard(contract_id(2), shard_id(3), 0, 300).await.unwrap(), content(3, 300));
     }

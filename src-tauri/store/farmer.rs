@@ -30,8 +30,10 @@ pub use crate::{
     shards::{ShardReader, ShardWriter},
 };
 
-/// How long a reservation holds without bytes.
+/// How long a reservation holds without bytes, and an upload without enough of them.
 pub const RESERVATION_SECONDS: u64 = 600;
+/// How long a shard that has wholly come waits for its revision: the slowest of its segment may still be under way.
+pub const ARRIVED_SECONDS: u64 = 3600;
 /// How long a contract that has never been revised is remembered.
 pub const UNREVISED_SECONDS: u64 = 24 * 3600;
 /// The most one call to [`Farmer::read_shard`] returns.

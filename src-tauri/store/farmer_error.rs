@@ -34,9 +34,9 @@ pub enum FarmerError {
     #[error("this subnet has reserved as much as one subnet may at once")]
     SubnetCap,
     /// Nothing, or too little, is reserved.
-    #[error("{wanted} bytes were to come, but {reserved} are reserved")]
+    #[error("{wanted} bytes of the quota were to be taken, but {reserved} are reserved")]
     NotReserved {
-        /// Bytes that were to come.
+        /// What was to come, as a quota counts it.
         wanted: u64,
         /// Bytes still reserved and not taken by other shards.
         reserved: u64,

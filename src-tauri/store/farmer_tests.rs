@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use hayloft_core::{ShardId, Timestamp};
+use hayloft_core::{ShardId, Timestamp, contract::quota_bytes};
 use proptest::prelude::*;
 
 use crate::{
     FarmerError, Guard, Home, Store, StoreOptions,
     disk::{Probe, Space},
-    farmer::{Farmer, Limits, RESERVATION_SECONDS, Wish},
+    farmer::{ARRIVED_SECONDS, Farmer, Limits, RESERVATION_SECONDS, Wish},
     samples::{END, GRACE_SECONDS, contract_id, entry, owner_id, revision, shard_id, terms},
 };
 
@@ -49,7 +49,7 @@ pub(crate) async fn upload(farmer: &Farmer, contract: u8, seed: u32, bytes: u64)
 
 async fn keep(farmer: &Farmer, contract: u8, number: u64, seeds: &[(u32, u64)]) {
     farmer.insert_contract(contract_id(contract), &terms(contract)).await.unwrap();
-    let bytes = seeds.iter().map(|(_, bytes)| bytes).sum();
+    let bytes = seeds.iter().map(|(_, bytes)| quota_bytes(*bytes)).sum();
     farmer.reserve(&wish(contract, bytes), &ROOMY, NOW).await.unwrap();
     for (seed, bytes) in seeds {
         upload(farmer, contract, *seed, *bytes).await.unwrap();
@@ -76,7 +76,7 @@ async fn a_shard_goes_in_under_a_reservation_and_comes_back_in_ranges() {
         assert!(matches!(refused, Err(FarmerError::UnknownShard)));
     }
     let figures = farmer.figures(&ROOMY).await.unwrap();
-    assert_eq!((figures.used_bytes, figures.reserved_bytes), (700_000, 0));
+    assert_eq!((figures.used_bytes, figures.reserved_bytes), (quota_bytes(700_000), 0));
     assert!(figures.overhead_bytes > 0);
 }
 
@@ -86,7 +86,7 @@ async fn an_interrupted_upload_goes_on_where_it_stopped() {
     let store = open(folder.path()).await;
     let farmer = store.farmer();
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
-    farmer.reserve(&wish(1, 50_000), &ROOMY, NOW).await.unwrap();
+    farmer.reserve(&wish(1, quota_bytes(50_000)), &ROOMY, NOW).await.unwrap();
     let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 50_000).await.unwrap();
     writer.write(&content(1, 50_000)[..20_000]).await.unwrap();
     let busy = farmer.begin_shard(contract_id(1), shard_id(1), 50_000).await;
@@ -113,12 +113,58 @@ async fn more_than_announced_or_reserved_is_refused() {
     assert!(matches!(unknown, Err(FarmerError::UnknownContract)));
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
     let nothing = farmer.begin_shard(contract_id(1), shard_id(1), 1).await;
-    assert!(matches!(nothing, Err(FarmerError::NotReserved { wanted: 1, reserved: 0 })));
-    farmer.reserve(&wish(1, 100), &ROOMY, NOW).await.unwrap();
+    assert!(matches!(nothing, Err(FarmerError::NotReserved { reserved: 0, .. })));
+    farmer.reserve(&wish(1, quota_bytes(60) + 40), &ROOMY, NOW).await.unwrap();
     let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 60).await.unwrap();
     assert!(matches!(writer.write(&[0; 61]).await, Err(FarmerError::TooLong { bytes: 60 })));
-    let second = farmer.begin_shard(contract_id(1), shard_id(2), 41).await;
-    assert!(matches!(second, Err(FarmerError::NotReserved { wanted: 41, reserved: 40 })));
+    let second = farmer.begin_shard(contract_id(1), shard_id(2), 1).await;
+    assert!(matches!(second, Err(FarmerError::NotReserved { reserved: 40, .. })));
+}
+
+#[tokio::test]
+async fn tiny_shards_use_the_quota_up_before_they_fill_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let farmer = store.farmer();
+    farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
+    let limits = Limits { quota_bytes: 100_000, ..ROOMY };
+    let mut seeds = Vec::new();
+    for seed in 0..200 {
+        if farmer.reserve(&wish(1, quota_bytes(1)), &limits, NOW).await.is_ok() {
+            upload(&farmer, 1, seed, 1).await.unwrap();
+            seeds.push((seed, 1));
+        }
+    }
+    let added = seeds.iter().map(|(seed, bytes)| entry(*seed, *bytes)).collect();
+    farmer.commit_revision(&revision(1, 0, added, vec![])).await.unwrap();
+    let files = on_disk(&farmer).len() as u64;
+    assert_eq!(files, seeds.len() as u64);
+    // Each file takes a block of the disk, and its rows take more.
+    assert!(files > 0 && files * 4096 < limits.quota_bytes, "{files} files of one byte");
+    assert_eq!(farmer.figures(&limits).await.unwrap().used_bytes, files * quota_bytes(1));
+}
+
+#[tokio::test]
+async fn one_upload_never_prolongs_what_waits_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let farmer = store.farmer();
+    farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
+    farmer.reserve(&wish(1, quota_bytes(40)), &ROOMY, NOW).await.unwrap();
+    let mut slow = farmer.begin_shard(contract_id(1), shard_id(1), 40).await.unwrap();
+    assert_eq!(slow.until(), NOW.plus_seconds(RESERVATION_SECONDS));
+    let second = NOW.plus_seconds(1);
+    let until = farmer.reserve(&wish(1, 1_000_000), &ROOMY, second).await.unwrap();
+    for minute in 1..=20 {
+        let now = NOW.plus_seconds(60 * minute);
+        farmer.prolong(shard_id(1), now, RESERVATION_SECONDS).await.unwrap();
+        farmer.expire(now).await.unwrap();
+        let beside = if now < until { 1_000_000 } else { 0 };
+        let figures = farmer.figures(&ROOMY).await.unwrap();
+        assert_eq!(figures.reserved_bytes, quota_bytes(40) + beside, "minute {minute}");
+    }
+    slow.write(&content(1, 40)).await.unwrap();
+    slow.finish().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -170,10 +216,11 @@ async fn the_disk_keeps_its_guard_at_reserving_and_at_writing() {
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
     let full = farmer.reserve(&wish(1, 900_001), &ROOMY, NOW).await;
     assert!(matches!(full, Err(FarmerError::DiskFull { guard_bytes: 100_000, .. })));
-    farmer.reserve(&wish(1, 600_000), &ROOMY, NOW).await.unwrap();
-    let full = farmer.reserve(&wish(1, 300_001), &ROOMY, NOW).await;
+    farmer.reserve(&wish(1, quota_bytes(600_000)), &ROOMY, NOW).await.unwrap();
+    let left = 900_000 - quota_bytes(600_000);
+    let full = farmer.reserve(&wish(1, left + 1), &ROOMY, NOW).await;
     assert!(matches!(full, Err(FarmerError::DiskFull { .. })), "promised bytes count as gone");
-    assert_eq!(farmer.figures(&ROOMY).await.unwrap().free_bytes, 300_000);
+    assert_eq!(farmer.figures(&ROOMY).await.unwrap().free_bytes, left);
     space.lock().unwrap().free_bytes = 400_000;
     let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 600_000).await.unwrap();
     assert!(matches!(writer.write(&content(1, 600_000)).await, Err(FarmerError::DiskFull { .. })));
@@ -188,7 +235,7 @@ async fn revisions_come_one_after_the_other_and_change_all_or_nothing() {
     let store = open(folder.path()).await;
     let farmer = store.farmer();
     keep(&farmer, 1, 0, &[(1, 100), (2, 200)]).await;
-    farmer.reserve(&wish(1, 50), &ROOMY, NOW).await.unwrap();
+    farmer.reserve(&wish(1, quota_bytes(50)), &ROOMY, NOW).await.unwrap();
     upload(&farmer, 1, 3, 50).await.unwrap();
     let wrong = [
         revision(1, 0, vec![], vec![]),
@@ -202,7 +249,8 @@ async fn revisions_come_one_after_the_other_and_change_all_or_nothing() {
     for wrong in wrong {
         farmer.commit_revision(&wrong).await.unwrap_err();
         let figures = farmer.figures(&ROOMY).await.unwrap();
-        assert_eq!((figures.used_bytes, figures.reserved_bytes), (300, 50));
+        let used_bytes = quota_bytes(100) + quota_bytes(200);
+        assert_eq!((figures.used_bytes, figures.reserved_bytes), (used_bytes, quota_bytes(50)));
     }
     farmer.commit_revision(&revision(1, 1, vec![entry(3, 50)], vec![shard_id(1)])).await.unwrap();
     let contract = farmer.contract(contract_id(1)).await.unwrap().unwrap();
@@ -219,25 +267,28 @@ async fn revisions_come_one_after_the_other_and_change_all_or_nothing() {
 }
 
 #[tokio::test]
-async fn a_reservation_without_bytes_ends_with_all_that_came_under_it() {
+async fn space_without_bytes_is_given_up_with_all_that_came_into_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     let farmer = store.farmer();
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
     farmer.insert_contract(contract_id(2), &terms(2)).await.unwrap();
-    let until = farmer.reserve(&wish(1, 100), &ROOMY, NOW).await.unwrap();
+    let both = quota_bytes(60) + quota_bytes(40);
+    let until = farmer.reserve(&wish(1, both), &ROOMY, NOW).await.unwrap();
     assert_eq!(until, NOW.plus_seconds(RESERVATION_SECONDS));
     upload(&farmer, 1, 1, 60).await.unwrap();
+    let waits = farmer.prolong(shard_id(1), NOW, ARRIVED_SECONDS).await.unwrap();
     let mut late = farmer.begin_shard(contract_id(1), shard_id(2), 40).await.unwrap();
     late.write(&[7; 40]).await.unwrap();
-    let later = farmer.extend(contract_id(1), NOW.plus_seconds(100)).await.unwrap();
-    assert_eq!(farmer.expire(until).await.unwrap().reserved_bytes, 0);
-    let all = Limits { quota_bytes: 100, ..ROOMY };
-    farmer.reserve(&wish(2, 100), &all, until).await.unwrap_err();
-    farmer.reserve(&wish(2, 100), &all, later).await.unwrap();
+    assert_eq!(farmer.expire(until).await.unwrap().reserved_bytes, quota_bytes(40));
     assert!(matches!(late.finish().await, Err(FarmerError::NotReserved { .. })));
+    let gone = farmer.prolong(shard_id(2), until, RESERVATION_SECONDS).await;
+    assert!(matches!(gone, Err(FarmerError::NotReserved { .. })), "what is over does not come back");
+    let all = Limits { quota_bytes: both, ..ROOMY };
+    farmer.reserve(&wish(2, both), &all, until).await.unwrap_err();
+    farmer.reserve(&wish(2, both), &all, waits).await.unwrap();
     assert!(!farmer.paths().shard(shard_id(1)).exists() && !farmer.paths().part(shard_id(2)).exists());
-    assert_eq!(farmer.figures(&all).await.unwrap().reserved_bytes, 100);
+    assert_eq!(farmer.figures(&all).await.unwrap().reserved_bytes, both);
 }
 
 #[tokio::test]
@@ -246,7 +297,7 @@ async fn what_an_owner_gives_back_is_free_at_once_and_its_other_shards_stay() {
     let store = open(folder.path()).await;
     let farmer = store.farmer();
     keep(&farmer, 1, 0, &[(1, 100)]).await;
-    farmer.reserve(&wish(1, 1_000), &ROOMY, NOW).await.unwrap();
+    farmer.reserve(&wish(1, 4 * quota_bytes(300)), &ROOMY, NOW).await.unwrap();
     upload(&farmer, 1, 2, 200).await.unwrap();
     upload(&farmer, 1, 3, 300).await.unwrap();
     let mut incoming = farmer.begin_shard(contract_id(1), shard_id(4), 50).await.unwrap();
@@ -254,7 +305,8 @@ async fn what_an_owner_gives_back_is_free_at_once_and_its_other_shards_stay() {
     let given = [1, 2, 4, 9].map(shard_id);
     farmer.release(contract_id(1), &given).await.unwrap();
     let figures = farmer.figures(&ROOMY).await.unwrap();
-    assert_eq!((figures.used_bytes, figures.reserved_bytes), (100, 300), "kept ones stay under contract");
+    let (used_bytes, reserved_bytes) = (quota_bytes(100), quota_bytes(300));
+    assert_eq!((figures.used_bytes, figures.reserved_bytes), (used_bytes, reserved_bytes), "kept ones stay");
     assert!(matches!(incoming.finish().await, Err(FarmerError::NotReserved { .. })));
     let mut left = [1, 3].map(shard_id);
     left.sort();
@@ -307,8 +359,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (1..3_u8, 1..400_u64).prop_map(|(contract, bytes)| Step::Reserve(contract, bytes)),
-        6 => (1..3_u8, 0..12_u32, 1..200_u64).prop_map(|(contract, seed, bytes)| Step::Upload(contract, seed, bytes)),
+        3 => (1..3_u8, 1..40_000_u64).prop_map(|(contract, bytes)| Step::Reserve(contract, bytes)),
+        6 => (1..3_u8, 0..12_u32, 1..20_000_u64).prop_map(|(contract, seed, bytes)| Step::Upload(contract, seed, bytes)),
         3 => (1..3_u8).prop_map(Step::Revise),
         1 => (1..3_u8).prop_map(Step::Remove),
         1 => (1..3_u8).prop_map(Step::Release),
@@ -320,18 +372,46 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug, Clone, Default)]
 struct Model {
     number: u64,
-    reserved: u64,
-    expires: u64,
-    arrived: Vec<(u32, u64)>,
+    /// End and bytes, in order of end.
+    reserved: Vec<(u64, u64)>,
+    /// Seed, bytes and end.
+    arrived: Vec<(u32, u64, u64)>,
     kept: Vec<(u32, u64)>,
 }
 
-fn sum(shards: &[(u32, u64)]) -> u64 {
-    shards.iter().map(|(_, bytes)| bytes).sum()
+impl Model {
+    fn waiting(&self) -> u64 {
+        self.reserved.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn reserved_bytes(&self) -> u64 {
+        self.waiting() + self.arrived.iter().map(|(_, bytes, _)| quota_bytes(*bytes)).sum::<u64>()
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.kept.iter().map(|(_, bytes)| quota_bytes(*bytes)).sum()
+    }
+
+    fn shards(&self) -> impl Iterator<Item = u32> {
+        self.kept.iter().map(|kept| kept.0).chain(self.arrived.iter().map(|arrived| arrived.0))
+    }
+
+    /// Takes bytes out of the reservations that end first; answers the last end.
+    fn take(&mut self, mut bytes: u64) -> u64 {
+        let mut end = 0;
+        for (expires, reserved) in &mut self.reserved {
+            if bytes > 0 {
+                let taken = bytes.min(*reserved);
+                (bytes, *reserved, end) = (bytes - taken, *reserved - taken, *expires);
+            }
+        }
+        self.reserved.retain(|(_, bytes)| *bytes > 0);
+        end
+    }
 }
 
 async fn run(steps: Vec<Step>) {
-    let limits = Limits { quota_bytes: 1_000, ..ROOMY };
+    let limits = Limits { quota_bytes: 100_000, ..ROOMY };
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(folder.path()).await;
     let mut models = [Model::default(), Model::default()];
@@ -341,36 +421,33 @@ async fn run(steps: Vec<Step>) {
     let mut now = NOW;
     for step in steps {
         let farmer = store.farmer();
-        let taken: u64 = models.iter().map(|model| model.reserved + sum(&model.kept)).sum();
+        let taken: u64 = models.iter().map(|model| model.reserved_bytes() + model.used_bytes()).sum();
         match step {
             Step::Reserve(contract, bytes) => {
                 let granted = farmer.reserve(&wish(contract, bytes), &limits, now).await.is_ok();
-                assert_eq!(granted, taken + bytes <= 1_000);
+                assert_eq!(granted, taken + bytes <= 100_000);
                 let model = &mut models[usize::from(contract) - 1];
-                if granted {
-                    model.reserved += bytes;
-                    model.expires = now.0 + RESERVATION_SECONDS;
-                }
+                model.reserved.extend(granted.then_some((now.0 + RESERVATION_SECONDS, bytes)));
             }
             Step::Upload(contract, seed, bytes) => {
-                let here = models
-                    .iter()
-                    .any(|model| model.arrived.iter().chain(&model.kept).any(|(s, _)| *s == seed));
+                let here = models.iter().any(|model| model.shards().any(|shard| shard == seed));
                 let model = &mut models[usize::from(contract) - 1];
-                let fits = sum(&model.arrived) + bytes <= model.reserved;
+                let fits = quota_bytes(bytes) <= model.waiting();
                 let result = upload(&farmer, contract, seed, bytes).await;
                 if !here {
                     assert_eq!(result.is_ok(), fits, "{result:?}");
-                    model.arrived.extend(fits.then_some((seed, bytes)));
+                    if fits {
+                        let end = model.take(quota_bytes(bytes));
+                        model.arrived.push((seed, bytes, end));
+                    }
                 }
             }
             Step::Revise(contract) => {
                 let model = &mut models[usize::from(contract) - 1];
-                let added = model.arrived.iter().map(|(seed, bytes)| entry(*seed, *bytes)).collect();
+                let added = model.arrived.iter().map(|(seed, bytes, _)| entry(*seed, *bytes)).collect();
                 farmer.commit_revision(&revision(contract, model.number, added, vec![])).await.unwrap();
                 model.number += 1;
-                model.reserved -= sum(&model.arrived);
-                model.kept.append(&mut model.arrived);
+                model.kept.extend(model.arrived.drain(..).map(|(seed, bytes, _)| (seed, bytes)));
             }
             Step::Remove(contract) => {
                 let model = &mut models[usize::from(contract) - 1];
@@ -381,16 +458,19 @@ async fn run(steps: Vec<Step>) {
             Step::Release(contract) => {
                 let model = &mut models[usize::from(contract) - 1];
                 let (dropped, stays) = model.arrived.split_at(model.arrived.len() / 2);
-                let named = dropped.iter().chain(&model.kept).map(|(seed, _)| shard_id(*seed));
-                farmer.release(contract_id(contract), &named.collect::<Vec<_>>()).await.unwrap();
+                let named =
+                    dropped.iter().map(|(seed, ..)| *seed).chain(model.kept.iter().map(|kept| kept.0));
+                let named: Vec<ShardId> = named.map(shard_id).collect();
+                farmer.release(contract_id(contract), &named).await.unwrap();
                 model.arrived = stays.to_vec();
-                model.reserved = sum(&model.arrived);
+                model.reserved.clear();
             }
             Step::Wait(seconds) => {
                 now = now.plus_seconds(seconds);
                 farmer.expire(now).await.unwrap();
-                for model in models.iter_mut().filter(|model| model.expires <= now.0) {
-                    (model.reserved, model.arrived) = (0, Vec::new());
+                for model in &mut models {
+                    model.reserved.retain(|(end, _)| *end > now.0);
+                    model.arrived.retain(|(_, _, end)| *end > now.0);
                 }
             }
             Step::Restart => {
@@ -401,14 +481,10 @@ async fn run(steps: Vec<Step>) {
             }
         }
         let figures = store.farmer().figures(&limits).await.unwrap();
-        assert_eq!(figures.used_bytes, models.iter().map(|model| sum(&model.kept)).sum::<u64>());
-        assert_eq!(figures.reserved_bytes, models.iter().map(|model| model.reserved).sum::<u64>());
+        assert_eq!(figures.used_bytes, models.iter().map(Model::used_bytes).sum::<u64>());
+        assert_eq!(figures.reserved_bytes, models.iter().map(Model::reserved_bytes).sum::<u64>());
         assert!(figures.used_bytes + figures.reserved_bytes <= limits.quota_bytes);
-        let mut known: Vec<ShardId> = models
-            .iter()
-            .flat_map(|model| model.kept.iter().chain(&model.arrived))
-            .map(|(seed, _)| shard_id(*seed))
-            .collect();
+        let mut known: Vec<ShardId> = models.iter().flat_map(Model::shards).map(shard_id).collect();
         known.sort();
         assert_eq!(on_disk(&store.farmer()), known);
     }

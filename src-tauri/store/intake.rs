@@ -10,6 +10,14 @@ use crate::{
     shards::{Header, Part, blocking},
 };
 
+/// How an upload begins.
+enum Begun {
+    /// Everything is here already.
+    Whole(Header),
+    /// Bytes are to come; the shard holds its space until then.
+    Until(Timestamp),
+}
+
 impl Farmer {
     /// Holds space for shards about to come, on top of what the contract has reserved; answers until when.
     ///
@@ -31,14 +39,19 @@ impl Farmer {
         Ok(expires)
     }
 
-    /// Lets the contract's reservations hold on because bytes flow; answers until when.
+    /// Lets a shard that is coming or has come hold its space for so long from now on; answers until when.
     ///
     /// # Errors
-    /// [`FarmerError::NotReserved`] if there are none.
-    pub async fn extend(&self, contract: ContractId, now: Timestamp) -> Result<Timestamp, FarmerError> {
-        let expires = now.plus_seconds(RESERVATION_SECONDS);
+    /// [`FarmerError::NotReserved`] if it holds none any more.
+    pub async fn prolong(
+        &self,
+        shard: ShardId,
+        now: Timestamp,
+        seconds: u64,
+    ) -> Result<Timestamp, FarmerError> {
+        let expires = now.plus_seconds(seconds);
         let mut write = self.inner.db.write().await?;
-        if quota::extend(&mut write, contract, expires).await? == 0 {
+        if !quota::prolong(&mut write, shard, expires).await? {
             return Err(FarmerError::NotReserved { wanted: 0, reserved: 0 });
         }
         write.commit().await.map_err(DatabaseError::from)?;
@@ -59,45 +72,40 @@ impl Farmer {
     ) -> Result<ShardWriter, FarmerError> {
         let _gate = self.inner.gate.lock().await;
         let active = self.inner.active.enter(shard).ok_or(FarmerError::ShardBusy)?;
-        if let Some(header) = self.take(contract, shard, bytes).await? {
-            return Ok(ShardWriter::whole(self.clone(), header));
-        }
+        let until = match self.take(contract, shard, bytes).await? {
+            Begun::Whole(header) => return Ok(ShardWriter::whole(self.clone(), header)),
+            Begun::Until(until) => until,
+        };
         let (folder, probe, guard) = (self.paths(), self.inner.probe.clone(), self.inner.guard);
         let part =
             blocking(move || Ok(Part::open(folder, shard, contract, bytes, probe, guard, active)?)).await?;
-        Ok(ShardWriter::new(self.clone(), part))
+        Ok(ShardWriter::new(self.clone(), part, until))
     }
 
-    /// Makes the row of an incoming shard; the header if it is here already.
-    async fn take(
-        &self,
-        contract: ContractId,
-        shard: ShardId,
-        bytes: u64,
-    ) -> Result<Option<Header>, FarmerError> {
+    /// Makes the row of an incoming shard, unless it is here already.
+    async fn take(&self, contract: ContractId, shard: ShardId, bytes: u64) -> Result<Begun, FarmerError> {
         let mut write = self.inner.db.write().await?;
         known(&mut write, contract).await?;
-        let query = sqlx::query("SELECT contract, bytes, state, hash FROM shards WHERE shard = ?");
+        let query = "SELECT shards.contract, bytes, state, hash, expires FROM shards \
+                     LEFT JOIN arrivals ON arrivals.shard = shards.shard WHERE shards.shard = ?";
+        let query = sqlx::query(query);
         let row = query.bind(shard.as_bytes().to_vec()).fetch_optional(&mut *write).await;
         if let Some(row) = row.map_err(DatabaseError::from)? {
             if ContractId(id(&row, 0)?) != contract || number(&row, 1)? != bytes {
                 return Err(FarmerError::ShardTaken);
             }
             return match (i64::try_from(number(&row, 2)?), maybe_id(&row, 3)?) {
-                (Ok(ARRIVED | KEPT), Some(hash)) => Ok(Some(Header { shard, contract, bytes, hash })),
-                (Ok(INCOMING), _) => Ok(None),
+                (Ok(ARRIVED | KEPT), Some(hash)) => Ok(Begun::Whole(Header { shard, contract, bytes, hash })),
+                (Ok(INCOMING), _) => Ok(Begun::Until(Timestamp(number(&row, 4)?))),
                 _ => Err(FarmerError::ShardTaken),
             };
-        }
-        let reserved = quota::untaken(&mut write, contract).await?;
-        if bytes > reserved {
-            return Err(FarmerError::NotReserved { wanted: bytes, reserved });
         }
         let query = sqlx::query("INSERT INTO shards (shard, contract, bytes, state) VALUES (?, ?, ?, ?)");
         let query = query.bind(shard.as_bytes().to_vec()).bind(key(contract)).bind(int(bytes)).bind(INCOMING);
         query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        let until = quota::take(&mut write, contract, shard, bytes).await?;
         write.commit().await.map_err(DatabaseError::from)?;
-        Ok(None)
+        Ok(Begun::Until(until))
     }
 
     /// Gives a synced shard its final name, then its row the state arrived.

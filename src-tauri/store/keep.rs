@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use hayloft_core::{ContractId, ShardId, Timestamp, contract::SignedRevision};
+use hayloft_core::{
+    ContractId, ShardId, Timestamp,
+    contract::{SignedRevision, quota_bytes},
+};
 use sqlx::sqlite::SqliteRow;
 
 use crate::{
@@ -80,8 +83,7 @@ impl Farmer {
                     gone.push(shard);
                 }
             }
-            let untaken = quota::untaken(&mut write, contract).await?;
-            quota::spend(&mut write, contract, untaken).await?;
+            quota::end_reservations(&mut write, contract).await?;
             write.commit().await.map_err(DatabaseError::from)?;
             farmer.delete_files(gone).await;
             Ok(())
@@ -102,7 +104,8 @@ impl Farmer {
         let reserved_bytes = self.expire_reservations(now).await?;
         let query = "SELECT contract, bytes FROM contracts WHERE delete_after <= ? AND \
                      (number IS NOT NULL OR NOT EXISTS \
-                      (SELECT 1 FROM reservations WHERE reservations.contract = contracts.contract))";
+                      (SELECT 1 FROM reservations WHERE reservations.contract = contracts.contract) AND NOT EXISTS \
+                      (SELECT 1 FROM arrivals WHERE arrivals.contract = contracts.contract))";
         let rows = sqlx::query(query).bind(int(now.0)).fetch_all(self.inner.db.read()).await;
         let mut contracts = Vec::new();
         for row in rows.map_err(DatabaseError::from)? {
@@ -115,31 +118,29 @@ impl Farmer {
     }
 
     pub(crate) async fn expire_reservations(&self, now: Timestamp) -> Result<u64, FarmerError> {
-        let query =
-            sqlx::query("SELECT DISTINCT contract FROM reservations WHERE expires <= ?").bind(int(now.0));
-        let due = query.fetch_all(self.inner.db.read()).await.map_err(DatabaseError::from)?;
-        if due.is_empty() {
+        let query = "SELECT EXISTS (SELECT 1 FROM reservations WHERE expires <= ?1) OR \
+                            EXISTS (SELECT 1 FROM arrivals WHERE expires <= ?1)";
+        let row = sqlx::query(query).bind(int(now.0)).fetch_one(self.inner.db.read()).await;
+        if number(&row.map_err(DatabaseError::from)?, 0)? == 0 {
             return Ok(0);
         }
         let farmer = self.clone();
-        to_the_end(async move { farmer.end_due(due, now).await }).await
+        to_the_end(async move { farmer.end_due(now).await }).await
     }
 
-    async fn end_due(&self, due: Vec<SqliteRow>, now: Timestamp) -> Result<u64, FarmerError> {
+    async fn end_due(&self, now: Timestamp) -> Result<u64, FarmerError> {
         let _gate = self.inner.gate.lock().await;
         let mut write = self.inner.db.write().await?;
+        let due = sqlx::query("DELETE FROM reservations WHERE expires <= ? RETURNING bytes").bind(int(now.0));
+        let ended = due.fetch_all(&mut *write).await.map_err(DatabaseError::from)?;
+        let query = "DELETE FROM arrivals WHERE expires <= ? RETURNING quota_bytes, shard";
+        let rows = sqlx::query(query).bind(int(now.0)).fetch_all(&mut *write).await;
+        let rows = rows.map_err(DatabaseError::from)?;
         let mut reserved_bytes = 0;
-        let mut gone = Vec::new();
-        for row in due {
-            let contract = ContractId(id(&row, 0)?);
-            let query = sqlx::query("SELECT 1 FROM reservations WHERE contract = ? AND expires > ?");
-            let query = query.bind(key(contract)).bind(int(now.0));
-            if query.fetch_optional(&mut *write).await.map_err(DatabaseError::from)?.is_none() {
-                let (bytes, shards) = end_reservations(&mut write, contract).await?;
-                reserved_bytes += bytes;
-                gone.extend(shards);
-            }
+        for row in ended.iter().chain(&rows) {
+            reserved_bytes += number(row, 0)?;
         }
+        let gone = delete_rows(&mut write, &rows).await?;
         write.commit().await.map_err(DatabaseError::from)?;
         self.delete_files(gone).await;
         Ok(reserved_bytes)
@@ -221,21 +222,35 @@ pub(crate) async fn apply(write: &mut Write, signed: &SignedRevision) -> Result<
         return Err(FarmerError::NotNext { found: revision.number, newest });
     }
     let terms: hayloft_core::contract::SignedTerms = from_blob(&crate::db::bytes(&row, 1)?)?;
-    let added_bytes = add(write, signed).await?;
-    quota::spend(write, revision.contract, added_bytes).await?;
-    let removed_bytes = remove(write, signed).await?;
+    let added = add(write, signed).await?;
+    let removed = remove(write, signed).await?;
     let delete_after = revision.end.plus_seconds(terms.terms.grace_seconds);
     let query = "UPDATE contracts SET revision = ?, number = ?, shards = shards + ? - ?, bytes = bytes + ? - ?, \
-                 delete_after = ? WHERE contract = ?";
+                 quota_bytes = quota_bytes + ? - ?, delete_after = ? WHERE contract = ?";
     let query = sqlx::query(query).bind(to_blob(signed)).bind(int(revision.number));
     let query = query.bind(int(revision.added.len() as u64)).bind(int(revision.removed.len() as u64));
-    let query = query.bind(int(added_bytes)).bind(int(removed_bytes)).bind(int(delete_after.0));
+    let query = query.bind(int(added.bytes)).bind(int(removed.bytes));
+    let query = query.bind(int(added.quota_bytes)).bind(int(removed.quota_bytes)).bind(int(delete_after.0));
     query.bind(key(revision.contract)).execute(&mut **write).await.map_err(DatabaseError::from)?;
     Ok(())
 }
 
-async fn add(write: &mut Write, signed: &SignedRevision) -> Result<u64, FarmerError> {
-    let mut bytes = 0;
+/// Sums over the shards that come or go.
+#[derive(Default)]
+struct Sums {
+    bytes: u64,
+    quota_bytes: u64,
+}
+
+impl Sums {
+    fn count(&mut self, shard_bytes: u64) {
+        self.bytes += shard_bytes;
+        self.quota_bytes += quota_bytes(shard_bytes);
+    }
+}
+
+async fn add(write: &mut Write, signed: &SignedRevision) -> Result<Sums, FarmerError> {
+    let mut sums = Sums::default();
     for entry in &signed.revision.added {
         let query = "UPDATE shards SET state = ?, tag_key = ? \
                      WHERE shard = ? AND contract = ? AND bytes = ? AND state = ?";
@@ -245,38 +260,34 @@ async fn add(write: &mut Write, signed: &SignedRevision) -> Result<u64, FarmerEr
         if query.execute(&mut **write).await.map_err(DatabaseError::from)?.rows_affected() != 1 {
             return Err(FarmerError::NotArrived(entry.id));
         }
-        bytes += entry.bytes;
+        quota::end(write, entry.id).await?;
+        sums.count(entry.bytes);
     }
-    Ok(bytes)
+    Ok(sums)
 }
 
-async fn remove(write: &mut Write, signed: &SignedRevision) -> Result<u64, FarmerError> {
-    let mut bytes = 0;
+async fn remove(write: &mut Write, signed: &SignedRevision) -> Result<Sums, FarmerError> {
+    let mut sums = Sums::default();
     for shard in &signed.revision.removed {
         let query = "DELETE FROM shards WHERE shard = ? AND contract = ? AND state >= ? RETURNING bytes";
         let query =
             sqlx::query(query).bind(shard.as_bytes().to_vec()).bind(key(signed.revision.contract)).bind(KEPT);
         let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
-        bytes += number(&row.ok_or(FarmerError::NotKept(*shard))?, 0)?;
+        sums.count(number(&row.ok_or(FarmerError::NotKept(*shard))?, 0)?);
     }
-    Ok(bytes)
+    Ok(sums)
 }
 
-/// Deletes the rows of a contract's reservations and of the shards under them.
-async fn end_reservations(
-    write: &mut Write,
-    contract: ContractId,
-) -> Result<(u64, Vec<ShardId>), DatabaseError> {
-    let query =
-        sqlx::query("DELETE FROM reservations WHERE contract = ? RETURNING bytes").bind(key(contract));
-    let mut reserved_bytes = 0;
-    for row in query.fetch_all(&mut **write).await? {
-        reserved_bytes += number(&row, 0)?;
+/// Deletes the rows of shards that hold nothing any more; their ids stand in the second column.
+async fn delete_rows(write: &mut Write, rows: &[SqliteRow]) -> Result<Vec<ShardId>, DatabaseError> {
+    let mut gone = Vec::with_capacity(rows.len());
+    for row in rows {
+        let shard = ShardId(id(row, 1)?);
+        let query = sqlx::query("DELETE FROM shards WHERE shard = ?").bind(shard.as_bytes().to_vec());
+        query.execute(&mut **write).await?;
+        gone.push(shard);
     }
-    let query = sqlx::query("DELETE FROM shards WHERE contract = ? AND state < ? RETURNING shard");
-    let rows = query.bind(key(contract)).bind(KEPT).fetch_all(&mut **write).await?;
-    let gone = rows.iter().map(|row| Ok(ShardId(id(row, 0)?))).collect::<Result<_, DatabaseError>>()?;
-    Ok((reserved_bytes, gone))
+    Ok(gone)
 }
 
 /// Deletes the row of a shard that no revision includes; whether there was one.
@@ -293,8 +304,7 @@ async fn delete_unkept(
 async fn delete_contract(write: &mut Write, contract: ContractId) -> Result<Vec<ShardId>, DatabaseError> {
     let query = sqlx::query("DELETE FROM shards WHERE contract = ? RETURNING shard").bind(key(contract));
     let rows = query.fetch_all(&mut **write).await?;
-    let query = sqlx::query("DELETE FROM reservations WHERE contract = ?").bind(key(contract));
-    query.execute(&mut **write).await?;
+    quota::end_reservations(write, contract).await?;
     let query = sqlx::query("DELETE FROM contracts WHERE contract = ?").bind(key(contract));
     query.execute(&mut **write).await?;
     rows.iter().map(|row| Ok(ShardId(id(row, 0)?))).collect()

@@ -7,12 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hayloft_core::{ContractId, ShardId, Timestamp};
+use hayloft_core::{ContractId, ShardId, Timestamp, contract::quota_bytes};
 
 use crate::{
     DatabaseError, Farmer, FarmerError,
     db::{id, int, number, to_blob},
-    farmer::{ARRIVED, INCOMING, KEPT, MISSING, RESERVATION_SECONDS, insert_contract},
+    farmer::{ARRIVED, ARRIVED_SECONDS, INCOMING, KEPT, MISSING, insert_contract},
     home::{sync_folder, write_whole},
     journal::{self, Replayed},
     quota::{self, Wish},
@@ -121,6 +121,7 @@ pub(crate) async fn reconcile(farmer: &Farmer) -> Result<Mended, FarmerError> {
             found.shards.remove(&shard);
         } else {
             unfinished.insert(shard);
+            quota::give_back(&mut write, shard).await?;
             let query = sqlx::query("DELETE FROM shards WHERE shard = ?").bind(shard.as_bytes().to_vec());
             query.execute(&mut *write).await.map_err(DatabaseError::from)?;
         }
@@ -185,7 +186,7 @@ async fn mend_journals(farmer: &Farmer) -> Result<(), FarmerError> {
 }
 
 /// Fills an empty index from the farmer's folder; answers how many shards were found. Shards that arrived but are in no
-/// revision yet get a new reservation. Shards of no known contract are moved to the folder `unknown`.
+/// revision yet hold their space anew. Shards of no known contract are moved to the folder `unknown`.
 pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, FarmerError> {
     let folder = farmer.paths();
     let (contracts, headers) = blocking(move || Ok(survey(&folder)?)).await?;
@@ -202,8 +203,8 @@ pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, Farm
         }
         restore_shard(&mut write, header, ARRIVED, None).await?;
         let (contract, owner) = (told.id, told.terms.terms.owner);
-        let wish = Wish { contract, owner, subnet: String::new(), bytes: header.bytes };
-        quota::insert(&mut write, &wish, now.plus_seconds(RESERVATION_SECONDS)).await?;
+        let wish = Wish { contract, owner, subnet: String::new(), bytes: quota_bytes(header.bytes) };
+        quota::hold(&mut write, header.shard, &wish, now.plus_seconds(ARRIVED_SECONDS)).await?;
         found += 1;
     }
     write.commit().await.map_err(DatabaseError::from)?;
@@ -247,7 +248,7 @@ async fn restore_contract(
     headers: &HashMap<ShardId, Header>,
 ) -> Result<(), DatabaseError> {
     insert_contract(write, told.id, &told.terms).await?;
-    let mut bytes = 0;
+    let (mut bytes, mut quota) = (0, 0);
     for entry in told.shards.values() {
         let header = headers.get(&entry.id).filter(|header| header.bytes == entry.bytes);
         let hash = header.map_or([0; 32], |header| header.hash);
@@ -255,13 +256,15 @@ async fn restore_contract(
         let stand_in = Header { shard: entry.id, contract: told.id, bytes: entry.bytes, hash };
         restore_shard(write, &stand_in, state, entry.tag_key).await?;
         bytes += entry.bytes;
+        quota += quota_bytes(entry.bytes);
     }
     let Some(newest) = &told.revision else { return Ok(()) };
     let delete_after = newest.revision.end.plus_seconds(told.terms.terms.grace_seconds);
-    let query = "UPDATE contracts SET revision = ?, number = ?, shards = ?, bytes = ?, delete_after = ? \
-                 WHERE contract = ?";
+    let query = "UPDATE contracts SET revision = ?, number = ?, shards = ?, bytes = ?, quota_bytes = ?, \
+                 delete_after = ? WHERE contract = ?";
     let query = sqlx::query(query).bind(to_blob(newest)).bind(int(newest.revision.number));
-    let query = query.bind(int(told.shards.len() as u64)).bind(int(bytes)).bind(int(delete_after.0));
+    let query = query.bind(int(told.shards.len() as u64)).bind(int(bytes)).bind(int(quota));
+    let query = query.bind(int(delete_after.0));
     query.bind(told.id.as_bytes().to_vec()).execute(&mut **write).await?;
     Ok(())
 }

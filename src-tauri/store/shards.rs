@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use hayloft_core::{ContractId, ShardId};
+use hayloft_core::{ContractId, ShardId, Timestamp};
 
 use crate::{
     FarmerError, Guard,
@@ -244,16 +244,23 @@ pub struct ShardWriter {
     /// None once the shard is whole, or when a write was interrupted.
     part: Option<Part>,
     whole: bool,
+    until: Timestamp,
 }
 
 impl ShardWriter {
-    pub(crate) fn new(farmer: Farmer, part: Part) -> Self {
+    pub(crate) fn new(farmer: Farmer, part: Part, until: Timestamp) -> Self {
         let (header, have) = (part.header, part.written);
-        Self { farmer, header, have, buffer: Vec::new(), part: Some(part), whole: false }
+        Self { farmer, header, have, buffer: Vec::new(), part: Some(part), whole: false, until }
     }
 
     pub(crate) fn whole(farmer: Farmer, header: Header) -> Self {
-        Self { farmer, header, have: header.bytes, buffer: Vec::new(), part: None, whole: true }
+        let (have, until) = (header.bytes, Timestamp(u64::MAX));
+        Self { farmer, header, have, buffer: Vec::new(), part: None, whole: true, until }
+    }
+
+    /// The end of the space that the shard held when this transfer began.
+    pub fn until(&self) -> Timestamp {
+        self.until
     }
 
     /// Bytes that are here already: send from this offset on.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Phase, Revision, ShardEntry, SignedRevision, State, Terms, TermsError, shard_root};
+use super::{MAX_SHARDS, Phase, Revision, ShardEntry, SignedRevision, State, Terms, TermsError, shard_root};
 use crate::{
     RevisionHash, ShardId, Signature, Timestamp, codec,
     keys::{BadSignature, DeviceKey, OwnerKey},
@@ -63,6 +63,9 @@ pub enum RevisionError {
         /// The greater of both counts.
         found: usize,
     },
+    /// The contract would hold too many shards.
+    #[error("a contract holds at most {MAX_SHARDS} shards")]
+    TooManyShards,
     /// Its lists are not in strictly ascending order.
     #[error("the revision's shards are out of order or named twice")]
     OutOfOrder,
@@ -289,6 +292,9 @@ pub(super) fn check_totals(
     let Revision { capacity_bytes, bytes, .. } = *revision;
     if revision.shards != shards.len() as u64 {
         return Err(RevisionError::WrongCount);
+    }
+    if revision.shards > MAX_SHARDS {
+        return Err(RevisionError::TooManyShards);
     }
     if bytes != sum(shards)? {
         return Err(RevisionError::WrongBytes);

@@ -6,6 +6,7 @@
 
 mod agreements;
 mod contracts;
+mod flow;
 mod offer;
 mod refuse;
 mod serve;

@@ -1,7 +1,7 @@
 //! Bytes in and out: reserving, receiving and sending shards. Uploads go on where an earlier one stopped; a promise
 //! made by a reservation is kept through pause and hours; reads are always served.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use hayloft_core::{ContractId, DeviceId, OwnerId, ShardId, Timestamp, contract::MAX_SHARD_BYTES};
@@ -10,12 +10,12 @@ use hayloft_net::{
     limits::SHARDS_PER_PAGE,
     messages::{Answer, Refusal, RefusalCode},
 };
-use hayloft_store::farmer::{FarmerError, READ_BYTES, ShardReader, ShardWriter, Wish};
+use hayloft_store::farmer::{
+    ARRIVED_SECONDS, FarmerError, READ_BYTES, RESERVATION_SECONDS, ShardReader, ShardWriter, Wish,
+};
 
-use super::{Shared, offer, refuse};
+use super::{Shared, flow::Flow, offer, refuse};
 
-/// How often a flowing upload prolongs its reservation: far below the reservation's own time.
-const EXTEND_SECONDS: u64 = 60;
 /// Bytes read from the disk at once while sending.
 const READ_AHEAD_BYTES: u64 = if READ_BYTES < 1 << 20 { READ_BYTES } else { 1 << 20 };
 
@@ -75,7 +75,7 @@ impl Shared {
                 return Err(error);
             }
         };
-        self.receive(receiving, writer, contract).await
+        self.receive(receiving, writer, shard).await
     }
 
     async fn writer(
@@ -95,20 +95,27 @@ impl Shared {
         self.parts.store.farmer().begin_shard(contract, shard, bytes).await.map_err(refuse::store)
     }
 
+    /// Receives while enough flows: an upload that drips loses its space as one that stands still does.
     async fn receive(
         &self,
         mut receiving: Receiving,
         mut writer: ShardWriter,
-        contract: ContractId,
+        shard: ShardId,
     ) -> Result<(), NetError> {
-        let mut extended = Timestamp(0);
+        let mut flow = Flow::new(writer.until(), self.parts.clock.now());
         loop {
-            let chunk = match self.parts.stop.run_until_cancelled(receiving.next()).await {
-                Some(Ok(Some(chunk))) => chunk,
-                Some(Ok(None)) => break,
-                Some(Err(error)) => {
+            let left = Duration::from_secs(flow.left(self.parts.clock.now()));
+            let next = tokio::time::timeout(left, receiving.next());
+            let chunk = match self.parts.stop.run_until_cancelled(next).await {
+                Some(Ok(Ok(Some(chunk)))) => chunk,
+                Some(Ok(Ok(None))) => break,
+                Some(Ok(Err(error))) => {
                     keep(writer).await;
                     return Err(error);
+                }
+                Some(Err(_too_slow)) => {
+                    keep(writer).await;
+                    return receiving.refuse(RefusalCode::NotReserved, "Too little came for too long.").await;
                 }
                 None => {
                     keep(writer).await;
@@ -117,12 +124,12 @@ impl Shared {
                         .await;
                 }
             };
-            if let Err(error) = self.write(&mut writer, &chunk, contract, &mut extended).await {
+            if let Err(error) = self.write(&mut writer, &chunk, shard, &mut flow).await {
                 let refusal = refuse::store(error);
                 return receiving.refuse(refusal.code, refusal.sentence).await;
             }
         }
-        match writer.finish().await {
+        match self.finish(writer, shard).await {
             Ok(hash) => receiving.stored(hash).await,
             Err(error) => {
                 let refusal = refuse::store(error);
@@ -135,16 +142,26 @@ impl Shared {
         &self,
         writer: &mut ShardWriter,
         chunk: &Bytes,
-        contract: ContractId,
-        extended: &mut Timestamp,
+        shard: ShardId,
+        flow: &mut Flow,
     ) -> Result<(), FarmerError> {
         writer.write(chunk).await?;
         let now = self.parts.clock.now();
-        if now.seconds_since(*extended) >= EXTEND_SECONDS {
-            self.parts.store.farmer().extend(contract, now).await?;
-            *extended = now;
+        if flow.more(chunk.len() as u64, now) {
+            let until = self.parts.store.farmer().prolong(shard, now, RESERVATION_SECONDS).await?;
+            flow.prolonged(until, now);
         }
         Ok(())
+    }
+
+    /// Syncs a shard that has wholly come; from now on it waits for its revision.
+    async fn finish(&self, writer: ShardWriter, shard: ShardId) -> Result<[u8; 32], FarmerError> {
+        let new = writer.until() < Timestamp(u64::MAX);
+        let hash = writer.finish().await?;
+        if new {
+            self.parts.store.farmer().prolong(shard, self.parts.clock.now(), ARRIVED_SECONDS).await?;
+        }
+        Ok(hash)
     }
 
     /// Sends a range of one shard.

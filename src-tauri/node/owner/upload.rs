@@ -15,7 +15,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use hayloft_core::{
     ContractId, DeviceId, SegmentId, ShardId, Timestamp,
     content::{CodedSegment, Coder, Layout, ShardSealer},
-    contract::ShardEntry,
+    contract::{ShardEntry, quota_bytes},
     manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
     placement::{self, PlacementError, Plan, Rule},
     presets::{Choice, Preset, choose},
@@ -152,10 +152,11 @@ pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result
         let choice = choose(preset, &group_sizes(offers, shard_bytes)).ok_or(OwnerError::NoFarmers)?;
         let layout =
             Layout::new(bytes, choice.coding.k()).map_err(|error| OwnerError::Record(error.to_string()))?;
-        if layout.shard_len() <= shard_bytes {
-            return Ok((choice, layout.shard_len()));
+        let wanted = quota_bytes(layout.shard_len());
+        if wanted <= shard_bytes {
+            return Ok((choice, wanted));
         }
-        shard_bytes = layout.shard_len();
+        shard_bytes = wanted;
     }
 }
 
@@ -320,7 +321,7 @@ impl Attempt<'_> {
         lock(&self.tried).push(Removal { farmer, contract, shard });
         self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
         let _reserving = self.owner.contracts.reserving(contract).await;
-        self.owner.wire.reserve(farmer, contract, bytes).await?;
+        self.owner.wire.reserve(farmer, contract, quota_bytes(bytes)).await?;
         let begun = Instant::now();
         let upload = self.owner.wire.upload(farmer, contract, shard, bytes).await?;
         self.owner.farmers.answered(farmer, begun.elapsed());

@@ -13,6 +13,7 @@ CREATE TABLE contracts (
     number INTEGER,
     shards INTEGER NOT NULL DEFAULT 0,
     bytes INTEGER NOT NULL DEFAULT 0,
+    quota_bytes INTEGER NOT NULL DEFAULT 0,
     delete_after INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX contracts_by_owner ON contracts (owner);
@@ -27,7 +28,7 @@ CREATE TABLE shards (
     tag_key BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX shards_by_contract ON shards (contract, shard);
-CREATE INDEX shards_unkept ON shards (contract, bytes) WHERE state < 2;
+CREATE INDEX shards_arrived ON shards (bytes) WHERE state = 1;
 
 CREATE TABLE reservations (
     contract BLOB NOT NULL REFERENCES contracts (contract),
@@ -35,8 +36,20 @@ CREATE TABLE reservations (
     owner BLOB NOT NULL,
     bytes INTEGER NOT NULL CHECK (bytes >= 0),
     expires INTEGER NOT NULL,
-    PRIMARY KEY (contract, subnet)
+    PRIMARY KEY (contract, subnet, expires)
 ) STRICT, WITHOUT ROWID;
+
+-- What incoming and arrived shards hold of the quota, each until an end of its own.
+CREATE TABLE arrivals (
+    shard BLOB PRIMARY KEY NOT NULL REFERENCES shards (shard) ON DELETE CASCADE,
+    contract BLOB NOT NULL REFERENCES contracts (contract),
+    subnet TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    quota_bytes INTEGER NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX arrivals_by_contract ON arrivals (contract);
+CREATE INDEX arrivals_by_end ON arrivals (expires);
 
 -- Owner
 

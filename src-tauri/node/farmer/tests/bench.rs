@@ -5,6 +5,7 @@ use hayloft_core::{
     Amount, ContractId, DeviceId, NetworkName, ShardId, Signature, Timestamp,
     contract::{
         Change, MIN_GRACE_SECONDS, Revision, ShardEntry, SignedRevision, State, Terms, apply_signed, propose,
+        quota_bytes,
     },
     keys::{DeviceKey, OwnerKeys, RecoveryPhrase},
     record::DeviceCertificate,
@@ -71,6 +72,13 @@ impl Bench {
         let mut farm = self.node.farm_status().await.expect("status").settings;
         change(&mut farm);
         self.node.farm_set(farm).await.expect("set");
+    }
+
+    /// Bytes on the disk of a shard that is coming.
+    pub(crate) fn arrived(&self, shard: ShardId) -> u64 {
+        let name = shard.to_string();
+        let path = self.home.path().join("shards").join(&name[..2]).join(format!("{name}.part"));
+        path.metadata().map_or(0, |found| found.len())
     }
 
     pub(crate) async fn owner(&self) -> Script {
@@ -169,6 +177,11 @@ impl Script {
         self.agree_to(self.terms()).await.expect("agreed")
     }
 
+    /// Reserves what one shard of so many bytes takes.
+    pub(crate) async fn reserve_for(&self, contract: ContractId, bytes: u64) {
+        self.reserve(contract, quota_bytes(bytes)).await.expect("reserved");
+    }
+
     pub(crate) async fn reserve(&self, contract: ContractId, bytes: u64) -> Result<Timestamp, NetError> {
         match self.ask(Request::Reserve { contract, bytes }).await? {
             Answer::Reserved { until } => Ok(until),
@@ -219,7 +232,7 @@ impl Script {
     pub(crate) async fn stored(&self, bytes: &[u8]) -> (State, ShardId) {
         let state = self.agree().await;
         let id = ShardId(rand::random());
-        self.reserve(state.contract(), bytes.len() as u64).await.expect("reserved");
+        self.reserve_for(state.contract(), bytes.len() as u64).await;
         let entry = self.upload(state.contract(), id, bytes).await.expect("stored");
         let revision = self.propose(&state, vec![entry], Vec::new());
         (self.revise(&state, &revision).await.expect("revised"), id)

@@ -200,7 +200,7 @@ async fn shard_that_did_not_arrive_is_not_signed_for() {
     let bytes = noise(1000);
     let missing = owner.propose(&state, vec![entry(ShardId([5; 32]), &bytes)], Vec::new());
     refused(owner.revise(&state, &missing).await, RefusalCode::WrongRevision);
-    owner.reserve(state.contract(), 1000).await.expect("reserved");
+    owner.reserve_for(state.contract(), 1000).await;
     let id = ShardId([6; 32]);
     let mut arrived = owner.upload(state.contract(), id, &bytes).await.expect("stored");
     arrived.bytes -= 1;

@@ -1,5 +1,6 @@
 //! A node's life: opening, closing, opening again; one node per home; a node that only helps others to meet.
 
+use hayloft_core::contract::quota_bytes;
 use hayloft_net::messages::{RefusalCode, Request};
 
 use super::bench::{Bench, MIB, PATIENCE, network, noise, offering, refused};
@@ -35,7 +36,7 @@ async fn farmer_keeps_everything_over_a_restart() {
     assert_eq!(bench.node.status().await.expect("status").device, device);
     assert_eq!(owner.download(state.contract(), id, 0, 100_000).await.expect("read"), bytes);
     let farm = bench.node.farm_status().await.expect("status");
-    assert_eq!((farm.settings, farm.used_bytes), (offering(64 * MIB), 100_000));
+    assert_eq!((farm.settings, farm.used_bytes), (offering(64 * MIB), quota_bytes(100_000)));
     let removal = owner.propose(&state, Vec::new(), vec![id]);
     owner.revise(&state, &removal).await.expect("the history goes on");
 }
@@ -100,7 +101,7 @@ async fn quota_below_what_is_kept_deletes_nothing() {
     let (state, id) = owner.stored(&noise(20 * MIB as usize)).await;
     bench.set(|farm| farm.quota_bytes = 16 * MIB).await;
     let farm = bench.node.farm_status().await.expect("status");
-    assert_eq!((farm.used_bytes, farm.free_bytes, farm.accepting), (20 * MIB, 0, false));
+    assert_eq!((farm.used_bytes, farm.free_bytes, farm.accepting), (quota_bytes(20 * MIB), 0, false));
     refused(owner.reserve(state.contract(), 1).await, RefusalCode::NoSpace);
     owner.download(state.contract(), id, 0, MIB).await.expect("read");
 }

@@ -1,6 +1,6 @@
 //! Quota, caps, pause and time.
 
-use hayloft_core::ShardId;
+use hayloft_core::{ShardId, contract::quota_bytes};
 use hayloft_net::messages::{RefusalCode, Request};
 
 use super::bench::{Bench, DAY, MIB, START, noise, offering, refused};
@@ -50,7 +50,7 @@ async fn what_an_owner_gives_back_is_free_at_once_and_nobody_elses_is() {
     let bench = Bench::new(offering(64 * MIB)).await;
     let (one, two) = (bench.owner().await, bench.owner().await);
     let (contract, other) = (one.agree().await.contract(), two.agree().await.contract());
-    one.reserve(contract, 3000).await.expect("reserved");
+    one.reserve(contract, 3 * quota_bytes(1000)).await.expect("reserved");
     two.reserve(other, 500).await.expect("reserved");
     let (gone, stays) = (ShardId([1; 32]), ShardId([2; 32]));
     one.upload(contract, gone, &noise(1000)).await.expect("stored");
@@ -59,22 +59,27 @@ async fn what_an_owner_gives_back_is_free_at_once_and_nobody_elses_is() {
     refused(two.ask(give_back(contract, vec![stays])).await, RefusalCode::UnknownContract);
     refused(one.ask(give_back(contract, vec![gone; 1025])).await, RefusalCode::BadRequest);
     one.ask(give_back(contract, vec![gone])).await.expect("given back");
-    assert_eq!(bench.node.farm_status().await.expect("status").reserved_bytes, 1200);
+    assert_eq!(bench.node.farm_status().await.expect("status").reserved_bytes, quota_bytes(700) + 500);
     refused(one.download(contract, gone, 0, 1).await, RefusalCode::UnknownShard);
     one.download(contract, stays, 0, 1).await.expect("the other one stays");
 }
 
 #[tokio::test]
-async fn reservation_lasts_while_bytes_flow() {
+async fn shard_that_arrived_prolongs_nothing_but_itself() {
     let bench = Bench::new(offering(64 * MIB)).await;
     let owner = bench.owner().await;
     let contract = owner.agree().await.contract();
-    owner.reserve(contract, 3000).await.expect("reserved");
-    for id in 1..=3 {
-        bench.clock.advance(400);
-        bench.node.sweep().await;
-        owner.upload(contract, ShardId([id; 32]), &noise(1000)).await.expect("the reservation holds");
-    }
+    owner.reserve(contract, 3 * quota_bytes(1000)).await.expect("reserved");
+    bench.clock.advance(400);
+    owner.upload(contract, ShardId([1; 32]), &noise(1000)).await.expect("in time");
+    bench.clock.advance(400);
+    bench.node.sweep().await;
+    refused(owner.upload(contract, ShardId([2; 32]), &noise(1000)).await, RefusalCode::NotReserved);
+    let reserved = async || bench.node.farm_status().await.expect("status").reserved_bytes;
+    assert_eq!(reserved().await, quota_bytes(1000), "what arrived waits for its revision");
+    bench.clock.advance(3600);
+    bench.node.sweep().await;
+    assert_eq!(reserved().await, 0, "but not for ever");
 }
 
 #[tokio::test]
@@ -103,9 +108,10 @@ async fn removal_frees_the_space_at_once() {
     let bench = Bench::new(offering(16 * MIB)).await;
     let owner = bench.owner().await;
     let bytes = noise(10 * MIB as usize);
+    let taken = quota_bytes(10 * MIB);
     let (state, id) = owner.stored(&bytes).await;
     let full = bench.node.farm_status().await.expect("status");
-    assert_eq!((full.used_bytes, full.reserved_bytes, full.free_bytes), (10 * MIB, 0, 6 * MIB));
+    assert_eq!((full.used_bytes, full.reserved_bytes, full.free_bytes), (taken, 0, 16 * MIB - taken));
     assert_eq!((full.contracts.len(), full.contracts[0].shards, full.contracts[0].bytes), (1, 1, 10 * MIB));
     refused(owner.reserve(state.contract(), 10 * MIB).await, RefusalCode::NoSpace);
     let removal = owner.propose(&state, Vec::new(), vec![id]);
@@ -122,7 +128,7 @@ async fn paused_farmer_takes_nothing_new_and_serves_what_it_has() {
     let owner = bench.owner().await;
     let bytes = noise(1000);
     let (state, id) = owner.stored(&bytes).await;
-    owner.reserve(state.contract(), 1000).await.expect("before the pause");
+    owner.reserve_for(state.contract(), 1000).await;
     bench.set(|farm| farm.paused = true).await;
     refused(owner.reserve(state.contract(), 1000).await, RefusalCode::NotAccepting);
     refused(owner.agree_to(owner.terms()).await, RefusalCode::NotAccepting);

@@ -1,6 +1,6 @@
 //! Bytes in and out.
 
-use hayloft_core::ShardId;
+use hayloft_core::{ShardId, contract::quota_bytes};
 use hayloft_net::messages::{RefusalCode, Request};
 
 use super::bench::{Bench, MIB, noise, offering, refused};
@@ -36,7 +36,7 @@ async fn interrupted_upload_goes_on_where_it_stopped() {
     let owner = bench.owner().await;
     let state = owner.agree().await;
     let (id, bytes) = (ShardId([7; 32]), noise(2 * MIB as usize));
-    owner.reserve(state.contract(), bytes.len() as u64).await.expect("reserved");
+    owner.reserve_for(state.contract(), bytes.len() as u64).await;
     let request = Request::Upload { contract: state.contract(), shard: id, bytes: bytes.len() as u64 };
     let mut upload = owner.net.upload(owner.farmer, &owner.envelope(request.clone())).await.expect("ready");
     assert_eq!(upload.have(), 0);
@@ -68,7 +68,7 @@ async fn interrupted_upload_goes_on_after_a_restart() {
     let mut owner = bench.owner().await;
     let state = owner.agree().await;
     let (id, bytes) = (ShardId([7; 32]), noise(2 * MIB as usize));
-    owner.reserve(state.contract(), bytes.len() as u64).await.expect("reserved");
+    owner.reserve_for(state.contract(), bytes.len() as u64).await;
     let request = Request::Upload { contract: state.contract(), shard: id, bytes: bytes.len() as u64 };
     let mut upload = owner.net.upload(owner.farmer, &owner.envelope(request)).await.expect("ready");
     upload.send(&bytes[..MIB as usize]).await.expect("sent");
@@ -86,7 +86,7 @@ async fn upload_needs_a_reservation_that_is_large_enough() {
     let upload = |id| owner.upload(state.contract(), ShardId([id; 32]), &bytes);
     refused(upload(1).await, RefusalCode::NotReserved);
     refused(owner.reserve(state.contract(), 0).await, RefusalCode::BadRequest);
-    owner.reserve(state.contract(), 1999).await.expect("reserved");
+    owner.reserve(state.contract(), 2 * quota_bytes(1000) - 1).await.expect("reserved");
     upload(1).await.expect("stored");
     refused(upload(2).await, RefusalCode::NotReserved);
     owner.reserve(state.contract(), 1).await.expect("reserved on top");
@@ -98,7 +98,7 @@ async fn absurd_lengths_and_taken_ids_are_refused() {
     let bench = Bench::new(offering(64 * MIB)).await;
     let owner = bench.owner().await;
     let (state, id) = owner.stored(&noise(1000)).await;
-    owner.reserve(state.contract(), 4000).await.expect("reserved");
+    owner.reserve_for(state.contract(), 4000).await;
     refused(owner.upload(state.contract(), id, &noise(999)).await, RefusalCode::BadRequest);
     for bytes in [0, 66 * MIB, u64::MAX] {
         let request = Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes };
@@ -112,7 +112,7 @@ async fn whole_shard_sent_again_costs_nothing() {
     let owner = bench.owner().await;
     let state = owner.agree().await;
     let bytes = noise(100_000);
-    owner.reserve(state.contract(), 100_000).await.expect("reserved");
+    owner.reserve_for(state.contract(), 100_000).await;
     owner.upload(state.contract(), ShardId([1; 32]), &bytes).await.expect("stored");
     let request = Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes: 100_000 };
     let upload = owner.net.upload(owner.farmer, &owner.envelope(request)).await.expect("ready");
@@ -125,8 +125,43 @@ async fn one_shard_is_received_once_at_a_time() {
     let bench = Bench::new(offering(64 * MIB)).await;
     let owner = bench.owner().await;
     let state = owner.agree().await;
-    owner.reserve(state.contract(), 1000).await.expect("reserved");
+    owner.reserve_for(state.contract(), 1000).await;
     let request = Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes: 1000 };
     let _open = owner.net.upload(owner.farmer, &owner.envelope(request.clone())).await.expect("ready");
     refused(owner.net.upload(owner.farmer, &owner.envelope(request)).await, RefusalCode::Busy);
+}
+
+/// Sends a shard in pieces, one every five minutes; after each, whether the farmer still holds its space.
+async fn held_while_sending(piece: usize) -> Vec<bool> {
+    let bench = Bench::new(offering(64 * MIB)).await;
+    let owner = bench.owner().await;
+    let contract = owner.agree().await.contract();
+    let bytes = noise(8 * MIB as usize);
+    let shard = ShardId([7; 32]);
+    owner.reserve_for(contract, bytes.len() as u64).await;
+    let request = Request::Upload { contract, shard, bytes: bytes.len() as u64 };
+    let mut upload = owner.net.upload(owner.farmer, &owner.envelope(request)).await.expect("ready");
+    let mut held = Vec::new();
+    for part in bytes.chunks(piece).take(5) {
+        let before = bench.arrived(shard);
+        let sent = upload.send(part).await;
+        // Large pieces reach the disk: then the farmer has looked at what came.
+        while sent.is_ok() && piece >= MIB as usize && bench.arrived(shard) == before {
+            tokio::task::yield_now().await;
+        }
+        bench.clock.advance(300);
+        bench.node.sweep().await;
+        held.push(bench.node.farm_status().await.expect("status").reserved_bytes > 0);
+    }
+    held
+}
+
+#[tokio::test]
+async fn upload_that_flows_holds_its_space() {
+    assert_eq!(held_while_sending(MIB as usize).await, [true; 5]);
+}
+
+#[tokio::test]
+async fn upload_that_drips_loses_its_space_after_ten_minutes() {
+    assert_eq!(held_while_sending(65_536).await, [true, false, false, false, false]);
 }
