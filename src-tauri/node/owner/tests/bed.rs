@@ -206,7 +206,8 @@ impl Bed {
     pub(super) async fn used(&self) -> u64 {
         let mut used = 0;
         for farm in &self.farms {
-            used += farm.node.farm_status().await.map_or(0, |status| status.used_bytes);
+            let contracts = farm.node.farm_status().await.map(|status| status.contracts).unwrap_or_default();
+            used += contracts.iter().map(|contract| contract.bytes).sum::<u64>();
         }
         used
     }
