@@ -70,9 +70,12 @@ fn under_observed_ip(announced: &Multiaddr, observed: &Multiaddr) -> Option<Mult
     }
 }
 
+/// A /24 or /48.
+pub(crate) type Subnet = [u8; 7];
+
 /// The /24 or /48 that an IP belongs to; none for loopback, private and link-local ones, which say nothing about
 /// who is behind them.
-pub(crate) fn subnet_of(ip: IpAddr) -> Option<[u8; 7]> {
+pub(crate) fn subnet_of(ip: IpAddr) -> Option<Subnet> {
     let mut subnet = [0; 7];
     match ip {
         IpAddr::V4(ip)

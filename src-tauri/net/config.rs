@@ -63,6 +63,10 @@ pub struct Bounds {
     pub requests: usize,
     /// Inbound requests of one peer served at once.
     pub requests_per_peer: usize,
+    /// Inbound requests of one subnet served at once.
+    pub requests_per_subnet: usize,
+    /// Inbound requests of peers that are not known as customers served at once.
+    pub requests_of_strangers: usize,
     /// How long a connection or a stream may take to come about.
     pub connect: Duration,
     /// How long a whole request frame may take to arrive.
@@ -80,6 +84,8 @@ impl Default for Bounds {
             connections_per_peer: limits::CONNECTIONS_PER_PEER,
             requests: limits::REQUESTS,
             requests_per_peer: limits::REQUESTS_PER_PEER,
+            requests_per_subnet: limits::REQUESTS_PER_SUBNET,
+            requests_of_strangers: limits::REQUESTS_OF_STRANGERS,
             connect: limits::CONNECT_TIMEOUT,
             request: limits::REQUEST_TIMEOUT,
             progress: limits::PROGRESS_TIMEOUT,

@@ -6,6 +6,7 @@ mod client;
 mod serve;
 mod wire;
 
+pub(crate) use admission::{Admission, Regard};
 pub use client::{Download, Upload};
 pub(crate) use serve::accept;
 pub use serve::{Inbound, Incoming, Receiving, Sending};

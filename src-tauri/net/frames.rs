@@ -81,8 +81,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if u64::from(len) > limit as u64 {
             return Poll::Ready(Err(FrameError::TooLong { bytes: len.into(), limit: limit as u64 }));
         }
-        let body = self.body.get_or_insert_with(|| BytesMut::zeroed(len as usize));
-        while self.body_read < body.len() {
+        let len = len as usize;
+        // What is announced costs its sender nothing: more than a data frame is taken only as it fills.
+        let body = self.body.get_or_insert_with(|| BytesMut::zeroed(len.min(limits::DATA_FRAME)));
+        while self.body_read < len {
+            if self.body_read == body.len() {
+                body.resize(len.min(2 * body.len()), 0);
+            }
             let target = &mut body[self.body_read..];
             match ready!(Pin::new(&mut self.io).poll_read(cx, target)).map_err(FrameError::Broken)? {
                 0 => return Poll::Ready(Err(FrameError::Cut)),

@@ -12,7 +12,8 @@ use crate::{
     Bounds, Candidate, Incoming, NetConfig, RateLimits, Remembered, address,
     discovery::{self, Directory},
     error::{Fault, NetError, StartError},
-    farmer, limits,
+    farmer::{self, Admission},
+    limits,
     rate::Rates,
     swarm::{self, Command, Door, Peers},
 };
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) bounds: Bounds,
     pub(crate) rates: Rates,
     pub(crate) peers: Peers,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) directory: Directory,
     pub(crate) farming: watch::Sender<bool>,
     pub(crate) commands: mpsc::Sender<Command>,
@@ -66,7 +68,8 @@ impl Net {
         let farming = watch::Sender::new(false);
         let protocol = farmer::protocol(&config.network);
         let (door, streams) = Door::new(protocol.clone(), farming.subscribe());
-        let running = swarm::build(&config, device, door)?;
+        let admission = Admission::new(config.bounds);
+        let running = swarm::build(&config, device, door, admission.clone())?;
         let control = running.stream_control();
         let (commands, command_queue) = mpsc::channel(limits::COMMAND_QUEUE);
         let (heard, heard_queue) = mpsc::channel(limits::SUSPECTS);
@@ -78,6 +81,7 @@ impl Net {
             bounds: config.bounds,
             rates: Rates::new(config.rates),
             peers: Peers::default(),
+            admission,
             directory: Directory::default(),
             farming,
             commands,

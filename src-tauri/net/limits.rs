@@ -15,8 +15,12 @@ pub const REFUSAL_SENTENCE_BYTES: usize = 256;
 pub const CONNECTIONS_IN: u32 = 512;
 /// Established outbound connections.
 pub const CONNECTIONS_OUT: u32 = 512;
-/// Inbound connections that have not finished their handshake.
-pub const CONNECTIONS_PENDING_IN: u32 = 64;
+/// Inbound connections over one transport that have not finished their handshake.
+pub const CONNECTIONS_PENDING_IN: usize = 128;
+/// Of these, over all transports, those of one /24 or /48.
+pub const CONNECTIONS_PENDING_PER_SUBNET: usize = 32;
+/// Established inbound connections of one /24 or /48.
+pub const CONNECTIONS_PER_SUBNET: usize = 128;
 /// Outbound connections that have not finished their handshake.
 pub const CONNECTIONS_PENDING_OUT: u32 = 128;
 /// Established connections with one peer: both may dial at once, over two transports.
@@ -32,6 +36,12 @@ pub const STREAMS_NEGOTIATING: usize = 64;
 pub const REQUESTS: usize = 256;
 /// Inbound requests of one peer served at once.
 pub const REQUESTS_PER_PEER: usize = 32;
+/// Inbound requests of one /24 or /48 served at once.
+pub const REQUESTS_PER_SUBNET: usize = 96;
+/// Inbound requests served at once of peers that are not known as customers.
+pub const REQUESTS_OF_STRANGERS: usize = 128;
+/// Customers remembered while they are away.
+pub const CUSTOMERS_KNOWN: usize = 1024;
 /// Inbound requests being told "busy" at once; those beyond are dropped unheard.
 pub const REFUSALS_AT_ONCE: usize = 64;
 /// Commands of handles that wait for the swarm.
@@ -51,6 +61,8 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 pub const PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);
 /// Fewer bytes than this do not count as something moving, unless they end a frame.
 pub const PROGRESS_BYTES: usize = 1024;
+/// How long a farmer lets one data frame take, however steadily it drips: at 3 KB a second it takes 22 s.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a reader waits for the end of a stream that has delivered everything.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a peer that went silent may take to prove that it is alive.

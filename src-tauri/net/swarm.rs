@@ -5,6 +5,7 @@ mod behaviour;
 mod dials;
 mod door;
 mod events;
+mod gate;
 mod peers;
 mod queries;
 mod routing;

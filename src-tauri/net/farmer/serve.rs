@@ -9,7 +9,7 @@ use libp2p::{PeerId, Stream};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    admission::{Admission, Permit},
+    admission::{Permit, Regard},
     wire::{Broken, Wire, bounded},
 };
 use crate::{
@@ -47,6 +47,7 @@ pub struct Inbound {
     pub address: Option<IpAddr>,
     /// What is asked.
     pub envelope: Envelope,
+    peer: PeerId,
     talk: Talk,
 }
 
@@ -60,6 +61,16 @@ struct Talk {
 }
 
 impl Inbound {
+    /// Whether the asking device is known as a customer already.
+    pub fn is_of_customer(&self) -> bool {
+        self.talk.shared.admission.regard(&self.peer) == Regard::Customer
+    }
+
+    /// Says that the asking device's owner has a contract here: floods of strangers shall not keep it out.
+    pub fn welcome(&self) {
+        self.talk.shared.admission.welcome(self.peer);
+    }
+
     /// Answers and ends the stream.
     ///
     /// # Errors
@@ -119,7 +130,8 @@ impl Receiving {
         if self.left == 0 {
             return Ok(None);
         }
-        let frame = self.talk.wire.data(self.left).await;
+        let frame = tokio::time::timeout(limits::FRAME_TIMEOUT, self.talk.wire.data(self.left)).await;
+        let frame = frame.unwrap_or(Err(Broken::Stalled));
         let frame =
             frame.and_then(|frame| frame.ok_or(Broken::Cut)).map_err(|broken| self.talk.error(broken))?;
         self.left -= frame.len() as u64;
@@ -161,7 +173,8 @@ impl Sending {
         self.left = left.ok_or(NetError::Protocol(Fault::TooManyBytes))?;
         for frame in bytes.chunks(limits::DATA_FRAME) {
             self.talk.shared.rates.up.take(frame.len()).await;
-            self.talk.wire.send_only(frame).await.map_err(|broken| self.talk.error(broken))?;
+            let sent = tokio::time::timeout(limits::FRAME_TIMEOUT, self.talk.wire.send_only(frame)).await;
+            sent.unwrap_or(Err(Broken::Stalled)).map_err(|broken| self.talk.error(broken))?;
         }
         Ok(())
     }
@@ -216,10 +229,10 @@ impl Talk {
 
 /// Accepts the streams of others, and ends with the network. While this node does not farm, none come.
 pub(crate) async fn accept(shared: Arc<Shared>, mut streams: Streams, requests: mpsc::Sender<Inbound>) {
-    let admission = Admission::new(shared.bounds.requests, shared.bounds.requests_per_peer);
     let refusals = Arc::new(Semaphore::new(limits::REFUSALS_AT_ONCE));
     while let Some(Some((peer, stream))) = shared.until_stopped(streams.recv()).await {
-        match admission.admit(peer) {
+        let subnet = shared.peers.address_of(&peer).and_then(address::subnet_of);
+        match shared.admission.admit(peer, subnet) {
             Some(permit) => {
                 tokio::spawn(receive(shared.clone(), peer, stream, permit, requests.clone()));
             }
@@ -268,7 +281,7 @@ async fn receive(
     };
     let address = shared.peers.address_of(&peer);
     let talk = Talk { from, wire, shared: shared.clone(), _permit: permit };
-    let inbound = Inbound { from, address, envelope, talk };
+    let inbound = Inbound { from, address, envelope, peer, talk };
     match requests.try_send(inbound) {
         Ok(()) => {}
         Err(mpsc::error::TrySendError::Full(inbound)) => {

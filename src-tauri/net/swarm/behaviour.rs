@@ -1,6 +1,6 @@
 //! What libp2p behaviours the swarm is made of, and with which bounds.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use libp2p::{
     StreamProtocol, Swarm, SwarmBuilder, connection_limits, identify,
@@ -10,13 +10,14 @@ use libp2p::{
     tcp, yamux,
 };
 
-use super::door::Door;
-use crate::{Bounds, NetConfig, StartError, limits};
+use super::{door::Door, gate::Gate};
+use crate::{Bounds, NetConfig, StartError, farmer::Admission, limits};
 
 /// The behaviours; those that refuse connections come first.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
+    gate: Gate,
     memory: memory_connection_limits::Behaviour,
     pub(super) kad: kad::Behaviour<kad::store::MemoryStore>,
     identify: identify::Behaviour,
@@ -32,7 +33,13 @@ pub(super) fn kad_protocol(config: &NetConfig) -> StreamProtocol {
 }
 
 impl Behaviour {
-    fn new(config: &NetConfig, key: &Keypair, mdns: Toggle<mdns::tokio::Behaviour>, door: Door) -> Self {
+    fn new(
+        config: &NetConfig,
+        key: &Keypair,
+        mdns: Toggle<mdns::tokio::Behaviour>,
+        door: Door,
+        admission: Arc<Admission>,
+    ) -> Self {
         let local = key.public().to_peer_id();
         let store = kad::store::MemoryStore::with_config(
             local,
@@ -52,6 +59,7 @@ impl Behaviour {
             .with_cache_size(0);
         Self {
             limits: connection_limits::Behaviour::new(connection_limits(&config.bounds)),
+            gate: Gate::new(&config.bounds, admission),
             memory: memory_connection_limits::Behaviour::with_max_bytes(limits::PROCESS_MEMORY_BYTES),
             kad,
             identify: identify::Behaviour::new(identity),
@@ -63,11 +71,10 @@ impl Behaviour {
     }
 }
 
+/// What the gate leaves: outbound connections, and those with one peer.
 fn connection_limits(bounds: &Bounds) -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(limits::CONNECTIONS_PENDING_IN))
         .with_max_pending_outgoing(Some(limits::CONNECTIONS_PENDING_OUT))
-        .with_max_established_incoming(Some(bounds.connections_in))
         .with_max_established_outgoing(Some(limits::CONNECTIONS_OUT))
         .with_max_established_per_peer(Some(bounds.connections_per_peer))
 }
@@ -89,11 +96,25 @@ fn kad_config(config: &NetConfig) -> kad::Config {
 }
 
 /// A swarm over sockets, or in this process alone if the configuration says so.
-pub(super) fn swarm(config: &NetConfig, key: Keypair, door: Door) -> Result<Swarm<Behaviour>, StartError> {
-    if config.memory { memory_swarm(config, key, door) } else { socket_swarm(config, key, door) }
+pub(super) fn swarm(
+    config: &NetConfig,
+    key: Keypair,
+    door: Door,
+    admission: Arc<Admission>,
+) -> Result<Swarm<Behaviour>, StartError> {
+    if config.memory {
+        memory_swarm(config, key, door, admission)
+    } else {
+        socket_swarm(config, key, door, admission)
+    }
 }
 
-fn socket_swarm(config: &NetConfig, key: Keypair, door: Door) -> Result<Swarm<Behaviour>, StartError> {
+fn socket_swarm(
+    config: &NetConfig,
+    key: Keypair,
+    door: Door,
+    admission: Arc<Admission>,
+) -> Result<Swarm<Behaviour>, StartError> {
     let mdns =
         config.mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), key.public().to_peer_id()));
     let mdns = mdns.transpose().map_err(|error| failed("mDNS", &error))?;
@@ -104,14 +125,19 @@ fn socket_swarm(config: &NetConfig, key: Keypair, door: Door) -> Result<Swarm<Be
         .with_quic_config(quic_config)
         .with_dns()
         .map_err(|error| failed("DNS", &error))?
-        .with_behaviour(|key| Behaviour::new(config, key, mdns.into(), door))
+        .with_behaviour(|key| Behaviour::new(config, key, mdns.into(), door, admission))
         .unwrap_or_else(|never: Infallible| match never {})
         .with_swarm_config(|swarm| swarm_config(swarm, config))
         .build();
     Ok(built)
 }
 
-fn memory_swarm(config: &NetConfig, key: Keypair, door: Door) -> Result<Swarm<Behaviour>, StartError> {
+fn memory_swarm(
+    config: &NetConfig,
+    key: Keypair,
+    door: Door,
+    admission: Arc<Admission>,
+) -> Result<Swarm<Behaviour>, StartError> {
     use libp2p::core::{Transport as _, transport::MemoryTransport, upgrade::Version};
     let security = noise::Config::new(&key).map_err(|error| failed("noise", &error))?;
     let built = SwarmBuilder::with_existing_identity(key)
@@ -120,7 +146,7 @@ fn memory_swarm(config: &NetConfig, key: Keypair, door: Door) -> Result<Swarm<Be
             MemoryTransport::default().upgrade(Version::V1).authenticate(security).multiplex(yamux_config())
         })
         .unwrap_or_else(|never: Infallible| match never {})
-        .with_behaviour(|key| Behaviour::new(config, key, None.into(), door))
+        .with_behaviour(|key| Behaviour::new(config, key, None.into(), door, admission))
         .unwrap_or_else(|never: Infallible| match never {})
         .with_swarm_config(|swarm| swarm_config(swarm, config))
         .build();

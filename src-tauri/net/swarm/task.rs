@@ -22,7 +22,7 @@ use super::{
     events,
     queries::{Question, Questions},
 };
-use crate::{NetConfig, Source, StartError, address, handle::Shared, limits};
+use crate::{NetConfig, Source, StartError, address, farmer::Admission, handle::Shared, limits};
 
 /// What handles ask of the swarm.
 #[derive(Debug)]
@@ -60,11 +60,16 @@ pub(crate) struct Listening {
 }
 
 /// Builds the swarm of a configuration.
-pub(crate) fn build(config: &NetConfig, device: &DeviceKey, door: Door) -> Result<Built, StartError> {
+pub(crate) fn build(
+    config: &NetConfig,
+    device: &DeviceKey,
+    door: Door,
+    admission: Arc<Admission>,
+) -> Result<Built, StartError> {
     let mut secret = *device.expose();
     let key = Keypair::ed25519_from_bytes(&mut secret).map_err(|_| StartError::BadDeviceKey)?;
     let bootstrap = config.bootstrap.iter().map(|text| address::parse(text)).collect::<Result<_, _>>()?;
-    Ok(Built { swarm: behaviour::swarm(config, key, door)?, bootstrap })
+    Ok(Built { swarm: behaviour::swarm(config, key, door, admission)?, bootstrap })
 }
 
 impl Built {

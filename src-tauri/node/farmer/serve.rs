@@ -36,7 +36,10 @@ impl Shared {
             return inbound.answer(offer.unwrap_or_else(Answer::Refused)).await;
         }
         match self.owner_of(&inbound) {
-            Ok(owner) => self.answer_owner(inbound, owner, request).await,
+            Ok(owner) => {
+                self.welcome(&inbound, owner, &request).await;
+                self.answer_owner(inbound, owner, request).await
+            }
             Err(refusal) => inbound.answer(Answer::Refused(refusal)).await,
         }
     }
@@ -61,6 +64,23 @@ impl Shared {
             Request::Offer => self.offer().await,
         };
         inbound.answer(answer.unwrap_or_else(Answer::Refused)).await
+    }
+
+    /// An owner with a contract here is no stranger: floods of those shall not keep it out.
+    async fn welcome(&self, inbound: &Inbound, owner: OwnerId, request: &Request) {
+        let contract = match request {
+            Request::Contract { contract }
+            | Request::Shards { contract, .. }
+            | Request::Reserve { contract, .. }
+            | Request::Upload { contract, .. }
+            | Request::Download { contract, .. }
+            | Request::Release { contract, .. } => *contract,
+            Request::Revise { revision, .. } => revision.contract,
+            Request::Offer | Request::Agree { .. } => return,
+        };
+        if !inbound.is_of_customer() && self.contract_of(owner, contract).await.is_ok() {
+            inbound.welcome();
+        }
     }
 
     /// The owner whose certificate names the very device at the other end of the connection.
