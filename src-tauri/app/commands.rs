@@ -85,6 +85,12 @@ pub(crate) async fn farm_set(app: AppHandle, settings: FarmSettings) -> Answer<F
     home(&app).node().await?.farm_set(settings).await
 }
 
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn farm_scrub(app: AppHandle) -> Answer<FarmStatus> {
+    home(&app).node().await?.farm_scrub().await
+}
+
 /// Free bytes of the disk that holds `folder`, before it is chosen.
 #[tauri::command]
 #[specta::specta]

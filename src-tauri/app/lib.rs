@@ -59,6 +59,7 @@ fn bindings() -> Builder<Wry> {
             commands::unlock,
             commands::farm_status,
             commands::farm_set,
+            commands::farm_scrub,
             commands::disk_free,
             commands::quote,
             commands::put,

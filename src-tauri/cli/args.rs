@@ -122,6 +122,8 @@ pub(crate) enum Farm {
     Status,
     /// Change what is offered; what is not named stays as it is
     Set(Box<FarmSet>),
+    /// Read all that is kept for others again and tell what the disk lost
+    Scrub,
 }
 
 #[derive(ClapArgs)]

@@ -6,6 +6,7 @@ use hayloft_node::model::{FarmSettings, FarmStatus, Hours};
 use crate::args::{Farm, FarmSet, WhenOpen};
 use crate::connect::Place;
 use crate::output::{Output, day, size, table};
+use crate::scrub;
 
 /// Stroops of an XLM.
 const STROOPS_PER_XLM: u64 = 10_000_000;
@@ -14,6 +15,10 @@ const STROOPS_PER_XLM: u64 = 10_000_000;
 pub(crate) async fn run(place: &Place, what: Farm, output: Output) -> Result<()> {
     let client = place.client().await?;
     let status = match what {
+        Farm::Scrub => {
+            let scrub = scrub::to_the_end(&client).await?;
+            return output.result(&scrub, || scrub::text(&scrub));
+        }
         Farm::Status => client.farm_status().await?,
         Farm::Set(wish) => {
             let settings = client.farm_status().await?.settings;
@@ -69,6 +74,7 @@ fn text(status: &FarmStatus) -> String {
         format!("Limits     up {}, down {}", limit(settings.upload_limit), limit(settings.download_limit)),
         format!("Hours      {}", settings.hours.as_ref().map_or_else(|| "always".into(), hours)),
         format!("New data   {}", accepting(status)),
+        format!("Disk       {}", scrub::line(&status.scrub)),
     ];
     if !status.contracts.is_empty() {
         lines.push(String::new());

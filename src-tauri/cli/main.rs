@@ -16,6 +16,7 @@ mod node;
 mod output;
 mod passphrase;
 mod put;
+mod scrub;
 mod status;
 mod stop;
 mod values;

@@ -108,6 +108,11 @@ impl Client {
         self.send(Method::PUT, "/farm", &settings).await
     }
 
+    /// Begins to read everything kept for others again.
+    pub async fn farm_scrub(&self) -> Result<FarmStatus, ApiError> {
+        self.post("/farm/scrub", &()).await
+    }
+
     /// What a put would do.
     pub async fn quote(&self, request: PutRequest) -> Result<Quote, ApiError> {
         self.post("/quote", &request).await

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /v1/status` | `status` |
 //! | `POST /v1/identity`, `POST /v1/unlock` | `create_identity`, `unlock` |
-//! | `GET /v1/farm`, `PUT /v1/farm` | `farm_status`, `farm_set` |
+//! | `GET /v1/farm`, `PUT /v1/farm`, `POST /v1/farm/scrub` | `farm_status`, `farm_set`, `farm_scrub` |
 //! | `POST /v1/quote`, `POST /v1/put`, `POST /v1/get` | `quote`, `put`, `get` |
 //! | `GET /v1/jobs`, `GET /v1/jobs/{id}`, `GET /v1/jobs/{id}/report` | `jobs`, `job`, `job_report` |
 //! | `POST /v1/jobs/{id}/pause`, `…/resume`, `…/cancel` | `pause`, `resume`, `cancel` |
@@ -130,6 +130,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/identity", post(create_identity))
         .route("/v1/unlock", post(unlock))
         .route("/v1/farm", get(farm_status).put(farm_set))
+        .route("/v1/farm/scrub", post(farm_scrub))
         .route("/v1/quote", post(quote))
         .route("/v1/put", post(put))
         .route("/v1/get", post(bring))
@@ -182,6 +183,10 @@ async fn farm_status(State(shared): App) -> Answer<FarmStatus> {
 
 async fn farm_set(State(shared): App, Body(settings): Body<FarmSettings>) -> Answer<FarmStatus> {
     answer(shared.node.farm_set(settings).await)
+}
+
+async fn farm_scrub(State(shared): App) -> Answer<FarmStatus> {
+    answer(shared.node.farm_scrub().await)
 }
 
 async fn quote(State(shared): App, Body(request): Body<PutRequest>) -> Answer<Quote> {

@@ -171,6 +171,8 @@ pub enum RefusalCode {
     UnknownContract,
     /// No such shard here.
     UnknownShard,
+    /// The farmer's disk lost that shard, and the farmer knows it.
+    ShardLost,
     /// Nothing, or too little, was reserved.
     NotReserved,
     /// The revision does not follow the newest one: ask for it and propose anew.

@@ -91,6 +91,14 @@ impl Node {
         self.running.farm_set(settings).await
     }
 
+    /// Begins to read every kept shard again, now and briskly; a check that was asked for before goes on instead.
+    ///
+    /// # Errors
+    /// [`ApiError`] if the store fails.
+    pub async fn farm_scrub(&self) -> Result<FarmStatus, ApiError> {
+        self.running.farm_scrub().await
+    }
+
     /// What a put would do and cost.
     ///
     /// # Errors

@@ -200,6 +200,11 @@ impl Running {
         self.farmer.status().await
     }
 
+    pub(crate) async fn farm_scrub(&self) -> Result<FarmStatus, ApiError> {
+        self.farmer.scrub_now().await?;
+        self.farmer.status().await
+    }
+
     pub(crate) async fn farm_set(&self, farm: FarmSettings) -> Result<FarmStatus, ApiError> {
         settings::check_farm(&farm)?;
         let mut settings = self.settings.lock().await;

@@ -73,6 +73,64 @@ pub struct FarmStatus {
     pub reason: Option<String>,
     /// All contracts that still hold bytes.
     pub contracts: Vec<FarmContract>,
+    /// What re-reading the disk found.
+    pub scrub: ScrubStatus,
+}
+
+/// Kept shards are read again in the background, so that what the disk loses is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct ScrubStatus {
+    /// Whether a check that a person asked for is under way.
+    pub hurried: bool,
+    /// When the pass under way began; none between two passes.
+    pub begun: Option<u64>,
+    /// Shards read in this pass.
+    pub checked_shards: u64,
+    /// Their bytes.
+    pub checked_bytes: u64,
+    /// Shards that this pass is about, in all.
+    pub total_shards: u64,
+    /// Their bytes.
+    pub total_bytes: u64,
+    /// When the last pass over everything ended; none if there was none yet.
+    pub ended: Option<u64>,
+    /// Shards that the disk lost.
+    pub lost_shards: u64,
+    /// Their bytes: they count as used until their owners take them out of the contract.
+    pub lost_bytes: u64,
+    /// Shards that could not be read just now; they may come back.
+    pub unreadable_shards: u64,
+    /// The latest of them, at most a hundred.
+    pub troubled: Vec<TroubledShard>,
+    /// Why the pass cannot go on, as a sentence.
+    pub problem: Option<String>,
+}
+
+/// A shard that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct TroubledShard {
+    /// The shard.
+    pub shard: String,
+    /// Under which contract.
+    pub contract: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// What is wrong.
+    pub trouble: ShardTrouble,
+    /// When it was noticed.
+    pub noticed: u64,
+}
+
+/// What is wrong with a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum ShardTrouble {
+    /// Its file is gone or cut off.
+    Missing,
+    /// Its bytes changed on the disk.
+    Damaged,
+    /// The disk does not give it just now.
+    Unreadable,
 }
 
 /// What a farmer offers.

@@ -118,7 +118,7 @@ async fn a_kept_shard_without_its_file_is_told_and_comes_back_with_it() {
         assert_eq!((report.missing_shards, report.orphan_files), (1, 0));
         let farmer = store.farmer();
         let read = farmer.read_shard(contract_id(2), shard_id(3), 0, 1).await;
-        assert!(matches!(read, Err(FarmerError::UnknownShard)));
+        assert!(matches!(read, Err(FarmerError::ShardLost)));
         assert_eq!(
             farmer.entries(contract_id(2)).await.unwrap(),
             [entry(3, 300)],

@@ -201,7 +201,7 @@ pub(crate) fn to_blob<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// A signed value out of a row.
-pub(crate) fn from_blob<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DatabaseError> {
+pub(crate) fn from_blob<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, DatabaseError> {
     codec::decode(VERSION, bytes, VALUE_BYTES).map_err(|_| DatabaseError::Corrupt { what: "a signed value" })
 }
 

@@ -63,11 +63,14 @@ pub struct Expired {
     pub contracts: Vec<(ContractId, u64)>,
 }
 
-/// A shard's state in its row.
+/// A shard's state in its row. All from [`KEPT`] on are under contract and count as used, lost ones too: their bytes stay
+/// the owner's until a revision removes them.
 pub(crate) const INCOMING: i64 = 0;
 pub(crate) const ARRIVED: i64 = 1;
 pub(crate) const KEPT: i64 = 2;
 pub(crate) const MISSING: i64 = 3;
+pub(crate) const DAMAGED: i64 = 4;
+pub(crate) const UNREADABLE: i64 = 5;
 
 /// The farmer's part of the store. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -186,16 +189,20 @@ impl Farmer {
         Ok(rows.iter().map(entry_of).collect::<Result<_, _>>()?)
     }
 
-    /// Opens a shard for reading.
+    /// Opens a shard for reading. One that is known to be lost is never read as if it were whole.
     ///
     /// # Errors
-    /// [`FarmerError::UnknownShard`], or what the disk or database says.
+    /// [`FarmerError::UnknownShard`], [`FarmerError::ShardLost`], or what the disk or database says.
     pub async fn open_shard(&self, contract: ContractId, shard: ShardId) -> Result<ShardReader, FarmerError> {
         let query =
-            sqlx::query("SELECT bytes FROM shards WHERE shard = ? AND contract = ? AND state IN (1, 2)");
+            sqlx::query("SELECT bytes, state FROM shards WHERE shard = ? AND contract = ? AND state >= 1");
         let query = query.bind(shard.as_bytes().to_vec()).bind(key(contract));
         let row = query.fetch_optional(self.inner.db.read()).await.map_err(DatabaseError::from)?;
-        let bytes = number(&row.ok_or(FarmerError::UnknownShard)?, 0)?;
+        let row = row.ok_or(FarmerError::UnknownShard)?;
+        let bytes = number(&row, 0)?;
+        if let Ok(MISSING | DAMAGED) = i64::try_from(number(&row, 1)?) {
+            return Err(FarmerError::ShardLost);
+        }
         let path = self.paths().shard(shard);
         blocking(move || ShardReader::open(&path, bytes)).await
     }

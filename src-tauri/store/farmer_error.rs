@@ -13,6 +13,9 @@ pub enum FarmerError {
     /// No such shard under that contract.
     #[error("this farmer has no such shard")]
     UnknownShard,
+    /// The shard was kept, and this disk lost it.
+    #[error("this farmer's disk lost that shard")]
+    ShardLost,
     /// The quota is used up.
     #[error("the offered space is used up: {free_bytes} bytes are left")]
     QuotaFull {

@@ -23,6 +23,7 @@ mod keep;
 mod open;
 mod quota;
 mod reconcile;
+pub mod scrub;
 mod shards;
 
 #[cfg(test)]
@@ -33,6 +34,8 @@ mod farmer_tests;
 mod owner_tests;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod scrub_tests;
 
 pub use db::DatabaseError;
 pub use disk::Guard;

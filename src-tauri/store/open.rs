@@ -154,7 +154,7 @@ impl Store {
         if rebuilding {
             self.inner.db.remove_home_value(REBUILDING).await?;
         }
-        let mended = reconcile::reconcile(&farmer).await?;
+        let mended = reconcile::reconcile(&farmer, now()).await?;
         let (orphan_files, missing_shards) = (mended.orphan_files, mended.missing_shards);
         Ok(OpenReport { database, orphan_files, missing_shards, found_shards })
     }

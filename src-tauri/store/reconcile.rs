@@ -7,12 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hayloft_core::{ContractId, ShardId, Timestamp, contract::quota_bytes};
+use hayloft_core::{
+    ContractId, ShardId, Timestamp,
+    contract::{ShardEntry, quota_bytes},
+};
 
 use crate::{
     DatabaseError, Farmer, FarmerError,
     db::{id, int, number, to_blob},
-    farmer::{ARRIVED, ARRIVED_SECONDS, INCOMING, KEPT, MISSING, insert_contract},
+    farmer::{ARRIVED, ARRIVED_SECONDS, DAMAGED, INCOMING, KEPT, MISSING, UNREADABLE, insert_contract},
     home::{sync_folder, write_whole},
     journal::{self, Replayed},
     quota::{self, Wish},
@@ -100,7 +103,7 @@ pub(crate) struct Mended {
 /// Makes rows and files agree: unfinished uploads begin anew, files that no row knows are deleted, rows whose file is
 /// gone are marked, or deleted while no contract includes them. A file is a shard only if its header says so: others
 /// keep files under such names too.
-pub(crate) async fn reconcile(farmer: &Farmer) -> Result<Mended, FarmerError> {
+pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended, FarmerError> {
     let folder = farmer.paths();
     let walked = folder.clone();
     let mut found = blocking(move || Ok(walk(&walked)?)).await?;
@@ -115,8 +118,14 @@ pub(crate) async fn reconcile(farmer: &Farmer) -> Result<Mended, FarmerError> {
         if state >= KEPT {
             // A file of the wrong length stays on disk: a person may still want to look at it.
             found.shards.remove(&shard);
+            let state = match state {
+                _ if !sound => MISSING,
+                // What a scrub found wrong stays so until a scrub finds it whole again.
+                DAMAGED | UNREADABLE => state,
+                _ => KEPT,
+            };
             mended.missing_shards += u64::from(!sound);
-            set_state(&mut write, shard, if sound { KEPT } else { MISSING }).await?;
+            set_state(&mut write, shard, state, now).await?;
         } else if sound {
             found.shards.remove(&shard);
         } else {
@@ -145,9 +154,16 @@ pub(crate) async fn reconcile(farmer: &Farmer) -> Result<Mended, FarmerError> {
     Ok(mended)
 }
 
-async fn set_state(write: &mut crate::db::Write, shard: ShardId, state: i64) -> Result<(), DatabaseError> {
-    let query = sqlx::query("UPDATE shards SET state = ?1 WHERE shard = ?2 AND state <> ?1");
-    query.bind(state).bind(shard.as_bytes().to_vec()).execute(&mut **write).await?;
+async fn set_state(
+    write: &mut crate::db::Write,
+    shard: ShardId,
+    state: i64,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let noticed = (state > KEPT).then(|| int(now.0));
+    let query = "UPDATE shards SET state = ?1, noticed = ?3 WHERE shard = ?2 AND state <> ?1";
+    let query = sqlx::query(query).bind(state).bind(shard.as_bytes().to_vec()).bind(noticed);
+    query.execute(&mut **write).await?;
     Ok(())
 }
 
@@ -201,7 +217,8 @@ pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, Farm
         if told.shards.contains_key(&header.shard) {
             continue;
         }
-        restore_shard(&mut write, header, ARRIVED, None).await?;
+        let entry = ShardEntry { id: header.shard, bytes: header.bytes, tag_key: None };
+        restore_shard(&mut write, header.contract, &entry, ARRIVED, Some(header.hash)).await?;
         let (contract, owner) = (told.id, told.terms.terms.owner);
         let wish = Wish { contract, owner, subnet: String::new(), bytes: quota_bytes(header.bytes) };
         quota::hold(&mut write, header.shard, &wish, now.plus_seconds(ARRIVED_SECONDS)).await?;
@@ -251,10 +268,9 @@ async fn restore_contract(
     let (mut bytes, mut quota) = (0, 0);
     for entry in told.shards.values() {
         let header = headers.get(&entry.id).filter(|header| header.bytes == entry.bytes);
-        let hash = header.map_or([0; 32], |header| header.hash);
+        let hash = header.map(|header| header.hash);
         let state = if header.is_some() { KEPT } else { MISSING };
-        let stand_in = Header { shard: entry.id, contract: told.id, bytes: entry.bytes, hash };
-        restore_shard(write, &stand_in, state, entry.tag_key).await?;
+        restore_shard(write, told.id, entry, state, hash).await?;
         bytes += entry.bytes;
         quota += quota_bytes(entry.bytes);
     }
@@ -271,14 +287,16 @@ async fn restore_contract(
 
 async fn restore_shard(
     write: &mut crate::db::Write,
-    header: &Header,
+    contract: ContractId,
+    entry: &ShardEntry,
     state: i64,
-    tag_key: Option<[u8; 32]>,
+    hash: Option<[u8; 32]>,
 ) -> Result<(), DatabaseError> {
     let query = "INSERT INTO shards (shard, contract, bytes, state, hash, tag_key) VALUES (?, ?, ?, ?, ?, ?)";
-    let query = sqlx::query(query).bind(header.shard.as_bytes().to_vec());
-    let query = query.bind(header.contract.as_bytes().to_vec()).bind(int(header.bytes)).bind(state);
-    let query = query.bind(header.hash.to_vec()).bind(tag_key.map(|tag_key| tag_key.to_vec()));
+    let query = sqlx::query(query).bind(entry.id.as_bytes().to_vec());
+    let query = query.bind(contract.as_bytes().to_vec()).bind(int(entry.bytes)).bind(state);
+    let query =
+        query.bind(hash.map(|hash| hash.to_vec())).bind(entry.tag_key.map(|tag_key| tag_key.to_vec()));
     query.execute(&mut **write).await?;
     Ok(())
 }

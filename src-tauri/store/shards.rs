@@ -38,7 +38,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    fn encode(&self) -> [u8; HEADER_BYTES as usize] {
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES as usize] {
         let mut out = [0; HEADER_BYTES as usize];
         out[..8].copy_from_slice(&MAGIC);
         out[8..40].copy_from_slice(self.shard.as_bytes());
@@ -50,7 +50,7 @@ impl Header {
         out
     }
 
-    fn decode(bytes: &[u8; HEADER_BYTES as usize]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8; HEADER_BYTES as usize]) -> Option<Self> {
         let check = blake3::hash(&bytes[..112]);
         let sound = bytes[..8] == MAGIC && bytes[112..] == check.as_bytes()[..16];
         sound.then_some(())?;
@@ -352,7 +352,7 @@ impl ShardReader {
     pub(crate) fn open(path: &Path, bytes: u64) -> Result<Self, FarmerError> {
         match File::open(path) {
             Ok(file) => Ok(Self { file: Arc::new(Mutex::new(file)), bytes }),
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Err(FarmerError::UnknownShard),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Err(FarmerError::ShardLost),
             Err(error) => Err(error.into()),
         }
     }

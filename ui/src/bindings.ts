@@ -14,6 +14,7 @@ export const commands = {
 	unlock: (passphrase: string) => __TAURI_INVOKE<null>("unlock", { passphrase }),
 	farmStatus: () => __TAURI_INVOKE<FarmStatus>("farm_status"),
 	farmSet: (settings: FarmSettings) => __TAURI_INVOKE<FarmStatus>("farm_set", { settings }),
+	farmScrub: () => __TAURI_INVOKE<FarmStatus>("farm_scrub"),
 	/**  Free bytes of the disk that holds `folder`, before it is chosen. */
 	diskFree: (folder: string) => __TAURI_INVOKE<number>("disk_free", { folder }),
 	quote: (request: PutRequest) => __TAURI_INVOKE<Quote>("quote", { request }),
@@ -154,6 +155,8 @@ export type FarmStatus = {
 	reason: string | null,
 	/**  All contracts that still hold bytes. */
 	contracts: FarmContract[],
+	/**  What re-reading the disk found. */
+	scrub: ScrubStatus,
 };
 
 /**  A stored file as listed. */
@@ -402,6 +405,34 @@ export type Quote = {
 	warnings: string[],
 };
 
+/**  Kept shards are read again in the background, so that what the disk loses is known. */
+export type ScrubStatus = {
+	/**  Whether a check that a person asked for is under way. */
+	hurried: boolean,
+	/**  When the pass under way began; none between two passes. */
+	begun: number | null,
+	/**  Shards read in this pass. */
+	checked_shards: number,
+	/**  Their bytes. */
+	checked_bytes: number,
+	/**  Shards that this pass is about, in all. */
+	total_shards: number,
+	/**  Their bytes. */
+	total_bytes: number,
+	/**  When the last pass over everything ended; none if there was none yet. */
+	ended: number | null,
+	/**  Shards that the disk lost. */
+	lost_shards: number,
+	/**  Their bytes: they count as used until their owners take them out of the contract. */
+	lost_bytes: number,
+	/**  Shards that could not be read just now; they may come back. */
+	unreadable_shards: number,
+	/**  The latest of them, at most a hundred. */
+	troubled: TroubledShard[],
+	/**  Why the pass cannot go on, as a sentence. */
+	problem: string | null,
+};
+
 /**  Health of one segment. */
 export type SegmentHealth = {
 	/**  Shards whose farmer answered now that it has them. */
@@ -413,6 +444,15 @@ export type SegmentHealth = {
 	/**  Farmers that did not answer or do not have it. */
 	missing: string[],
 };
+
+/**  What is wrong with a shard. */
+export type ShardTrouble = 
+/**  Its file is gone or cut off. */
+"missing" | 
+/**  Its bytes changed on the disk. */
+"damaged" | 
+/**  The disk does not give it just now. */
+"unreadable";
 
 /**  What the node is and how it is connected. */
 export type Status = {
@@ -434,6 +474,20 @@ export type Status = {
 	farmers: number,
 	/**  Addresses by which others reach this node, each ending in `/p2p/…`. */
 	addresses: string[],
+};
+
+/**  A shard that is not as it should be. */
+export type TroubledShard = {
+	/**  The shard. */
+	shard: string,
+	/**  Under which contract. */
+	contract: string,
+	/**  Its bytes. */
+	bytes: number,
+	/**  What is wrong. */
+	trouble: ShardTrouble,
+	/**  When it was noticed. */
+	noticed: number,
 };
 
 /**  How the app behaves on this computer. */

@@ -1,8 +1,8 @@
 // A pretended node, to look at the pages in any browser (`vite --mode mock`, then `#busy`, `#empty`, `#first`, `#held`,
-// `#failed` or `#locked`). Never part of a build that people get.
+// `#failed`, `#locked` or `#worn`). Never part of a build that people get.
 
 import { mockIPC, mockWindows } from "@tauri-apps/api/mocks";
-import type { FarmStatus, FileEntry, Job, Phase, Quote, Status } from "./ipc";
+import type { FarmStatus, FileEntry, Job, Phase, Quote, ScrubStatus, Status } from "./ipc";
 
 const GB = 1_000_000_000;
 const NOW = Math.floor(Date.now() / 1000);
@@ -21,6 +21,8 @@ export const status: Status = {
   addresses: [`/ip4/192.168.1.20/udp/41200/quic-v1/p2p/12D3KooW${hex("9b").slice(0, 44)}`, `/ip4/192.168.1.20/tcp/41200/p2p/12D3KooW${hex("9b").slice(0, 44)}`],
 };
 
+const scrub: ScrubStatus = { hurried: false, begun: NOW - 3 * DAY, checked_shards: 150, checked_bytes: 15.1 * GB, total_shards: 713, total_bytes: 71.4 * GB, ended: NOW - 3 * DAY, lost_shards: 0, lost_bytes: 0, unreadable_shards: 0, troubled: [], problem: null };
+
 export const farm: FarmStatus = {
   settings: { enabled: true, folder: null, quota_bytes: 250 * GB, storage_price: 0, egress_price: 0, upload_limit: null, download_limit: 5_000_000, hours: null, paused: false, operator: null },
   used_bytes: 71.4 * GB,
@@ -34,7 +36,10 @@ export const farm: FarmStatus = {
     { contract: hex("c1"), owner: hex("03af91bc"), shards: 412, bytes: 41.2 * GB, capacity_bytes: 60 * GB, start: NOW - 40 * DAY, end: NOW + 50 * DAY, delete_after: NOW + 80 * DAY },
     { contract: hex("c2"), owner: hex("e20d4477"), shards: 301, bytes: 30.2 * GB, capacity_bytes: 32 * GB, start: NOW - 12 * DAY, end: NOW + 79 * DAY, delete_after: NOW + 109 * DAY },
   ],
+  scrub,
 };
+
+const worn: FarmStatus = { ...farm, scrub: { ...scrub, hurried: true, lost_shards: 3, lost_bytes: 12_600_000, unreadable_shards: 1 } };
 
 const file = (name: string, bytes: number, health: FileEntry["health"], alive: number, change: Partial<FileEntry> = {}): FileEntry => ({
   name,
@@ -109,7 +114,8 @@ export function pretend(scene: string) {
   const answers: Record<string, unknown> = {
     phase: phases[scene] ?? { phase: "open" },
     status: { ...status, owner: first ? null : { ...status.owner, unlocked: scene !== "locked" }, farming: !first, peers: scene === "empty" ? 0 : status.peers },
-    farm_status: empty ? { ...farm, settings: { ...farm.settings, enabled: false, quota_bytes: 0 }, used_bytes: 0, reserved_bytes: 0, contracts: [] } : farm,
+    farm_status: empty ? { ...farm, settings: { ...farm.settings, enabled: false, quota_bytes: 0 }, used_bytes: 0, reserved_bytes: 0, contracts: [] } : scene === "worn" ? worn : farm,
+    farm_scrub: { ...farm, scrub: { ...scrub, hurried: true } },
     farm_set: farm,
     files: empty ? [] : files,
     jobs: scene === "busy" ? jobs : [],

@@ -200,7 +200,7 @@ pub fn seal_notes<T: Serialize>(
 ///
 /// # Errors
 /// [`RecordError`] if it was not sealed under this root for this network.
-pub fn open_notes<T: DeserializeOwned>(
+pub fn open_notes<T: Serialize + DeserializeOwned>(
     sealed: &[u8],
     root: &ContentRoot,
     network: &NetworkName,
@@ -224,7 +224,7 @@ fn seal<T: Serialize>(
     [&[VERSION], nonce.as_slice(), &sealed].concat()
 }
 
-fn open<T: DeserializeOwned>(
+fn open<T: Serialize + DeserializeOwned>(
     key: &[u8; 32],
     kind: &str,
     network: &NetworkName,

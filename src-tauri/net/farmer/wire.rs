@@ -63,7 +63,7 @@ impl Wire {
     }
 
     /// The next message; [`Broken::Cut`] if the stream ended instead.
-    pub(super) async fn message<T: DeserializeOwned>(&mut self) -> Result<T, Broken> {
+    pub(super) async fn message<T: Serialize + DeserializeOwned>(&mut self) -> Result<T, Broken> {
         let frame = self.reader.next(limits::CONTROL_FRAME, self.patience).await?.ok_or(Broken::Cut)?;
         codec::decode(MESSAGE_VERSION, &frame, limits::CONTROL_FRAME)
             .map_err(|_| Broken::Fault(Fault::Malformed))
@@ -86,7 +86,10 @@ impl Wire {
     }
 
     /// Sends one data frame; a message that arrives meanwhile ends the sending and is returned.
-    pub(super) async fn send_data<T: DeserializeOwned>(&mut self, data: &[u8]) -> Result<Option<T>, Broken> {
+    pub(super) async fn send_data<T: Serialize + DeserializeOwned>(
+        &mut self,
+        data: &[u8],
+    ) -> Result<Option<T>, Broken> {
         let Self { reader, writer, patience } = self;
         tokio::select! {
             biased;

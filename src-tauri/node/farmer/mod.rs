@@ -9,6 +9,7 @@ mod contracts;
 mod flow;
 mod offer;
 mod refuse;
+mod scrub;
 mod serve;
 mod status;
 mod sweep;
@@ -52,11 +53,13 @@ pub(crate) struct Shared {
     locks: [Mutex<()>; LOCKS],
     agreements: std::sync::Mutex<Agreements>,
     changes: Notify,
+    scrub: scrub::Signals,
 }
 
 impl Farmer {
     /// Serves what comes in until the node stops.
     pub(crate) async fn start(parts: Parts, incoming: Incoming, settings: FarmSettings) -> Self {
+        let (scrub, suspects) = scrub::Signals::new();
         let shared = Arc::new(Shared {
             parts,
             settings: watch::Sender::new(settings),
@@ -64,11 +67,13 @@ impl Farmer {
             locks: std::array::from_fn(|_| Mutex::new(())),
             agreements: std::sync::Mutex::default(),
             changes: Notify::new(),
+            scrub,
         });
         let farmer = Self { shared, tasks: TaskTracker::new() };
         farmer.apply().await;
         farmer.tasks.spawn(serve::run(farmer.shared.clone(), incoming, farmer.tasks.clone()));
         farmer.tasks.spawn(sweep::run(farmer.shared.clone()));
+        farmer.tasks.spawn(scrub::run(farmer.shared.clone(), suspects));
         farmer.tasks.spawn(tell_changes(farmer.shared.clone()));
         farmer
     }

@@ -57,6 +57,7 @@ pub(crate) fn store(error: FarmerError) -> Refusal {
     let code = match &error {
         FarmerError::UnknownContract => return unknown_contract(),
         FarmerError::UnknownShard => RefusalCode::UnknownShard,
+        FarmerError::ShardLost => RefusalCode::ShardLost,
         FarmerError::QuotaFull { .. }
         | FarmerError::DiskFull { .. }
         | FarmerError::OwnerCap

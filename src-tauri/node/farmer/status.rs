@@ -29,6 +29,7 @@ impl Farmer {
             accepting: reason.is_none(),
             reason: reason.map(|reason| reason.to_string()),
             contracts: contracts.iter().filter(|contract| contract.shards > 0).map(shown).collect(),
+            scrub: self.shared.scrub_status().await?,
             settings,
         })
     }

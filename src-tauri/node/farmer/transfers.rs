@@ -103,6 +103,7 @@ impl Shared {
         shard: ShardId,
     ) -> Result<(), NetError> {
         let mut flow = Flow::new(writer.until(), self.parts.clock.now());
+        let _serving = self.scrub.serving();
         loop {
             let left = Duration::from_secs(flow.left(self.parts.clock.now()));
             let next = tokio::time::timeout(left, receiving.next());
@@ -174,10 +175,15 @@ impl Shared {
         offset: u64,
         bytes: u64,
     ) -> Result<(), NetError> {
-        match self.reader(owner, contract, shard, offset, bytes).await {
-            Ok(reader) => send(inbound.sending().await?, reader, offset, bytes).await,
-            Err(refusal) => inbound.answer(Answer::Refused(refusal)).await,
+        let _serving = self.scrub.serving();
+        let reader = match self.reader(owner, contract, shard, offset, bytes).await {
+            Ok(reader) => reader,
+            Err(refusal) => return inbound.answer(Answer::Refused(refusal)).await,
+        };
+        if send(inbound.sending().await?, reader, offset, bytes).await? == Sent::CutOff {
+            self.scrub.suspect(shard);
         }
+        Ok(())
     }
 
     async fn reader(
@@ -189,7 +195,11 @@ impl Shared {
         bytes: u64,
     ) -> Result<ShardReader, Refusal> {
         self.contract_of(owner, contract).await?;
-        let reader = self.parts.store.farmer().open_shard(contract, shard).await.map_err(refuse::store)?;
+        let reader = self.parts.store.farmer().open_shard(contract, shard).await;
+        if let Err(FarmerError::ShardLost | FarmerError::Io(_)) = &reader {
+            self.scrub.suspect(shard);
+        }
+        let reader = reader.map_err(refuse::store)?;
         let within = offset.checked_add(bytes).is_some_and(|end| end <= reader.bytes());
         if bytes == 0 || !within {
             return Err(refuse::store(FarmerError::OutOfRange));
@@ -198,8 +208,16 @@ impl Shared {
     }
 }
 
+/// How a shard was sent.
+#[derive(Debug, PartialEq, Eq)]
+enum Sent {
+    Whole,
+    /// The disk gave no more.
+    CutOff,
+}
+
 /// Sends from the disk, a bounded piece at a time.
-async fn send(mut sending: Sending, reader: ShardReader, offset: u64, bytes: u64) -> Result<(), NetError> {
+async fn send(mut sending: Sending, reader: ShardReader, offset: u64, bytes: u64) -> Result<Sent, NetError> {
     let end = offset + bytes;
     let mut at = offset;
     while at < end {
@@ -207,13 +225,14 @@ async fn send(mut sending: Sending, reader: ShardReader, offset: u64, bytes: u64
             Ok(piece) if !piece.is_empty() => piece,
             Ok(_) | Err(_) => {
                 tracing::error!("a shard could not be read from the disk; its transfer was cut off");
-                return Ok(());
+                return Ok(Sent::CutOff);
             }
         };
         sending.send(&piece).await?;
         at += piece.len() as u64;
     }
-    sending.finish().await
+    sending.finish().await?;
+    Ok(Sent::Whole)
 }
 
 /// Keeps what has come, so that the next upload of this shard goes on from there.

@@ -111,7 +111,7 @@ impl Catalog {
         seal_notes(notes, &self.keys.content, &self.network, &mut rand::rng())
     }
 
-    pub(crate) fn open_notes<T: DeserializeOwned>(&self, sealed: &[u8]) -> Result<T, OwnerError> {
+    pub(crate) fn open_notes<T: Serialize + DeserializeOwned>(&self, sealed: &[u8]) -> Result<T, OwnerError> {
         let opened = open_notes(sealed, &self.keys.content, &self.network);
         opened.map_err(|error| OwnerError::Record(error.to_string()))
     }

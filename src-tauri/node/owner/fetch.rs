@@ -68,6 +68,12 @@ impl ColumnError {
         }
     }
 
+    /// Whether the farmer says itself that its disk lost the shard: it is gone, and the farmer is there and honest. Blame
+    /// would teach it to keep silent.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::ShardLost, .. })))
+    }
+
     fn is_busy(&self) -> bool {
         matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
     }
@@ -289,7 +295,9 @@ impl Fetcher {
             self.blame(farmer, &error.to_string()).await;
         } else {
             tracing::debug!(%farmer, %error, "a column did not come");
-            self.owner.farmers.is_down(farmer);
+            if !error.is_lost() {
+                self.owner.farmers.is_down(farmer);
+            }
         }
     }
 

@@ -76,7 +76,7 @@ async fn is_there(owner: &Inner, placement: &PlacementRecord, shard: &Shard) -> 
 async fn blame_or_note(owner: &Inner, placement: &PlacementRecord, farmer: DeviceId, error: &ColumnError) {
     if is_to_blame(owner, placement, error).await {
         owner.farmers.blame(farmer, &error.to_string()).await;
-    } else {
+    } else if !error.is_lost() {
         owner.farmers.is_down(farmer);
     }
 }

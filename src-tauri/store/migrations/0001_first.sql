@@ -18,17 +18,35 @@ CREATE TABLE contracts (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX contracts_by_owner ON contracts (owner);
 
--- state: 0 incoming, 1 arrived, 2 kept, 3 kept but missing on disk
+-- state: 0 incoming, 1 arrived, 2 kept; kept and 3 its file is gone or of another length,
+-- 4 its bytes are wrong, 5 it cannot be read just now
 CREATE TABLE shards (
     shard BLOB PRIMARY KEY NOT NULL,
     contract BLOB NOT NULL REFERENCES contracts (contract),
     bytes INTEGER NOT NULL,
     state INTEGER NOT NULL,
     hash BLOB,
-    tag_key BLOB
+    tag_key BLOB,
+    noticed INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX shards_by_contract ON shards (contract, shard);
 CREATE INDEX shards_arrived ON shards (bytes) WHERE state = 1;
+CREATE INDEX shards_in_trouble ON shards (noticed) WHERE state > 2;
+
+-- One row: where the pass under way stands (begun is null between passes), when the last one ended and the next begins.
+CREATE TABLE scrub (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    begun INTEGER,
+    hurried INTEGER NOT NULL DEFAULT 0,
+    after BLOB NOT NULL DEFAULT x'',
+    shards INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,
+    unreadable INTEGER NOT NULL DEFAULT 0,
+    ended INTEGER,
+    next INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO scrub (id) VALUES (1);
 
 CREATE TABLE reservations (
     contract BLOB NOT NULL REFERENCES contracts (contract),

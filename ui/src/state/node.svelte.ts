@@ -91,6 +91,12 @@ class NodeState {
     return true;
   }
 
+  /** Begins to read everything kept for others again. */
+  async farmScrub() {
+    const farm = await attempt(() => node.farmScrub());
+    if (farm) this.farm = farm;
+  }
+
   dismiss(...jobs: number[]) {
     this.#dismissed = new Set([...this.#dismissed, ...jobs]);
   }

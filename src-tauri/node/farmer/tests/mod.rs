@@ -3,5 +3,6 @@
 mod bench;
 mod contracts;
 mod life;
+mod scrub;
 mod space;
 mod transfers;
