@@ -1,6 +1,7 @@
 //! The words of the command line. Checked here: everything that can be told without a node, so that a slip is wrong usage
 //! (exit code 2) before anything happens.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -60,6 +61,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Option<Jobs>,
     },
+    /// Run a local ledger that answers like Stellar's, for machines without internet and for tests
+    Ledger(Ledger),
     /// Run a whole network on this computer, its homes in --home DIR or in a folder that vanishes with it
     Devnet(Devnet),
     /// Print a script that completes this command's words in a shell
@@ -277,6 +280,19 @@ pub(crate) enum Jobs {
         /// The transfer's number
         id: u32,
     },
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Ledger {
+    /// Listen on this address; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Close a ledger this often, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS", default_value = "1000", hide = true, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub(crate) close_every: u64,
+    /// Stop when standard input closes
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
 }
 
 #[derive(ClapArgs)]

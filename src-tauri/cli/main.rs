@@ -12,6 +12,7 @@ mod files;
 mod get;
 mod identity;
 mod jobs;
+mod ledger;
 mod node;
 mod output;
 mod passphrase;
@@ -91,6 +92,7 @@ async fn dispatch(args: Args, output: Output) -> anyhow::Result<()> {
         Command::Renew(wish) => files::renew(&place, wish, output).await,
         Command::Jobs { what } => jobs::run(&place, what, output).await,
         Command::Devnet(wish) => devnet::run(&place, wish, output).await,
+        Command::Ledger(wish) => ledger::run(&place, wish, output).await,
         Command::Completions { shell } => args::print_completions(shell),
         Command::Man { folder } => args::write_man_pages(&folder),
     }
