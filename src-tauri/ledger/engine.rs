@@ -45,6 +45,7 @@ pub(crate) struct Engine {
     queue: Mutex<Queue>,
     closing: tokio::sync::Mutex<()>,
     closed: watch::Sender<u32>,
+    arrived: tokio::sync::Notify,
     /// What the clock says instead of the system's, if not zero.
     set_time: AtomicU64,
     /// Whether each close time is later than the one before, as on a Stellar network.
@@ -73,6 +74,7 @@ impl Engine {
             queue: Mutex::default(),
             closing: tokio::sync::Mutex::default(),
             closed: watch::Sender::new(newest),
+            arrived: tokio::sync::Notify::new(),
             set_time: AtomicU64::new(0),
             strict_times,
         })
@@ -130,11 +132,46 @@ impl Engine {
         }
         let mut queue = self.queue();
         let state = self.state();
-        queue.offer(&state, self.next_moment(&state), envelope)
+        self.offer(&mut queue, &state, envelope)
     }
 
-    /// Closes the next ledger and answers those who wait for it. Returns its number.
+    fn offer(
+        &self,
+        queue: &mut Queue,
+        state: &State,
+        envelope: Envelope,
+    ) -> Result<Arc<Pending>, SubmitError> {
+        let pending = queue.offer(state, self.next_moment(state), envelope)?;
+        self.arrived.notify_waiters();
+        Ok(pending)
+    }
+
+    /// Returns once at least this many transactions wait for the next ledger.
+    pub(crate) async fn until_waiting(&self, count: usize) {
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            arrived.as_mut().enable();
+            if self.waiting() >= count {
+                return;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Tells everybody who waits that no ledger will close.
+    pub(crate) fn refuse_waiting(&self) {
+        self.queue().give_up(&[]);
+    }
+
+    /// Closes the next ledger and answers those who wait for it. Returns its number. Once begun it goes on to its end,
+    /// whether or not the caller waits for it.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<u32, DatabaseError> {
+        let engine = Arc::clone(self);
+        let closed = tokio::spawn(async move { engine.close_now().await }).await;
+        closed.unwrap_or(Err(DatabaseError::Corrupt { what: "a ledger being closed" }))
+    }
+
+    async fn close_now(self: &Arc<Self>) -> Result<u32, DatabaseError> {
         let _one_at_a_time = self.closing.lock().await;
         let batch = self.queue().take_batch();
         let engine = Arc::clone(self);

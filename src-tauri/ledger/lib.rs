@@ -25,6 +25,8 @@ mod engine;
 mod http;
 pub mod rules;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use db::DatabaseError;
 pub use server::{Closing, Ledger, LedgerError, LedgerOptions};

@@ -159,6 +159,12 @@ impl Ledger {
         (state.header().ledger_seq, state.close_time())
     }
 
+    /// Returns once at least this many transactions wait for the next ledger: what a test that closes by hand needs to
+    /// know.
+    pub async fn until_waiting(&self, count: usize) {
+        self.engine.until_waiting(count).await;
+    }
+
     /// How many transactions wait for the next ledger.
     pub fn waiting(&self) -> usize {
         self.engine.waiting()
@@ -171,6 +177,7 @@ impl Ledger {
             // It ends between two ledgers.
             let _ = clock.await;
         }
+        self.engine.refuse_waiting();
         if let Some(mut server) = self.server.take()
             && tokio::time::timeout(CLOSING_GRACE, &mut server).await.is_err()
         {

@@ -2,7 +2,7 @@
 // of a transaction, of any operation, or of one kind of operation.
 
 import { Account, Asset, AuthClawbackEnabledFlag, type AuthFlag, Claimant, Keypair, LiquidityPoolAsset, Operation, TransactionBuilder, xdr } from "@stellar/stellar-sdk";
-import type { Operation as RawOperation, Signed, Stage } from "./stage";
+import type { RawOperation, Signed, Stage } from "./stage";
 
 export type Case = [at: string, code: string, provoke: (stage: Stage) => Promise<Signed>];
 

@@ -1,19 +1,26 @@
 // What a ledger test stands on: a real `hayloft ledger`, and the official SDK as everybody uses it.
 
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { Account, type FeeBumpTransaction, Horizon, Keypair, type Transaction, TransactionBuilder, xdr } from "@stellar/stellar-sdk";
+import { Account, type FeeBumpTransaction, Horizon, Keypair, Operation, type Transaction, TransactionBuilder, xdr } from "@stellar/stellar-sdk";
 
 const built = process.env.HAYLOFT_BUILT ?? join(import.meta.dirname, "../../target/debug");
 const CLOSE_EVERY_MS = 100;
 
+/** A folder that is gone when the tests are. */
+export function newHome(): string {
+  const home = mkdtempSync(join(tmpdir(), "hayloft-ledger-"));
+  process.once("exit", () => rmSync(home, { recursive: true, force: true }));
+  return home;
+}
+
 export type Signed = Transaction | FeeBumpTransaction;
 export type Codes = { transaction: string; inner_transaction?: string; operations?: string[] };
-export type Operation = xdr.Operation;
+export type RawOperation = xdr.Operation;
 type Wish = { fee?: string; signers?: Keypair[]; shape?: (builder: TransactionBuilder) => TransactionBuilder };
 
 /** A running ledger; it ends when our end of its pipe closes. */
@@ -22,26 +29,34 @@ export class Stage {
   private constructor(
     readonly url: string,
     readonly passphrase: string,
-    readonly end: () => Promise<void>,
+    private readonly child: ChildProcess,
   ) {
     this.server = new Horizon.Server(url, { allowHttp: true });
   }
 
-  static async start(): Promise<Stage> {
-    const home = mkdtempSync(join(tmpdir(), "hayloft-ledger-"));
+  /** A ledger in a folder of its own, or in one that an earlier one left. */
+  static async start(home = newHome()): Promise<Stage> {
     const words = ["--home", home, "--json", "ledger", "--close-every", String(CLOSE_EVERY_MS), "--until-stdin-closes"];
     const child = spawn(join(built, "hayloft"), words, { stdio: ["pipe", "pipe", "inherit"] });
-    const end = async () => {
-      const gone = once(child, "exit");
-      child.stdin.end();
-      await gone;
-      rmSync(home, { recursive: true, force: true });
-    };
     for await (const line of createInterface({ input: child.stdout })) {
       const ready = JSON.parse(line) as { ledger: string; passphrase: string };
-      return new Stage(ready.ledger, ready.passphrase, end);
+      return new Stage(ready.ledger, ready.passphrase, child);
     }
     throw new Error("the ledger did not start");
+  }
+
+  /** Asks it to end, and waits until it has. */
+  async end() {
+    const gone = once(this.child, "exit");
+    this.child.stdin?.end();
+    await gone;
+  }
+
+  /** Ends it as a power cut would. */
+  async kill() {
+    const gone = once(this.child, "exit");
+    this.child.kill("SIGKILL");
+    await gone;
   }
 
   /** A new account with ten thousand lumens. */
@@ -53,19 +68,18 @@ export class Stage {
 
   /** A new account with this much. */
   async account(startingBalance: string): Promise<Keypair> {
-    const { Operation } = await import("@stellar/stellar-sdk");
     const keys = Keypair.random();
     await this.ok(await this.friend(), [Operation.createAccount({ destination: keys.publicKey(), startingBalance })]);
     return keys;
   }
 
   /** A transaction of `source`, signed by it unless others are named. */
-  async sign(source: Keypair, operations: Operation[], wish: Wish = {}): Promise<Transaction> {
+  async sign(source: Keypair, operations: RawOperation[], wish: Wish = {}): Promise<Transaction> {
     return this.build(await this.server.loadAccount(source.publicKey()), operations, { signers: [source], ...wish });
   }
 
   /** The same from an account as the caller knows it. */
-  build(source: Account, operations: Operation[], wish: Wish = {}): Transaction {
+  build(source: Account, operations: RawOperation[], wish: Wish = {}): Transaction {
     let builder = new TransactionBuilder(source, { fee: wish.fee ?? "100", networkPassphrase: this.passphrase });
     for (const operation of operations) builder.addOperation(operation);
     builder = (wish.shape ?? ((same) => same.setTimeout(0)))(builder);
@@ -75,7 +89,7 @@ export class Stage {
   }
 
   /** Submits what must succeed. */
-  async ok(source: Keypair, operations: Operation[], wish: Wish = {}) {
+  async ok(source: Keypair, operations: RawOperation[], wish: Wish = {}) {
     return this.server.submitTransaction(await this.sign(source, operations, wish), { skipMemoRequiredCheck: true });
   }
 

@@ -45,7 +45,7 @@ impl Engine {
         let state = self.state();
         let sequence = queue.next_sequence(&state, &source).ok_or(SubmitError::Unavailable)?;
         let envelope = self.sign_gift(account, source, sequence);
-        queue.offer(&state, self.next_moment(&state), envelope)
+        self.offer(&mut queue, &state, envelope)
     }
 
     fn sign_gift(&self, account: AccountKey, source: AccountKey, sequence: i64) -> Envelope {
