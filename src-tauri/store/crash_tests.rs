@@ -5,7 +5,7 @@ use std::fs;
 use hayloft_core::{ShardId, contract::quota_bytes};
 
 use crate::{
-    DatabaseState, FarmerError, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
+    CatalogState, DatabaseState, FarmerError, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
     farmer::{Contract, Farmer},
     farmer_tests::{NOW, ROOMY, content, open, upload, wish},
     samples::{contract_id, entry, revision, shard_id, terms},
@@ -57,8 +57,14 @@ async fn a_start_after_a_clean_end_has_nothing_to_mend() {
     let before = index(&store.farmer()).await;
     close(store).await;
     let (store, report) = reopen(folder.path()).await;
-    let sound = DatabaseState::Sound;
-    assert_eq!(report, OpenReport { database: sound, orphan_files: 0, missing_shards: 0, found_shards: 0 });
+    let sound = OpenReport {
+        database: DatabaseState::Sound,
+        records: CatalogState::Sound,
+        orphan_files: 0,
+        missing_shards: 0,
+        found_shards: 0,
+    };
+    assert_eq!(report, sound);
     assert_eq!(index(&store.farmer()).await, before);
 }
 

@@ -35,6 +35,9 @@ pub enum DatabaseError {
         /// What it should have been.
         what: &'static str,
     },
+    /// The catalog log beside the database cannot be read or written.
+    #[error("the record of what is stored cannot be written beside the database: {0}")]
+    Catalog(#[source] std::io::Error),
     /// SQLite refused.
     #[error("the database failed: {0}")]
     Sqlite(#[source] sqlx::Error),
@@ -55,6 +58,15 @@ impl From<sqlx::Error> for DatabaseError {
             Some(SQLITE_FULL) => Self::DiskFull,
             Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Corrupt { what: "a page of its file" },
             _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<std::io::Error> for DatabaseError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::Catalog(error),
         }
     }
 }
@@ -109,7 +121,14 @@ impl Db {
 
     /// Begins the one write at a time.
     pub(crate) async fn write(&self) -> Result<Write, DatabaseError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        match self.writer.begin_with("BEGIN IMMEDIATE").await {
+            // SQLite rolls a write back by itself when the disk is full or fails; the driver still counts it as open.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            begun => Ok(begun?),
+        }
     }
 
     /// Where reads go.

@@ -1,6 +1,12 @@
-//! Free space of a disk, and how much of it must stay.
+//! Free space of a disk, how much of it must stay, and writes that must last.
 
-use std::{io, path::Path, sync::Arc};
+#[cfg(test)]
+use std::sync::Arc;
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::Path,
+};
 
 /// Free space that a disk keeps: the greater of a size and a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,35 +38,120 @@ impl Space {
     }
 }
 
+/// What is done to files that must last.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Write,
+    Sync,
+    Cut,
+    Rename,
+}
+
+/// How a test's disk fails.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Deeds done since the test looked.
+    pub(crate) done: u64,
+    /// The deed by number that fails, and whether all after it fail too, as on a disk that died.
+    pub(crate) fails: Option<(u64, bool)>,
+    /// The first deed that failed.
+    pub(crate) failed: Option<Deed>,
+}
+
+#[cfg(test)]
 type Ask = dyn Fn(&Path) -> io::Result<Space> + Send + Sync;
 
-/// How free space is learned: from the system, or in tests from the test.
-#[derive(Clone)]
-pub(crate) struct Probe(Arc<Ask>);
-
-impl Probe {
+/// A disk: asked for its space, and written to so that it lasts. The one in tests says and fails what it is told to; a
+/// write of its that fails leaves half of the bytes.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
     #[cfg(test)]
-    pub(crate) fn fixed(space: Arc<std::sync::Mutex<Space>>) -> Self {
-        Self(Arc::new(move |_| Ok(*space.lock().expect("no test panics while holding it"))))
+    ask: Option<Arc<Ask>>,
+    #[cfg(test)]
+    pub(crate) faults: Arc<std::sync::Mutex<Faults>>,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+impl Disk {
+    #[cfg(test)]
+    pub(crate) fn with_space(space: Arc<std::sync::Mutex<Space>>) -> Self {
+        let ask = move |_: &Path| Ok(*space.lock().expect("no test panics while holding it"));
+        Self { ask: Some(Arc::new(ask)), ..Self::default() }
     }
 
     pub(crate) fn space(&self, folder: &Path) -> io::Result<Space> {
-        (self.0)(folder)
+        #[cfg(test)]
+        if let Some(ask) = &self.ask {
+            return ask(folder);
+        }
+        let stats = fs4::statvfs(folder)?;
+        Ok(Space { free_bytes: stats.available_space(), total_bytes: stats.total_space() })
     }
-}
 
-impl Default for Probe {
-    fn default() -> Self {
-        Self(Arc::new(|folder| {
-            let stats = fs4::statvfs(folder)?;
-            Ok(Space { free_bytes: stats.available_space(), total_bytes: stats.total_space() })
-        }))
+    #[cfg(test)]
+    fn fails(&self, deed: Deed) -> bool {
+        let mut faults = self.faults.lock().expect("no test panics while holding it");
+        let number = faults.done;
+        faults.done += 1;
+        let fails = faults.fails.is_some_and(|(first, dead)| number == first || (dead && number > first));
+        if fails {
+            faults.failed.get_or_insert(deed);
+        }
+        fails
     }
-}
 
-impl std::fmt::Debug for Probe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Probe")
+    pub(crate) fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        if self.fails(Deed::Write) {
+            file.write_all(&bytes[..bytes.len() / 2])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        file.write_all(bytes)
+    }
+
+    /// Makes what was written last. After a failure the system may have dropped it, however it reads.
+    pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
+        #[cfg(test)]
+        if self.fails(Deed::Sync) {
+            return Err(io::Error::other("the disk lost what was written"));
+        }
+        file.sync_all()
+    }
+
+    pub(crate) fn cut(&self, file: &File, len: u64) -> io::Result<()> {
+        #[cfg(test)]
+        if self.fails(Deed::Cut) {
+            return Err(io::Error::other("the disk is gone"));
+        }
+        file.set_len(len)
+    }
+
+    /// Renames and makes it last.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        if self.fails(Deed::Rename) {
+            return Err(io::Error::other("the disk is gone"));
+        }
+        std::fs::rename(from, to)?;
+        to.parent().map_or(Ok(()), crate::home::sync_folder)
+    }
+
+    /// Gives a synced temp file its name and makes it last.
+    pub(crate) fn persist(&self, temp: tempfile::NamedTempFile, path: &Path) -> io::Result<File> {
+        #[cfg(test)]
+        if self.fails(Deed::Rename) {
+            return Err(io::Error::other("the disk is gone"));
+        }
+        let file = temp.persist(path).map_err(|failed| failed.error)?;
+        path.parent().map_or(Ok(()), crate::home::sync_folder)?;
+        Ok(file)
     }
 }
 

@@ -30,6 +30,9 @@ pub enum FarmerError {
         /// Bytes that must stay free.
         guard_bytes: u64,
     },
+    /// The disk has no room for what was to be written.
+    #[error("the disk is full")]
+    NoRoom,
     /// This owner has reserved as much as one owner may.
     #[error("this owner has reserved as much as one owner may at once")]
     OwnerCap,
@@ -89,8 +92,26 @@ pub enum FarmerError {
     FolderTaken,
     /// A file could not be read or written.
     #[error("cannot use the farmer's folder: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[source] std::io::Error),
     /// The database failed.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
+    #[error("{0}")]
+    Database(#[source] DatabaseError),
+}
+
+impl From<std::io::Error> for FarmerError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::NoRoom,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<DatabaseError> for FarmerError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::DiskFull => Self::NoRoom,
+            error => Self::Database(error),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::{
     FarmerError, Guard, Home, Store, StoreOptions,
-    disk::{Probe, Space},
+    disk::{Disk, Space},
     farmer::{ARRIVED_SECONDS, Farmer, Limits, RESERVATION_SECONDS, Wish},
     samples::{END, GRACE_SECONDS, contract_id, entry, owner_id, revision, shard_id, terms},
 };
@@ -210,7 +210,7 @@ async fn the_disk_keeps_its_guard_at_reserving_and_at_writing() {
     let folder = tempfile::tempdir().unwrap();
     let space = Arc::new(Mutex::new(Space { free_bytes: 1_000_000, total_bytes: 2_000_000 }));
     let guard = Guard { bytes: 10, percent: 5 };
-    let options = StoreOptions { farm_folder: None, guard, probe: Probe::fixed(space.clone()) };
+    let options = StoreOptions { disk: Disk::with_space(space.clone()), ..StoreOptions::new(None, guard) };
     let store = Store::open(Home::open(folder.path()).unwrap(), options).await.unwrap().0;
     let farmer = store.farmer();
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();

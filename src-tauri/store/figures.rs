@@ -12,8 +12,8 @@ use crate::{
 
 impl Farmer {
     pub(crate) async fn space(&self) -> Result<crate::disk::Space, FarmerError> {
-        let (probe, root) = (self.inner.probe.clone(), self.folder());
-        blocking(move || Ok(probe.space(&root)?)).await
+        let (disk, root) = (self.inner.disk.clone(), self.folder());
+        blocking(move || Ok(disk.space(&root)?)).await
     }
 
     /// What new data may take now, by quota and by the disk's free space.

@@ -1,16 +1,18 @@
 //! An owner's files and segments, as sealed records. A file is listed only once all its segments are placed.
 
 use hayloft_core::{ContractId, DeviceId, FileId, SegmentId, ShardId, Timestamp};
+use serde::{Deserialize, Serialize};
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     DatabaseError, Owner,
+    catalog::Entry,
     db::{Write, bytes, id, int, maybe_number, number},
-    owner::{OwnerError, commit, insert_removals, job_of, settle_placing},
+    owner::{OwnerError, insert_removals, job_of, settle_placing},
 };
 
 /// A stored file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredFile {
     /// Keyed hash of its name.
     pub name_key: [u8; 32],
@@ -31,7 +33,7 @@ pub struct StoredFile {
 }
 
 /// A file's part in one segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSegment {
     /// The segment.
     pub segment: SegmentId,
@@ -40,7 +42,7 @@ pub struct FileSegment {
 }
 
 /// A placed segment to save.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewSegment {
     /// The segment.
     pub segment: SegmentId,
@@ -121,18 +123,19 @@ impl Owner {
     /// [`OwnerError::NameTaken`] without `replace`, [`OwnerError::UnknownSegment`] if a file names one that is not
     /// placed, [`OwnerError::GivenUp`] if a shard is no longer in flight, or [`OwnerError::Database`].
     pub async fn save(&self, save: &Save) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.change().await?;
         for segment in &save.segments {
-            insert_segment(&mut write, segment, save.job).await?;
+            write.make(Entry::Segment { segment: segment.clone(), job: save.job }).await?;
         }
         for file in &save.files {
-            if save.replace {
-                delete_file(&mut write, &file.name_key).await?;
+            if !save.replace && is_named(&mut write, &file.name_key).await? {
+                return Err(OwnerError::NameTaken { name_key: file.name_key });
             }
-            insert_file(&mut write, file).await?;
+            are_placed(&mut write, &file.segments).await?;
+            write.make(Entry::File(file.clone())).await?;
         }
         settle_placing(&mut write, &save.placed).await?;
-        commit(write).await
+        Ok(write.commit().await?)
     }
 
     /// The file of that name.
@@ -145,7 +148,7 @@ impl Owner {
             "SELECT name_key, file, content, bytes, stored, keep_until, renew FROM files WHERE name_key = ?";
         let row = sqlx::query(query).bind(name_key.to_vec()).fetch_optional(&mut *read).await;
         let Some(row) = row.map_err(DatabaseError::from)? else { return Ok(None) };
-        let mut file = file_of(&row)?;
+        let mut file = file_of(&row, 0)?;
         file.segments = segments_of(&mut read, file.file).await?;
         Ok(Some(file))
     }
@@ -165,7 +168,7 @@ impl Owner {
             parts.entry(FileId(id(&row, 2)?)).or_default().push(file_segment_of(&row)?);
         }
         let files = rows.iter().map(|row| {
-            let mut file = file_of(row)?;
+            let mut file = file_of(row, 0)?;
             file.segments = parts.remove(&file.file).unwrap_or_default();
             Ok(file)
         });
@@ -183,7 +186,7 @@ impl Owner {
         let query = sqlx::query(query).bind(segment.0.to_vec());
         let mut files = Vec::new();
         for row in query.fetch_all(&mut *read).await.map_err(DatabaseError::from)? {
-            let mut file = file_of(&row)?;
+            let mut file = file_of(&row, 0)?;
             file.segments = segments_of(&mut read, file.file).await?;
             files.push(file);
         }
@@ -195,13 +198,14 @@ impl Owner {
     /// # Errors
     /// [`OwnerError::UnknownFile`] with nothing changed, or [`OwnerError::Database`].
     pub async fn remove_files(&self, name_keys: &[[u8; 32]]) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.change().await?;
         for name_key in name_keys {
-            if !delete_file(&mut write, name_key).await? {
+            if !is_named(&mut write, name_key).await? {
                 return Err(OwnerError::UnknownFile);
             }
+            write.make(Entry::FileGone(*name_key)).await?;
         }
-        commit(write).await
+        Ok(write.commit().await?)
     }
 
     /// Writes a changed content record (renewal) with its columns.
@@ -215,13 +219,13 @@ impl Owner {
         keep_until: Timestamp,
         renew: bool,
     ) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
-        let query = sqlx::query("UPDATE files SET content = ?, keep_until = ?, renew = ? WHERE name_key = ?");
-        let query = query.bind(content.to_vec()).bind(int(keep_until.0)).bind(renew).bind(name_key.to_vec());
-        if query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
+        let mut write = self.change().await?;
+        if !is_named(&mut write, name_key).await? {
             return Err(OwnerError::UnknownFile);
         }
-        commit(write).await
+        let (name_key, content) = (*name_key, content.to_vec());
+        write.make(Entry::Kept { name_key, content, keep_until, renew }).await?;
+        Ok(write.commit().await?)
     }
 
     /// The segment.
@@ -286,14 +290,14 @@ impl Owner {
         placement: &[u8],
         placed: &[ShardId],
     ) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
-        let query = sqlx::query("UPDATE segments SET placement = ? WHERE segment = ?");
-        let query = query.bind(placement.to_vec()).bind(segment.0.to_vec());
-        if query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
+        let mut write = self.change().await?;
+        let is_there = sqlx::query("SELECT 1 FROM segments WHERE segment = ?").bind(segment.0.to_vec());
+        if is_there.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?.is_none() {
             return Err(OwnerError::UnknownSegment);
         }
+        write.make(Entry::Moved { segment, placement: placement.to_vec() }).await?;
         settle_placing(&mut write, placed).await?;
-        commit(write).await
+        Ok(write.commit().await?)
     }
 
     /// Ends a job's hold on its segments and drops its notes: those that serve no file are dead from now on.
@@ -301,11 +305,9 @@ impl Owner {
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn end_job_segments(&self, job: u32) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
-        let query =
-            sqlx::query("UPDATE segments SET job = NULL, notes = x'' WHERE job = ?").bind(i64::from(job));
-        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        commit(write).await
+        let mut write = self.change().await?;
+        write.make_lazily(Entry::Released(job)).await?;
+        Ok(write.commit().await?)
     }
 
     /// Forgets dead segments and writes down their shards for removal, in one transaction.
@@ -317,29 +319,31 @@ impl Owner {
         segments: &[SegmentId],
         removals: &[Removal],
     ) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.change().await?;
         for segment in segments {
-            let query = "DELETE FROM segments WHERE segment = ?1 AND job IS NULL AND \
+            let query = "SELECT 1 FROM segments WHERE segment = ?1 AND job IS NULL AND \
                          NOT EXISTS (SELECT 1 FROM file_segments WHERE segment = ?1)";
             let query = sqlx::query(query).bind(segment.0.to_vec());
-            if query.execute(&mut *write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
+            if query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?.is_none() {
                 return Err(OwnerError::SegmentInUse);
             }
+            write.make_lazily(Entry::SegmentGone(*segment)).await?;
         }
         insert_removals(&mut write, removals).await?;
-        commit(write).await
+        Ok(write.commit().await?)
     }
 }
 
-fn file_of(row: &SqliteRow) -> Result<StoredFile, DatabaseError> {
+/// A file without its segments, from a row whose columns begin at `at`.
+pub(crate) fn file_of(row: &SqliteRow, at: usize) -> Result<StoredFile, DatabaseError> {
     Ok(StoredFile {
-        name_key: id(row, 0)?,
-        file: FileId(id(row, 1)?),
-        content: bytes(row, 2)?,
-        bytes: number(row, 3)?,
-        stored: Timestamp(number(row, 4)?),
-        keep_until: Timestamp(number(row, 5)?),
-        renew: number(row, 6)? != 0,
+        name_key: id(row, at)?,
+        file: FileId(id(row, at + 1)?),
+        content: bytes(row, at + 2)?,
+        bytes: number(row, at + 3)?,
+        stored: Timestamp(number(row, at + 4)?),
+        keep_until: Timestamp(number(row, at + 5)?),
+        renew: number(row, at + 6)? != 0,
         segments: Vec::new(),
     })
 }
@@ -360,12 +364,15 @@ fn segment_of(row: &SqliteRow) -> Result<Segment, DatabaseError> {
     })
 }
 
-async fn segments_of(read: &mut SqliteConnection, file: FileId) -> Result<Vec<FileSegment>, DatabaseError> {
+pub(crate) async fn segments_of(
+    read: &mut SqliteConnection,
+    file: FileId,
+) -> Result<Vec<FileSegment>, DatabaseError> {
     let query = sqlx::query("SELECT segment, live_bytes FROM file_segments WHERE file = ? ORDER BY position");
     query.bind(file.0.to_vec()).fetch_all(read).await?.iter().map(file_segment_of).collect()
 }
 
-async fn insert_segment(
+pub(crate) async fn insert_segment(
     write: &mut Write,
     segment: &NewSegment,
     job: Option<u32>,
@@ -378,28 +385,36 @@ async fn insert_segment(
     Ok(())
 }
 
-async fn insert_file(write: &mut Write, file: &StoredFile) -> Result<(), OwnerError> {
+pub(crate) async fn insert_file(write: &mut Write, file: &StoredFile) -> Result<(), DatabaseError> {
     let query = "INSERT INTO files (name_key, file, content, bytes, stored, keep_until, renew) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name_key) DO NOTHING";
+                 VALUES (?, ?, ?, ?, ?, ?, ?)";
     let query = sqlx::query(query).bind(file.name_key.to_vec()).bind(file.file.0.to_vec());
     let query = query.bind(file.content.clone()).bind(int(file.bytes)).bind(int(file.stored.0));
-    let query = query.bind(int(file.keep_until.0)).bind(file.renew);
-    if query.execute(&mut **write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
-        return Err(OwnerError::NameTaken { name_key: file.name_key });
-    }
+    query.bind(int(file.keep_until.0)).bind(file.renew).execute(&mut **write).await?;
     for (position, part) in (0_i64..).zip(&file.segments) {
-        let query = "INSERT INTO file_segments (file, position, segment, live_bytes) \
-                     SELECT ?, ?, segment, ? FROM segments WHERE segment = ?";
+        let query = "INSERT INTO file_segments (file, position, segment, live_bytes) VALUES (?, ?, ?, ?)";
         let query = sqlx::query(query).bind(file.file.0.to_vec()).bind(position);
-        let query = query.bind(int(part.live_bytes)).bind(part.segment.0.to_vec());
-        if query.execute(&mut **write).await.map_err(DatabaseError::from)?.rows_affected() == 0 {
-            return Err(OwnerError::UnknownSegment);
-        }
+        query.bind(part.segment.0.to_vec()).bind(int(part.live_bytes)).execute(&mut **write).await?;
     }
     Ok(())
 }
 
-async fn delete_file(write: &mut Write, name_key: &[u8; 32]) -> Result<bool, DatabaseError> {
+async fn is_named(write: &mut Write, name_key: &[u8; 32]) -> Result<bool, DatabaseError> {
+    let query = sqlx::query("SELECT 1 FROM files WHERE name_key = ?").bind(name_key.to_vec());
+    Ok(query.fetch_optional(&mut **write).await?.is_some())
+}
+
+async fn are_placed(write: &mut Write, parts: &[FileSegment]) -> Result<(), OwnerError> {
+    for part in parts {
+        let query = sqlx::query("SELECT 1 FROM segments WHERE segment = ?").bind(part.segment.0.to_vec());
+        let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
+        row.ok_or(OwnerError::UnknownSegment)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn delete_file(write: &mut Write, name_key: &[u8; 32]) -> Result<(), DatabaseError> {
     let query = sqlx::query("DELETE FROM files WHERE name_key = ?").bind(name_key.to_vec());
-    Ok(query.execute(&mut **write).await?.rows_affected() == 1)
+    query.execute(&mut **write).await?;
+    Ok(())
 }

@@ -76,9 +76,9 @@ impl Farmer {
             Begun::Whole(header) => return Ok(ShardWriter::whole(self.clone(), header)),
             Begun::Until(until) => until,
         };
-        let (folder, probe, guard) = (self.paths(), self.inner.probe.clone(), self.inner.guard);
+        let (folder, disk, guard) = (self.paths(), self.inner.disk.clone(), self.inner.guard);
         let part =
-            blocking(move || Ok(Part::open(folder, shard, contract, bytes, probe, guard, active)?)).await?;
+            blocking(move || Ok(Part::open(folder, shard, contract, bytes, disk, guard, active)?)).await?;
         Ok(ShardWriter::new(self.clone(), part, until))
     }
 

@@ -8,6 +8,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{
     DatabaseError,
+    catalog::{Change, Entry, JobEntry},
     db::{int, number},
     open::Inner,
 };
@@ -77,12 +78,20 @@ impl Jobs {
         progress: &Value,
         now: Timestamp,
     ) -> Result<u32, DatabaseError> {
-        let mut write = self.inner.db.write().await?;
-        let query =
-            "INSERT INTO jobs (kind, state, spec, progress, begun) VALUES (?, ?, ?, ?, ?) RETURNING id";
-        let query = sqlx::query(query).bind(kind.to_owned()).bind(JobState::Running.number());
-        let query = query.bind(spec.to_string()).bind(progress.to_string()).bind(int(now.0));
-        let id = job_number(&query.fetch_one(&mut *write).await?)?;
+        let mut write = Change::begin(&self.inner).await?;
+        let query = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'jobs'), 0) + 1";
+        let id = job_number(&sqlx::query(query).fetch_one(&mut **write).await?)?;
+        let job = JobEntry {
+            id,
+            kind: kind.to_owned(),
+            state: JobState::Running.number(),
+            spec: spec.to_string(),
+            progress: progress.to_string(),
+            report: None,
+            begun: now.0,
+            ended: None,
+        };
+        write.make_lazily(Entry::Job(job)).await?;
         write.commit().await?;
         Ok(id)
     }
@@ -118,13 +127,11 @@ impl Jobs {
         report: Option<&Value>,
         ended: Option<Timestamp>,
     ) -> Result<(), DatabaseError> {
-        let mut write = self.inner.db.write().await?;
-        let query = "UPDATE jobs SET state = ?, progress = ?, report = ?, ended = ? WHERE id = ?";
-        let query = sqlx::query(query).bind(state.number()).bind(progress.to_string());
-        let query = query.bind(report.map(Value::to_string)).bind(ended.map(|at| int(at.0)));
-        let query = query.bind(i64::from(id));
-        query.execute(&mut *write).await?;
-        Ok(write.commit().await?)
+        let mut write = Change::begin(&self.inner).await?;
+        let (progress, report) = (progress.to_string(), report.map(Value::to_string));
+        let (state, ended) = (state.number(), ended.map(|at| at.0));
+        write.make_lazily(Entry::JobMoved { id, state, progress, report, ended }).await?;
+        write.commit().await
     }
 
     /// The job.

@@ -4,6 +4,7 @@
 //! Files come first and rows second, one connection writes, and the farmer's index can be rebuilt from the disk.
 //! Deliberately absent: plain names and the keys of files. What an owner keeps arrives here as sealed bytes.
 
+mod catalog;
 pub mod config;
 pub mod db;
 pub mod farmer;
@@ -37,6 +38,7 @@ mod samples;
 #[cfg(test)]
 mod scrub_tests;
 
+pub use catalog::CatalogState;
 pub use db::DatabaseError;
 pub use disk::Guard;
 pub use farmer::{Farmer, FarmerError};

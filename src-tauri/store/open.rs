@@ -12,9 +12,10 @@ use hayloft_core::{ContractId, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::{
-    DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Owner, Peers,
+    CatalogState, DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Owner, Peers,
+    catalog::{self, Change, Log},
     db::Db,
-    disk::Probe,
+    disk::Disk,
     home::write_whole,
     reconcile,
     shards::{ActiveSet, Folder, blocking},
@@ -27,13 +28,13 @@ pub struct StoreOptions {
     pub farm_folder: Option<PathBuf>,
     /// Free space that the disk keeps.
     pub guard: Guard,
-    pub(crate) probe: Probe,
+    pub(crate) disk: Disk,
 }
 
 impl StoreOptions {
     /// Shards in this folder, or in the home's own, with this guard.
     pub fn new(farm_folder: Option<PathBuf>, guard: Guard) -> Self {
-        Self { farm_folder, guard, probe: Probe::default() }
+        Self { farm_folder, guard, ..Self::default() }
     }
 }
 
@@ -44,7 +45,7 @@ pub enum DatabaseState {
     New,
     /// As it was left.
     Sound,
-    /// It was missing or broken: the farmer's index was rebuilt from the disk; the owner's tables began anew.
+    /// It was missing or broken: the farmer's index was rebuilt from the shards, the owner's records from the catalog log.
     Rebuilt {
         /// What was wrong, as a sentence.
         reason: String,
@@ -58,6 +59,8 @@ pub enum DatabaseState {
 pub struct OpenReport {
     /// How the database was found.
     pub database: DatabaseState,
+    /// How the owner's records were found.
+    pub records: CatalogState,
     /// Files deleted that no row knew: unfinished uploads and what a crash left over.
     pub orphan_files: u64,
     /// Shards under contract whose file is missing or has the wrong length.
@@ -96,7 +99,9 @@ pub(crate) struct Inner {
     pub(crate) marker: Marker,
     pub(crate) folder: RwLock<Folder>,
     pub(crate) guard: Guard,
-    pub(crate) probe: Probe,
+    pub(crate) disk: Disk,
+    /// Locked by whoever holds the one write of the database.
+    pub(crate) catalog: Mutex<Log>,
     pub(crate) active: ActiveSet,
     /// Held while rows and files change together.
     pub(crate) gate: Mutex<()>,
@@ -122,23 +127,31 @@ impl Store {
             Ok(()) => prepare_folder(&folder, marker, &db).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = prepared {
-            db.close().await;
-            return Err(error);
-        }
+        let opened = match prepared {
+            Ok(()) => open_catalog(home.path(), &db, marker, options.disk.clone()).await,
+            Err(error) => Err(error),
+        };
+        let (log, records) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                db.close().await;
+                return Err(error);
+            }
+        };
         let inner = Arc::new(Inner {
             home,
             db,
             marker,
             folder: RwLock::new(folder),
             guard: options.guard,
-            probe: options.probe,
+            disk: options.disk,
+            catalog: Mutex::new(log),
             active: ActiveSet::default(),
             gate: Mutex::default(),
             stale_journals: Mutex::default(),
         });
         let store = Self { inner };
-        match store.mend(database).await {
+        match store.mend(database, records).await {
             Ok(report) => Ok((store, report)),
             Err(error) => {
                 store.close().await;
@@ -147,7 +160,7 @@ impl Store {
         }
     }
 
-    async fn mend(&self, database: DatabaseState) -> Result<OpenReport, OpenError> {
+    async fn mend(&self, database: DatabaseState, records: CatalogState) -> Result<OpenReport, OpenError> {
         let farmer = self.farmer();
         let rebuilding = self.inner.db.home_value(REBUILDING).await?.is_some();
         let found_shards = if rebuilding { reconcile::rebuild(&farmer, now()).await? } else { 0 };
@@ -156,7 +169,11 @@ impl Store {
         }
         let mended = reconcile::reconcile(&farmer, now()).await?;
         let (orphan_files, missing_shards) = (mended.orphan_files, mended.missing_shards);
-        Ok(OpenReport { database, orphan_files, missing_shards, found_shards })
+        // A log that cannot be written now is written before the next change.
+        if let Err(error) = Change::heal(&self.inner).await {
+            tracing::warn!(%error, "the catalog log is not up to date");
+        }
+        Ok(OpenReport { database, records, orphan_files, missing_shards, found_shards })
     }
 
     /// The home.
@@ -203,11 +220,16 @@ fn marker_path(home: &Path) -> PathBuf {
     home.join("database.id")
 }
 
+fn catalog_path(home: &Path) -> PathBuf {
+    home.join("catalog.log")
+}
+
+/// The home's marker; the catalog log has a copy.
 fn read_marker(home: &Path) -> io::Result<Option<Marker>> {
     match fs::read(marker_path(home)) {
-        Ok(bytes) => Ok(bytes.try_into().ok()),
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Ok(bytes) if bytes.len() == size_of::<Marker>() => Ok(bytes.try_into().ok()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => catalog::marker(&catalog_path(home)),
     }
 }
 
@@ -284,6 +306,15 @@ async fn prepare_folder(folder: &Folder, marker: Marker, db: &Db) -> Result<(), 
             Ok(blocking(move || reconcile::begin_folder(&made, &marker)).await?)
         }
     }
+}
+
+async fn open_catalog(
+    home: &Path,
+    db: &Db,
+    marker: Marker,
+    disk: Disk,
+) -> Result<(Log, CatalogState), OpenError> {
+    Ok(catalog::open(catalog_path(home), db, &marker, disk).await?)
 }
 
 async fn write_markers(home: &Path, db: &Db, marker: Marker) -> Result<(), OpenError> {

@@ -9,6 +9,7 @@ use hayloft_core::{
 
 use crate::{
     DatabaseError,
+    catalog::{Change, Entry},
     db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     files::Removal,
     open::Inner,
@@ -86,18 +87,21 @@ pub struct Owner {
 }
 
 impl Owner {
+    pub(crate) async fn change(&self) -> Result<Change, DatabaseError> {
+        Change::begin(&self.inner).await
+    }
+
     /// Keeps a contract. The same again is no error.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn insert_contract(&self, id: ContractId, terms: &SignedTerms) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
-        let query =
-            "INSERT INTO owner_contracts (contract, farmer, terms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-        let query =
-            sqlx::query(query).bind(id.0.to_vec()).bind(terms.terms.farmer.0.to_vec()).bind(to_blob(terms));
-        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        commit(write).await
+        let mut write = self.change().await?;
+        let known = sqlx::query("SELECT 1 FROM owner_contracts WHERE contract = ?").bind(id.0.to_vec());
+        if known.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?.is_none() {
+            write.make(Entry::Contract { id, terms: Box::new(terms.clone()) }).await?;
+        }
+        Ok(write.commit().await?)
     }
 
     /// The contract.
@@ -136,10 +140,13 @@ impl Owner {
     /// [`OwnerError::UnknownContract`] or [`OwnerError::NotNext`] with nothing changed, or [`OwnerError::Database`].
     pub async fn save_revision(&self, revision: &SignedRevision) -> Result<(), OwnerError> {
         let (contract, found) = (revision.revision.contract, revision.revision.number);
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.change().await?;
         let query = sqlx::query("SELECT revision_number, revision FROM owner_contracts WHERE contract = ?");
-        let row =
-            query.bind(contract.0.to_vec()).fetch_optional(&mut *write).await.map_err(DatabaseError::from)?;
+        let row = query
+            .bind(contract.0.to_vec())
+            .fetch_optional(&mut **write)
+            .await
+            .map_err(DatabaseError::from)?;
         let row = row.ok_or(OwnerError::UnknownContract)?;
         let newest = maybe_number(&row, 0)?;
         if newest == Some(found) && bytes(&row, 1)? == to_blob(revision) {
@@ -148,16 +155,8 @@ impl Owner {
         if newest.map_or(Some(0), |number| number.checked_add(1)) != Some(found) {
             return Err(OwnerError::NotNext { found, newest });
         }
-        set_revision(&mut write, revision).await?;
-        for entry in &revision.revision.added {
-            insert_shard(&mut write, contract, entry).await?;
-        }
-        for shard in &revision.revision.removed {
-            let query = sqlx::query("DELETE FROM owner_shards WHERE contract = ? AND shard = ?");
-            let query = query.bind(contract.0.to_vec()).bind(shard.0.to_vec());
-            query.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        }
-        commit(write).await
+        write.make_lazily(Entry::Revision(Box::new(revision.clone()))).await?;
+        Ok(write.commit().await?)
     }
 
     /// Replaces all that is known of a contract by what its farmer proved (a rebase): revision and shards.
@@ -166,16 +165,14 @@ impl Owner {
     /// [`OwnerError::UnknownContract`] or [`OwnerError::Database`].
     pub async fn rebase(&self, revision: &SignedRevision, shards: &[ShardEntry]) -> Result<(), OwnerError> {
         let contract = revision.revision.contract;
-        let mut write = self.inner.db.write().await?;
-        if set_revision(&mut write, revision).await? == 0 {
+        let mut write = self.change().await?;
+        let known = sqlx::query("SELECT 1 FROM owner_contracts WHERE contract = ?").bind(contract.0.to_vec());
+        if known.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?.is_none() {
             return Err(OwnerError::UnknownContract);
         }
-        let query = sqlx::query("DELETE FROM owner_shards WHERE contract = ?").bind(contract.0.to_vec());
-        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        for entry in shards {
-            insert_shard(&mut write, contract, entry).await?;
-        }
-        commit(write).await
+        let (revision, shards) = (Box::new(revision.clone()), shards.to_vec());
+        write.make_lazily(Entry::Rebased { revision, shards }).await?;
+        Ok(write.commit().await?)
     }
 
     /// Forgets a contract that is over, with its shards and what was to be removed under it.
@@ -183,12 +180,9 @@ impl Owner {
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn remove_contract(&self, id: ContractId) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
-        let delete = sqlx::query("DELETE FROM removals WHERE contract = ?").bind(id.0.to_vec());
-        delete.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        let delete = sqlx::query("DELETE FROM owner_contracts WHERE contract = ?").bind(id.0.to_vec());
-        delete.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        commit(write).await
+        let mut write = self.change().await?;
+        write.make_lazily(Entry::ContractGone(id)).await?;
+        Ok(write.commit().await?)
     }
 
     /// Writes down shards about to be sent.
@@ -196,14 +190,14 @@ impl Owner {
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn add_placing(&self, placing: &[Placing]) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.change().await?;
         for one in placing {
             let query = "INSERT OR REPLACE INTO placing (shard, farmer, contract, segment, job) VALUES (?, ?, ?, ?, ?)";
             let query = sqlx::query(query).bind(one.shard.0.to_vec()).bind(one.farmer.0.to_vec());
             let query = query.bind(one.contract.0.to_vec()).bind(one.segment.0.to_vec());
-            query.bind(one.job.map(i64::from)).execute(&mut *write).await.map_err(DatabaseError::from)?;
+            query.bind(one.job.map(i64::from)).execute(&mut **write).await.map_err(DatabaseError::from)?;
         }
-        commit(write).await
+        Ok(write.commit().await?)
     }
 
     /// Clears shards no longer in flight.
@@ -211,11 +205,11 @@ impl Owner {
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn clear_placing(&self, shards: &[ShardId]) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.change().await?;
         for shard in shards {
             clear_placing(&mut write, *shard).await?;
         }
-        commit(write).await
+        Ok(write.commit().await?)
     }
 
     /// Shards in flight, or left over by a crash.
@@ -243,13 +237,13 @@ impl Owner {
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn give_up_placing(&self, removals: &[Removal]) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.change().await?;
         for removal in removals {
             if clear_placing(&mut write, removal.shard).await? {
                 insert_removals(&mut write, &[*removal]).await?;
             }
         }
-        commit(write).await
+        Ok(write.commit().await?)
     }
 
     /// Shards to remove, of all farmers, in order of farmer and contract.
@@ -267,22 +261,41 @@ impl Owner {
         Ok(removals.collect::<Result<_, DatabaseError>>()?)
     }
 
+    /// Contracts whose farmers may hold shards that nothing here names, since rows were made again from the catalog log.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn unsettled(&self) -> Result<Vec<ContractId>, OwnerError> {
+        let query = sqlx::query("SELECT contract FROM owner_contracts WHERE settled = 0 ORDER BY number");
+        let rows = query.fetch_all(self.inner.db.read()).await.map_err(DatabaseError::from)?;
+        Ok(rows.iter().map(|row| Ok(ContractId(id(row, 0)?))).collect::<Result<_, DatabaseError>>()?)
+    }
+
+    /// Writes down for removal what a farmer holds under the contract that nothing names; it is settled then.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn settle(&self, contract: ContractId, unnamed: &[Removal]) -> Result<(), OwnerError> {
+        let mut write = self.change().await?;
+        insert_removals(&mut write, unnamed).await?;
+        let query = sqlx::query("UPDATE owner_contracts SET settled = 1 WHERE contract = ?");
+        let query = query.bind(contract.0.to_vec());
+        query.execute(&mut **write).await.map_err(DatabaseError::from)?;
+        Ok(write.commit().await?)
+    }
+
     /// Clears removals that are done.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn clear_removals(&self, shards: &[ShardId]) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.change().await?;
         for shard in shards {
             let query = sqlx::query("DELETE FROM removals WHERE shard = ?").bind(shard.0.to_vec());
-            query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+            query.execute(&mut **write).await.map_err(DatabaseError::from)?;
         }
-        commit(write).await
+        Ok(write.commit().await?)
     }
-}
-
-pub(crate) async fn commit(write: Write) -> Result<(), OwnerError> {
-    Ok(write.commit().await.map_err(DatabaseError::from)?)
 }
 
 pub(crate) fn job_of(number: Option<u64>) -> Result<Option<u32>, DatabaseError> {
@@ -296,21 +309,40 @@ async fn contract_of(
 ) -> Result<OwnerContract, DatabaseError> {
     let contract = ContractId(id(row, 0)?);
     let revision: Option<Vec<u8>> = sqlx::Row::try_get(row, 2)?;
+    Ok(OwnerContract {
+        id: contract,
+        terms: from_blob(&bytes(row, 1)?)?,
+        revision: revision.map(|bytes| from_blob(&bytes)).transpose()?,
+        shards: shards_of(read, contract).await?,
+    })
+}
+
+/// A contract's shards, in order of id.
+pub(crate) async fn shards_of(
+    read: &mut sqlx::SqliteConnection,
+    contract: ContractId,
+) -> Result<Vec<ShardEntry>, DatabaseError> {
     let query =
         sqlx::query("SELECT shard, bytes, tag_key FROM owner_shards WHERE contract = ? ORDER BY shard");
     let rows = query.bind(contract.0.to_vec()).fetch_all(read).await?;
     let shards = rows.iter().map(|row| {
         Ok(ShardEntry { id: ShardId(id(row, 0)?), bytes: number(row, 1)?, tag_key: maybe_id(row, 2)? })
     });
-    Ok(OwnerContract {
-        id: contract,
-        terms: from_blob(&bytes(row, 1)?)?,
-        revision: revision.map(|bytes| from_blob(&bytes)).transpose()?,
-        shards: shards.collect::<Result<_, DatabaseError>>()?,
-    })
+    shards.collect()
 }
 
-async fn set_revision(write: &mut Write, signed: &SignedRevision) -> Result<u64, DatabaseError> {
+pub(crate) async fn insert_contract(
+    write: &mut Write,
+    id: ContractId,
+    terms: &SignedTerms,
+) -> Result<(), DatabaseError> {
+    let query = "INSERT INTO owner_contracts (contract, farmer, terms) VALUES (?, ?, ?)";
+    let query = sqlx::query(query).bind(id.0.to_vec()).bind(terms.terms.farmer.0.to_vec());
+    query.bind(to_blob(terms)).execute(&mut **write).await?;
+    Ok(())
+}
+
+pub(crate) async fn set_revision(write: &mut Write, signed: &SignedRevision) -> Result<u64, DatabaseError> {
     let query =
         sqlx::query("UPDATE owner_contracts SET revision = ?, revision_number = ? WHERE contract = ?");
     let query = query.bind(to_blob(signed)).bind(int(signed.revision.number));
@@ -318,7 +350,7 @@ async fn set_revision(write: &mut Write, signed: &SignedRevision) -> Result<u64,
     Ok(changed.rows_affected())
 }
 
-async fn insert_shard(
+pub(crate) async fn insert_shard(
     write: &mut Write,
     contract: ContractId,
     entry: &ShardEntry,
@@ -330,17 +362,21 @@ async fn insert_shard(
 }
 
 /// Whether the shard was in flight.
-async fn clear_placing(write: &mut Write, shard: ShardId) -> Result<bool, DatabaseError> {
+pub(crate) async fn clear_placing(write: &mut Write, shard: ShardId) -> Result<bool, DatabaseError> {
     let query = sqlx::query("DELETE FROM placing WHERE shard = ?").bind(shard.0.to_vec());
     Ok(query.execute(&mut **write).await?.rows_affected() == 1)
 }
 
 /// Clears shards that a segment to be saved needs; refused if one was given up, because it is removed then.
-pub(crate) async fn settle_placing(write: &mut Write, shards: &[ShardId]) -> Result<(), OwnerError> {
+pub(crate) async fn settle_placing(write: &mut Change, shards: &[ShardId]) -> Result<(), OwnerError> {
     for shard in shards {
         if !clear_placing(write, *shard).await? {
             return Err(OwnerError::GivenUp(*shard));
         }
+    }
+    // The log must know too: what is in flight when rows follow it belongs to the segment then.
+    if !shards.is_empty() {
+        write.make(Entry::Placed(shards.to_vec())).await?;
     }
     Ok(())
 }

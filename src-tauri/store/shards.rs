@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -17,7 +17,7 @@ use hayloft_core::{ContractId, ShardId, Timestamp};
 
 use crate::{
     FarmerError, Guard,
-    disk::Probe,
+    disk::Disk,
     farmer::{Farmer, READ_BYTES},
 };
 
@@ -149,7 +149,7 @@ pub(crate) struct Part {
     written: u64,
     header: Header,
     folder: Folder,
-    probe: Probe,
+    disk: Disk,
     guard: Guard,
     _active: Active,
 }
@@ -161,7 +161,7 @@ impl Part {
         shard: ShardId,
         contract: ContractId,
         bytes: u64,
-        probe: Probe,
+        disk: Disk,
         guard: Guard,
         active: Active,
     ) -> io::Result<Self> {
@@ -189,17 +189,17 @@ impl Part {
             }
         }
         let header = Header { shard, contract, bytes, hash: [0; 32] };
-        Ok(Self { file, hasher, written, header, folder, probe, guard, _active: active })
+        Ok(Self { file, hasher, written, header, folder, disk, guard, _active: active })
     }
 
     fn append(&mut self, chunk: &[u8]) -> Result<(), FarmerError> {
-        let space = self.probe.space(&self.folder.root)?;
+        let space = self.disk.space(&self.folder.root)?;
         let guard_bytes = space.guarded(self.guard);
         if space.free_bytes.saturating_sub(chunk.len() as u64) < guard_bytes {
             return Err(FarmerError::DiskFull { free_bytes: space.free_bytes, guard_bytes });
         }
-        if let Err(error) = self.file.write_all(chunk) {
-            self.file.set_len(HEADER_BYTES + self.written)?;
+        if let Err(error) = self.disk.write(&mut self.file, chunk) {
+            self.disk.cut(&self.file, HEADER_BYTES + self.written)?;
             self.file.seek(SeekFrom::End(0))?;
             return Err(error.into());
         }
@@ -208,20 +208,22 @@ impl Part {
         Ok(())
     }
 
-    /// Writes the header and syncs.
+    /// Writes the header and syncs. After a failed sync the system may have dropped what was written although it can
+    /// still be read, and would call the next sync good: so nothing of the file is used again.
     fn seal(&mut self) -> Result<[u8; 32], FarmerError> {
         self.header.hash = *self.hasher.finalize().as_bytes();
         self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&self.header.encode())?;
-        self.file.sync_all()?;
+        self.disk.write(&mut self.file, &self.header.encode())?;
+        if let Err(error) = self.disk.sync(&self.file) {
+            delete(&self.folder.part(self.header.shard))?;
+            return Err(error.into());
+        }
         Ok(self.header.hash)
     }
 
     /// Gives the file its final name.
     pub(crate) fn settle(&self) -> io::Result<()> {
-        let path = self.folder.shard(self.header.shard);
-        fs::rename(self.folder.part(self.header.shard), &path)?;
-        path.parent().map_or(Ok(()), crate::home::sync_folder)
+        self.disk.rename(&self.folder.part(self.header.shard), &self.folder.shard(self.header.shard))
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn store(error: FarmerError) -> Refusal {
         FarmerError::ShardLost => RefusalCode::ShardLost,
         FarmerError::QuotaFull { .. }
         | FarmerError::DiskFull { .. }
+        | FarmerError::NoRoom
         | FarmerError::OwnerCap
         | FarmerError::SubnetCap => RefusalCode::NoSpace,
         FarmerError::NotReserved { .. } => RefusalCode::NotReserved,

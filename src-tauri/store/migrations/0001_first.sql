@@ -107,7 +107,9 @@ CREATE TABLE owner_contracts (
     farmer BLOB NOT NULL,
     terms BLOB NOT NULL,
     revision BLOB,
-    revision_number INTEGER
+    revision_number INTEGER,
+    -- 0: its farmer may hold shards that nothing here names
+    settled INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE INDEX owner_contracts_by_farmer ON owner_contracts (farmer);
 

@@ -1,0 +1,131 @@
+//! A log written anew from the rows: shorter, and whole again.
+
+use hayloft_core::{ContractId, FileId, SegmentId};
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{Entry, JobEntry, log::Anew, log::Log};
+use crate::{
+    DatabaseError,
+    db::{Write, bytes, from_blob, id, maybe_number, number},
+    files::{NewSegment, file_of, segments_of},
+    owner::{job_of, shards_of},
+};
+
+/// Rows taken at once, and so entries of a batch.
+const PAGE: i64 = 1_000;
+/// Finished transfers that are worth keeping.
+const JOBS: i64 = 200;
+
+/// Writes all rows to a new log beside the old one, and syncs it.
+pub(super) async fn write(write: &mut Write, old: &Log, marker: &[u8; 16]) -> Result<Anew, DatabaseError> {
+    let (path, disk, marker, number) = (old.path().to_owned(), old.disk().clone(), *marker, old.head.number);
+    let mut anew = blocking(move || Anew::begin(&path, disk, &marker, number)).await?;
+    let query = "SELECT number, contract, terms, revision FROM owner_contracts WHERE number > ? ORDER BY number LIMIT ?";
+    let mut last = 0;
+    while let Some((entries, next)) = contracts(write, query, last).await? {
+        (anew, last) = (append(anew, entries).await?, next);
+    }
+    last = 0;
+    while let Some((entries, next)) = segments(write, last).await? {
+        (anew, last) = (append(anew, entries).await?, next);
+    }
+    last = 0;
+    while let Some((entries, next)) = files(write, last).await? {
+        (anew, last) = (append(anew, entries).await?, next);
+    }
+    anew = append(anew, jobs(write).await?).await?;
+    blocking(move || anew.sync()).await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, DatabaseError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(std::io::Error::other)??)
+}
+
+async fn append(mut anew: Anew, entries: Vec<Entry>) -> Result<Anew, DatabaseError> {
+    blocking(move || {
+        anew.append(entries)?;
+        Ok(anew)
+    })
+    .await
+}
+
+/// A page of entries and the number of its last row; none behind the last.
+type Page = Option<(Vec<Entry>, i64)>;
+
+async fn page(write: &mut Write, query: &'static str, last: i64) -> Result<Vec<SqliteRow>, DatabaseError> {
+    Ok(sqlx::query(query).bind(last).bind(PAGE).fetch_all(&mut **write).await?)
+}
+
+fn end_of(rows: &[SqliteRow]) -> Result<Option<i64>, DatabaseError> {
+    Ok(rows.last().map(|row| row.try_get(0)).transpose()?)
+}
+
+async fn contracts(write: &mut Write, query: &'static str, last: i64) -> Result<Page, DatabaseError> {
+    let rows = page(write, query, last).await?;
+    let Some(end) = end_of(&rows)? else { return Ok(None) };
+    let mut entries = Vec::new();
+    for row in &rows {
+        let contract = ContractId(id(row, 1)?);
+        entries.push(Entry::Contract { id: contract, terms: Box::new(from_blob(&bytes(row, 2)?)?) });
+        if let Some(revision) = row.try_get::<Option<Vec<u8>>, _>(3)? {
+            let (revision, shards) = (Box::new(from_blob(&revision)?), shards_of(write, contract).await?);
+            entries.push(Entry::Rebased { revision, shards });
+        }
+    }
+    Ok(Some((entries, end)))
+}
+
+async fn segments(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
+    let query = "SELECT number, segment, placement, sealed_bytes, stored_bytes, job, notes FROM segments \
+                 WHERE number > ? ORDER BY number LIMIT ?";
+    let rows = page(write, query, last).await?;
+    let Some(end) = end_of(&rows)? else { return Ok(None) };
+    let entries = rows.iter().map(|row| {
+        let segment = NewSegment {
+            segment: SegmentId(id(row, 1)?),
+            placement: bytes(row, 2)?,
+            sealed_bytes: number(row, 3)?,
+            stored_bytes: number(row, 4)?,
+            notes: bytes(row, 6)?,
+        };
+        Ok(Entry::Segment { segment, job: job_of(maybe_number(row, 5)?)? })
+    });
+    Ok(Some((entries.collect::<Result<_, DatabaseError>>()?, end)))
+}
+
+async fn files(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
+    let query = "SELECT rowid, name_key, file, content, bytes, stored, keep_until, renew FROM files \
+                 WHERE rowid > ? ORDER BY rowid LIMIT ?";
+    let rows = page(write, query, last).await?;
+    let Some(end) = end_of(&rows)? else { return Ok(None) };
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut file = file_of(row, 1)?;
+        file.segments = segments_of(&mut *write, FileId(id(row, 2)?)).await?;
+        entries.push(Entry::File(file));
+    }
+    Ok(Some((entries, end)))
+}
+
+async fn jobs(write: &mut Write) -> Result<Vec<Entry>, DatabaseError> {
+    let query = "SELECT id, kind, state, spec, progress, report, begun, ended FROM jobs \
+                 WHERE state <= 1 OR id IN (SELECT job FROM segments) \
+                 OR id > (SELECT coalesce(max(id), 0) FROM jobs) - ? ORDER BY id";
+    let rows = sqlx::query(query).bind(JOBS).fetch_all(&mut **write).await?;
+    let entries = rows.iter().map(|row| {
+        Ok(Entry::Job(JobEntry {
+            id: job_of(Some(number(row, 0)?))?.unwrap_or_default(),
+            kind: row.try_get(1)?,
+            state: row.try_get(2)?,
+            spec: row.try_get(3)?,
+            progress: row.try_get(4)?,
+            report: row.try_get(5)?,
+            begun: number(row, 6)?,
+            ended: maybe_number(row, 7)?,
+        }))
+    });
+    entries.collect()
+}

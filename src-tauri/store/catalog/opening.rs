@@ -1,0 +1,109 @@
+//! Comparing log and rows at a start, and making them agree by the rule of the module.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use super::{Change, Entry, HEAD, Log, log, set_head};
+use crate::{
+    DatabaseError,
+    db::{Db, Write, from_blob},
+    disk::Disk,
+};
+
+/// How the owner's records were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogState {
+    /// As they were left, or a crash's last step was finished.
+    Sound,
+    /// The rows were lost or old and came from the log.
+    Rebuilt {
+        /// Files that are listed again.
+        files: u64,
+        /// Where a damaged log was copied, of which only the part before the damage could be read.
+        damaged: Option<PathBuf>,
+    },
+}
+
+/// Opens the log and makes the rows follow it.
+pub(crate) async fn open(
+    path: PathBuf,
+    db: &Db,
+    marker: &[u8; 16],
+    disk: Disk,
+) -> Result<(Log, CatalogState), DatabaseError> {
+    let head = db.home_value(HEAD).await?.map(|bytes| from_blob::<log::Head>(&bytes)).transpose()?;
+    if let Some(head) = head
+        && log::ends_at(&path, &head)?
+    {
+        return Ok((Log::open(path, disk, head)?, CatalogState::Sound));
+    }
+    let Some(mut reading) = log::Reading::begin(&path, marker)? else {
+        return Ok((Log::unwritten(path, disk), CatalogState::Sound));
+    };
+    // Where the rows are: within the log, or older than all of it, or newer.
+    if let Some(head) = head {
+        while reading.head.check != head.check && reading.next()?.is_some() {}
+        if reading.head.check != head.check {
+            if reading.head.number <= head.number {
+                return behind(path, &reading, disk);
+            }
+            let again = log::Reading::begin(&path, marker)?;
+            reading = again.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        }
+    }
+    follow(path, db, head, reading, disk).await
+}
+
+async fn follow(
+    path: PathBuf,
+    db: &Db,
+    head: Option<log::Head>,
+    mut reading: log::Reading,
+    disk: Disk,
+) -> Result<(Log, CatalogState), DatabaseError> {
+    let mut write = db.write().await?;
+    let rebuilt = head.is_none_or(|head| head.check != reading.head.check);
+    if rebuilt {
+        Entry::clear(&mut write).await?;
+    }
+    while let Some(entries) = reading.next()? {
+        for entry in entries {
+            entry.apply(&mut write).await?;
+        }
+        unsettle(&mut write).await?;
+    }
+    set_head(&mut write, &reading.head).await?;
+    let files = sqlx::query("SELECT count(*) FROM files").fetch_one(&mut *write).await?;
+    let files = crate::db::number(&files, 0)?;
+    write.commit().await?;
+    if !rebuilt {
+        return Ok((Log::open(path, disk, reading.head)?, CatalogState::Sound));
+    }
+    let damaged = if reading.is_whole() { None } else { Some(log::put_aside(&path)?) };
+    let log = match damaged {
+        None => Log::open(path, disk, reading.head)?,
+        Some(_) => Log::lost(path, disk, reading.head),
+    };
+    Ok((log, CatalogState::Rebuilt { files, damaged }))
+}
+
+/// The log lost what the rows have: it is written anew by the first change.
+fn behind(path: PathBuf, reading: &log::Reading, disk: Disk) -> Result<(Log, CatalogState), DatabaseError> {
+    if !reading.is_whole() {
+        let moved_to = log::put_aside(&path)?;
+        tracing::warn!(moved_to = %moved_to.display(), "the catalog log was damaged; it is written anew");
+    }
+    Ok((Log::unwritten(path, disk), CatalogState::Sound))
+}
+
+/// What the farmers hold may be more than the log knows.
+async fn unsettle(write: &mut Write) -> Result<(), DatabaseError> {
+    sqlx::query("UPDATE owner_contracts SET settled = 0").execute(&mut **write).await?;
+    Ok(())
+}
+
+impl Change {
+    /// Writes a log that is not there yet or not to be trusted, so that the next loss finds one.
+    pub(crate) async fn heal(inner: &Arc<crate::open::Inner>) -> Result<(), DatabaseError> {
+        Self::begin(inner).await.map(drop)
+    }
+}

@@ -1,0 +1,347 @@
+//! What the catalog promises: whatever the database or the log lost, alone, no file is lost; and log and rows agree
+//! after a failure or crash at any step.
+
+use std::{fs, path::Path};
+
+use hayloft_core::{FileId, SegmentId, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{
+    CatalogState, DatabaseState, Guard, Home, OpenReport, Store, StoreOptions,
+    disk::{Deed, Disk},
+    files::{FileSegment, NewSegment, Removal, Save, Segment, StoredFile},
+    jobs::{JobRow, JobState},
+    owner::{OwnerContract, OwnerError, Placing},
+    samples::{contract_id, entry, revision, shard_id, terms},
+};
+
+const FARMER: hayloft_core::DeviceId = hayloft_core::DeviceId([9; 32]);
+const NOW: Timestamp = Timestamp(2_000);
+
+async fn open_on(folder: &Path, disk: Disk) -> (Store, OpenReport) {
+    let options = StoreOptions { disk, ..StoreOptions::new(None, Guard { bytes: 0, percent: 0 }) };
+    Store::open(Home::open(folder).unwrap(), options).await.unwrap()
+}
+
+async fn open(folder: &Path) -> (Store, OpenReport) {
+    open_on(folder, Disk::default()).await
+}
+
+/// All that must survive.
+#[derive(Debug, Clone, PartialEq)]
+struct Records {
+    files: Vec<StoredFile>,
+    segments: Vec<Segment>,
+    contracts: Vec<OwnerContract>,
+    jobs: Vec<JobRow>,
+}
+
+async fn records(store: &Store) -> Records {
+    let owner = store.owner();
+    Records {
+        files: owner.files().await.unwrap(),
+        segments: owner.segments().await.unwrap(),
+        contracts: owner.contracts(None).await.unwrap(),
+        jobs: store.jobs().list(100).await.unwrap(),
+    }
+}
+
+fn segment(seed: u8) -> NewSegment {
+    let placement = vec![seed; 100];
+    NewSegment {
+        segment: SegmentId([seed; 32]),
+        placement,
+        sealed_bytes: 100,
+        stored_bytes: 200,
+        notes: vec![seed],
+    }
+}
+
+fn file(name: u8, id: u8, part: u8) -> StoredFile {
+    StoredFile {
+        name_key: [name; 32],
+        file: FileId([id; 32]),
+        content: vec![id; 50],
+        bytes: 7,
+        stored: Timestamp(u64::from(id)),
+        keep_until: Timestamp(100),
+        renew: false,
+        segments: vec![FileSegment { segment: SegmentId([part; 32]), live_bytes: 100 }],
+    }
+}
+
+fn placing(seed: u32) -> Placing {
+    let (contract, segment) = (contract_id(1), SegmentId([2; 32]));
+    Placing { shard: shard_id(seed), farmer: FARMER, contract, segment, job: Some(1) }
+}
+
+/// How many steps there are.
+const STEPS: usize = 15;
+
+/// One change of an owner's life; each is one commit.
+async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
+    let (owner, jobs) = (store.owner(), store.jobs());
+    let nothing = Value::Null;
+    match number {
+        0 => owner.insert_contract(contract_id(1), &terms(1)).await,
+        1 => Ok(jobs.insert("put", &json!("spec"), &nothing, NOW).await.map(drop)?),
+        2 => owner.add_placing(&[placing(1), placing(2)]).await,
+        3 => owner.save_revision(&revision(1, 0, vec![entry(1, 10), entry(2, 20)], vec![])).await,
+        4 => {
+            let (segments, placed) = (vec![segment(1)], vec![shard_id(1)]);
+            owner
+                .save(&Save { job: Some(1), segments, files: vec![file(1, 1, 1)], placed, ..Save::default() })
+                .await
+        }
+        5 => {
+            let (segments, placed) = (vec![segment(2)], vec![shard_id(2)]);
+            let files = vec![file(2, 2, 2), file(3, 3, 1)];
+            owner.save(&Save { job: Some(1), segments, files, placed, replace: false }).await
+        }
+        6 => Ok(jobs.update(1, JobState::Paused, &json!("half")).await?),
+        7 => owner.update_file(&[1; 32], b"renewed", Timestamp(900), true).await,
+        8 => owner.update_placement(SegmentId([2; 32]), b"moved", &[]).await,
+        9 => {
+            let save = Save { files: vec![file(2, 4, 1)], replace: true, ..Save::default() };
+            owner.save(&save).await
+        }
+        10 => owner.end_job_segments(1).await,
+        11 => {
+            let removal = Removal { farmer: FARMER, contract: contract_id(1), shard: shard_id(2) };
+            owner.remove_segments(&[SegmentId([2; 32])], &[removal]).await
+        }
+        12 => owner.rebase(&revision(1, 7, vec![], vec![]), &[entry(1, 10), entry(5, 50)]).await,
+        13 => Ok(jobs.finish(1, JobState::Done, &nothing, Some(&json!("report")), NOW).await?),
+        _ => owner.remove_files(&[[3; 32]]).await,
+    }
+}
+
+/// The home's files after each number of steps, and what they hold.
+async fn history() -> Vec<(tempfile::TempDir, Records)> {
+    let home = tempfile::tempdir().unwrap();
+    let mut history = Vec::new();
+    for number in 0..=STEPS {
+        let (store, _) = open(home.path()).await;
+        if number > 0 {
+            step(&store, number - 1).await.unwrap();
+        }
+        let now = records(&store).await;
+        store.close().await;
+        drop(store);
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["hayloft.db", "catalog.log", "database.id"] {
+            fs::copy(home.path().join(name), copy.path().join(name)).unwrap();
+        }
+        fs::create_dir(copy.path().join("shards")).unwrap();
+        let marker = home.path().join("shards").join("hayloft-farm");
+        fs::copy(marker, copy.path().join("shards").join("hayloft-farm")).unwrap();
+        fs::create_dir(copy.path().join("shards").join("contracts")).unwrap();
+        history.push((copy, now));
+    }
+    history
+}
+
+/// A home with the rows of one time and the log of another.
+fn mixed(rows: Option<&Path>, log: Option<&Path>, of: &Path) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir_all(home.path().join("shards").join("contracts")).unwrap();
+    for (from, name) in [
+        (rows, "hayloft.db"),
+        (log, "catalog.log"),
+        (Some(of), "database.id"),
+        (Some(of), "shards/hayloft-farm"),
+    ] {
+        if let Some(from) = from {
+            fs::copy(from.join(name), home.path().join(name)).unwrap();
+        }
+    }
+    home
+}
+
+async fn opened(home: &Path) -> (Records, OpenReport) {
+    let (store, report) = open(home).await;
+    let found = records(&store).await;
+    store.close().await;
+    (found, report)
+}
+
+/// What was mended is not mended again.
+async fn opened_twice(home: &Path) -> (Records, OpenReport) {
+    let (found, report) = opened(home).await;
+    let (again, clean) = opened(home).await;
+    assert_eq!((&clean.database, &clean.records), (&DatabaseState::Sound, &CatalogState::Sound));
+    assert_eq!(again, found);
+    (found, report)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_of_rows_and_log_is_newer_wins() {
+    let history = history().await;
+    for (rows, (rows_at, rows_hold)) in history.iter().enumerate() {
+        for (log, (log_at, log_holds)) in history.iter().enumerate() {
+            // All neighbours, and every few of the rest.
+            if rows.abs_diff(log) > 1 && (rows * 3 + log) % 5 > 0 {
+                continue;
+            }
+            let home = mixed(Some(rows_at.path()), Some(log_at.path()), rows_at.path());
+            let (found, report) = opened(home.path()).await;
+            let expected = if log > rows { log_holds } else { rows_hold };
+            assert_eq!(&found, expected, "rows after {rows} steps, log after {log}");
+            assert_eq!((report.database, report.records), (DatabaseState::Sound, CatalogState::Sound));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_database_all_comes_back_from_the_log_and_without_the_log_from_the_database() {
+    for (at, holds) in history().await {
+        let home = mixed(None, Some(at.path()), at.path());
+        let (found, report) = opened_twice(home.path()).await;
+        assert_eq!(found, holds);
+        assert!(matches!(report.database, DatabaseState::Rebuilt { .. }));
+        let files = holds.files.len() as u64;
+        assert_eq!(report.records, CatalogState::Rebuilt { files, damaged: None });
+
+        let home = mixed(Some(at.path()), None, at.path());
+        let (found, report) = opened(home.path()).await;
+        assert_eq!(found, holds);
+        assert_eq!((report.database, report.records), (DatabaseState::Sound, CatalogState::Sound));
+        fs::remove_file(home.path().join("hayloft.db")).unwrap();
+        assert_eq!(opened(home.path()).await.0, holds, "the log was written anew");
+        // Even the home's own marker may be gone with the database: the log has it too.
+        fs::remove_file(home.path().join("hayloft.db")).unwrap();
+        fs::remove_file(home.path().join("database.id")).unwrap();
+        assert_eq!(opened(home.path()).await.0, holds);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_torn_anywhere_costs_nothing_while_the_rows_are_there_and_no_acknowledged_batch_without_them() {
+    let history = history().await;
+    let (last_at, last) = history.last().unwrap();
+    let (before_at, before) = &history[STEPS - 1];
+    let whole = fs::read(last_at.path().join("catalog.log")).unwrap();
+    let acknowledged = fs::read(before_at.path().join("catalog.log")).unwrap().len();
+    for len in (0..whole.len()).step_by(211).chain((acknowledged..whole.len()).step_by(5)) {
+        let home = mixed(Some(last_at.path()), None, last_at.path());
+        fs::write(home.path().join("catalog.log"), &whole[..len]).unwrap();
+        assert_eq!(&opened(home.path()).await.0, last, "cut after {len}");
+        if len >= acknowledged {
+            let home = mixed(None, None, last_at.path());
+            fs::write(home.path().join("catalog.log"), &whole[..len]).unwrap();
+            assert_eq!(&opened(home.path()).await.0, before, "cut after {len}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_put_aside_and_said_when_the_rows_are_lost_too() {
+    let history = history().await;
+    let (at, last) = history.last().unwrap();
+    let mut bytes = fs::read(at.path().join("catalog.log")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let home = mixed(None, None, at.path());
+    fs::write(home.path().join("catalog.log"), &bytes).unwrap();
+    let (found, report) = opened(home.path()).await;
+    assert!(history.iter().any(|(_, holds)| *holds == found) && found != *last);
+    let CatalogState::Rebuilt { damaged: Some(aside), .. } = report.records else {
+        panic!("{:?}", report.records)
+    };
+    assert_eq!(fs::read(aside).unwrap(), bytes, "kept for whoever can read more of it");
+
+    let home = mixed(Some(at.path()), None, at.path());
+    fs::write(home.path().join("catalog.log"), &bytes).unwrap();
+    // The end is what it should be: the damage is found when the log is needed or written anew.
+    assert_eq!(&opened(home.path()).await.0, last);
+}
+
+#[tokio::test]
+async fn another_homes_log_is_never_followed() {
+    let (one, two) = (history().await, history().await);
+    let (at, holds) = &one[3];
+    let home = mixed(Some(at.path()), None, at.path());
+    fs::copy(two[STEPS].0.path().join("catalog.log"), home.path().join("catalog.log")).unwrap();
+    assert_eq!(&opened(home.path()).await.0, holds);
+}
+
+/// Does all steps on a disk of which one deed fails; with `dead`, all that follow too, and the process ends there.
+async fn with_failure(fails: u64, dead: bool, lived: &[Records]) -> Option<Deed> {
+    let home = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let (store, _) = open_on(home.path(), disk.clone()).await;
+    {
+        let mut faults = disk.faults.lock().unwrap();
+        (faults.done, faults.fails) = (0, Some((fails, dead)));
+    }
+    let mut at = 0;
+    while at < STEPS {
+        match step(&store, at).await {
+            Ok(()) => at += 1,
+            Err(_) if dead => break,
+            Err(_) => assert_eq!(records(&store).await, lived[at], "a failure changes nothing"),
+        }
+    }
+    assert_eq!(records(&store).await, lived[at], "after failure {fails}");
+    store.close().await;
+    drop(store);
+    let (found, report) = opened(home.path()).await;
+    // A step that was told to have failed may be found done after a crash, whole, and never after anything else.
+    assert!(found == lived[at] || (dead && found == lived[at + 1]), "after failure {fails}");
+    assert_eq!(report.records, CatalogState::Sound);
+    fs::remove_file(home.path().join("hayloft.db")).unwrap();
+    assert_eq!(opened(home.path()).await.0, found, "the log alone, after failure {fails}");
+    disk.faults.lock().unwrap().failed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_write_and_sync_that_fails_is_told_and_leaves_log_and_rows_agreeing() {
+    let lived: Vec<Records> = history().await.into_iter().map(|(_, lived)| lived).collect();
+    for dead in [false, true] {
+        let mut seen = Vec::new();
+        for fails in 0.. {
+            match with_failure(fails, dead, &lived).await {
+                Some(deed) => seen.push(deed),
+                None => break,
+            }
+        }
+        assert!(seen.contains(&Deed::Write) && seen.contains(&Deed::Sync), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_grew_is_written_anew_and_shorter() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(home.path()).await;
+    let owner = store.owner();
+    owner
+        .save(&Save { segments: vec![segment(1)], files: vec![file(1, 1, 1)], ..Save::default() })
+        .await
+        .unwrap();
+    let content = vec![7; 300_000];
+    let mut longest = 0;
+    for round in 0..40 {
+        owner.update_file(&[1; 32], &content, Timestamp(round), false).await.unwrap();
+        longest = longest.max(fs::metadata(home.path().join("catalog.log")).unwrap().len());
+    }
+    assert!(longest < 5 << 20, "{longest}");
+    let before = records(&store).await;
+    store.close().await;
+    drop((owner, store));
+    fs::remove_file(home.path().join("hayloft.db")).unwrap();
+    assert_eq!(opened(home.path()).await.0, before);
+}
+
+#[tokio::test]
+async fn contracts_are_to_be_settled_once_rows_came_from_the_log() {
+    let history = history().await;
+    let (at, _) = history.last().unwrap();
+    let home = mixed(None, Some(at.path()), at.path());
+    let (store, _) = open(home.path()).await;
+    let owner = store.owner();
+    assert_eq!(owner.unsettled().await.unwrap(), [contract_id(1)]);
+    let unnamed = Removal { farmer: FARMER, contract: contract_id(1), shard: shard_id(5) };
+    owner.settle(contract_id(1), &[unnamed]).await.unwrap();
+    assert!(owner.unsettled().await.unwrap().is_empty());
+    assert_eq!(owner.removals().await.unwrap(), [unnamed]);
+}
