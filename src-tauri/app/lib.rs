@@ -93,7 +93,7 @@ fn bindings() -> Builder<Wry> {
 fn set_up(app: &mut App, options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let handle = app.handle().clone();
     let home = Home::new(handle.clone(), options.node(&handle)?);
-    std::fs::create_dir_all(home.folder())?;
+    hayloft_node::make_home(home.folder())?;
     app.manage(Behaviour::load(home.folder()));
     app.manage(home.clone());
     // Some desktops have no tray; then starting Hayloft again brings the window back.

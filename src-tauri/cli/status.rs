@@ -25,6 +25,7 @@ fn text(status: &Status) -> String {
         format!("Connected  to {} nodes; {} farmers known", status.peers, status.farmers),
     ];
     lines.extend(status.addresses.iter().map(|address| format!("Address    {address}")));
+    lines.extend(status.notices.iter().map(|notice| format!("Notice     {notice}")));
     lines.join("\n")
 }
 

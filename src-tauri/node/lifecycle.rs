@@ -12,7 +12,7 @@ use std::{
 
 use hayloft_core::keys::{DeviceKey, OwnerKeys};
 use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered};
-use hayloft_store::{Guard, Home, OpenReport, Store, StoreOptions};
+use hayloft_store::{Guard, Home, Store, StoreOptions};
 use tokio::{
     sync::{Mutex, RwLock, broadcast},
     time::{MissedTickBehavior, interval, timeout},
@@ -24,6 +24,7 @@ use crate::{
     farmer::Farmer,
     identity::{self, NewIdentity, off_the_runtime},
     model::{ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, Status},
+    notices,
     owner::Owner,
     parts::{OwnerParts, Parts},
     settings::{self, Settings},
@@ -44,6 +45,7 @@ pub(crate) struct Running {
     settings: Mutex<Settings>,
     tasks: TaskTracker,
     closed: AtomicBool,
+    notices: Vec<String>,
 }
 
 impl Running {
@@ -53,7 +55,10 @@ impl Running {
         let device = Arc::new(DeviceKey::from_bytes(&device));
         let store_options = StoreOptions::new(settings.farm.folder.clone(), guard(&options));
         let (store, report) = Store::open(home, store_options).await.map_err(errors::open)?;
-        tell(&report);
+        let notices = notices::of_start(&report);
+        for notice in &notices {
+            tracing::warn!("{notice}");
+        }
         if options.farm.is_some() {
             settings.save(store.home())?;
         }
@@ -74,6 +79,7 @@ impl Running {
             settings: Mutex::new(settings),
             tasks: TaskTracker::new(),
             closed: AtomicBool::new(false),
+            notices,
             parts,
         });
         running.tasks.spawn(remember_peers(running.parts.clone()));
@@ -193,6 +199,7 @@ impl Running {
             peers: u32::try_from(self.parts.net.peer_count()).unwrap_or(u32::MAX),
             farmers: unlocked.map_or(0, |owner| owner.farmer_count()),
             addresses: self.parts.net.addresses(),
+            notices: self.notices.clone(),
         })
     }
 
@@ -259,15 +266,6 @@ async fn open_home(options: &NodeOptions) -> Result<(Home, Settings), ApiError> 
 
 fn guard(options: &NodeOptions) -> Guard {
     options.disk_guard_bytes.map_or_else(Guard::default, |bytes| Guard { bytes, percent: 0 })
-}
-
-fn tell(report: &OpenReport) {
-    if let hayloft_store::DatabaseState::Rebuilt { reason, .. } = &report.database {
-        tracing::warn!(reason, found = report.found_shards, "the database was rebuilt from the disk");
-    }
-    if report.missing_shards > 0 {
-        tracing::error!(missing = report.missing_shards, "shards under contract are missing from the disk");
-    }
 }
 
 const EVERYWHERE: [&str; 4] =

@@ -27,6 +27,8 @@ pub struct Status {
     pub farmers: u32,
     /// Addresses by which others reach this node, each ending in `/p2p/…`.
     pub addresses: Vec<String>,
+    /// What the last start found wrong and mended, as sentences.
+    pub notices: Vec<String>,
 }
 
 /// The owner side in short.

@@ -35,7 +35,7 @@ pub enum ConfigError {
         source: serde_json::Error,
     },
     /// The file cannot be read or written.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}: {}", crate::disk::plain(source))]
     Io {
         /// The file.
         path: PathBuf,

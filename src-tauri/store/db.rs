@@ -27,8 +27,20 @@ pub enum DatabaseError {
     )]
     FromTheFuture,
     /// The disk is full.
-    #[error("the disk that holds the database is full")]
+    #[error("the disk that holds this home's records is full: make room on it")]
     DiskFull,
+    /// The disk fails.
+    #[error("the disk that holds this home's records fails: look after it, and copy elsewhere what matters")]
+    DiskFails,
+    /// The folder or its disk cannot be written.
+    #[error("this home's records cannot be changed: its folder, or the disk it is on, is read-only")]
+    ReadOnly,
+    /// Another program uses the file.
+    #[error("another program holds this home's database: end it, and try again")]
+    Busy,
+    /// The store was closed meanwhile.
+    #[error("Hayloft is closing: start it again, and try again")]
+    Closed,
     /// A stored value cannot be read.
     #[error("the database holds a value that cannot be read: {what}")]
     Corrupt {
@@ -36,14 +48,19 @@ pub enum DatabaseError {
         what: &'static str,
     },
     /// The catalog log beside the database cannot be read or written.
-    #[error("the record of what is stored cannot be written beside the database: {0}")]
+    #[error("this home's records cannot be written: {}", crate::disk::plain(.0))]
     Catalog(#[source] std::io::Error),
-    /// SQLite refused.
-    #[error("the database failed: {0}")]
+    /// SQLite refused for a reason that is not the disk's.
+    #[error("this home's database failed inside")]
     Sqlite(#[source] sqlx::Error),
 }
 
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+const SQLITE_READONLY: i32 = 8;
+const SQLITE_IOERR: i32 = 10;
 const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_CANTOPEN: i32 = 14;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_NOTADB: i32 = 26;
 
@@ -57,7 +74,24 @@ impl From<sqlx::Error> for DatabaseError {
         match primary_code(&error) {
             Some(SQLITE_FULL) => Self::DiskFull,
             Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Corrupt { what: "a page of its file" },
-            _ => Self::Sqlite(error),
+            Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Busy,
+            Some(SQLITE_READONLY | SQLITE_CANTOPEN) => Self::ReadOnly,
+            Some(SQLITE_IOERR) => Self::DiskFails,
+            _ => Self::of_driver(error),
+        }
+    }
+}
+
+impl DatabaseError {
+    fn of_driver(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            sqlx::Error::Io(error) => error.into(),
+            error => {
+                tracing::error!(%error, "the database failed");
+                Self::Sqlite(error)
+            }
         }
     }
 }
@@ -66,6 +100,7 @@ impl From<std::io::Error> for DatabaseError {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
             _ => Self::Catalog(error),
         }
     }

@@ -162,3 +162,19 @@ impl Disk {
 pub fn free_bytes(folder: &Path) -> io::Result<u64> {
     fs4::available_space(folder)
 }
+
+/// What the system says, in words for people.
+pub fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "the disk is full".into(),
+        io::ErrorKind::QuotaExceeded => "the share of the disk allowed to this user is used up".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only".into(),
+        io::ErrorKind::PermissionDenied => "Hayloft is not allowed to".into(),
+        io::ErrorKind::NotFound => "it is not there".into(),
+        io::ErrorKind::FileTooLarge => "the disk takes no file of that size".into(),
+        _ => {
+            let said = error.to_string();
+            said.split(" (os error").next().unwrap_or(&said).to_owned()
+        }
+    }
+}

@@ -91,7 +91,7 @@ pub enum FarmerError {
     #[error("the folder holds the shards of another node; choose another one")]
     FolderTaken,
     /// A file could not be read or written.
-    #[error("cannot use the farmer's folder: {0}")]
+    #[error("the folder for others' data cannot be used: {}", crate::disk::plain(.0))]
     Io(#[source] std::io::Error),
     /// The database failed.
     #[error("{0}")]

@@ -20,7 +20,7 @@ pub enum HomeError {
         home: PathBuf,
     },
     /// The folder cannot be made or used.
-    #[error("cannot use {home} as a home: {source}")]
+    #[error("cannot use {home} as a home: {}", crate::disk::plain(source))]
     Io {
         /// The home.
         home: PathBuf,
@@ -117,14 +117,22 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
+/// Makes a folder for its user alone, unless it is there.
+///
+/// # Errors
+/// Whatever the file system says.
 #[cfg(unix)]
-fn create_private_folder(path: &Path) -> io::Result<()> {
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Makes a folder, unless it is there; its rights are its parent's.
+///
+/// # Errors
+/// Whatever the file system says.
 #[cfg(not(unix))]
-fn create_private_folder(path: &Path) -> io::Result<()> {
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 

@@ -84,7 +84,7 @@ pub enum IdentityError {
         path: PathBuf,
     },
     /// The file cannot be read or written.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}: {}", crate::disk::plain(source))]
     Io {
         /// The file.
         path: PathBuf,

@@ -85,7 +85,7 @@ pub enum OpenError {
     #[error(transparent)]
     Farmer(#[from] FarmerError),
     /// A file could not be read or written.
-    #[error("cannot use this home's folder: {0}")]
+    #[error("cannot use this home's folder: {}", crate::disk::plain(.0))]
     Io(#[from] std::io::Error),
 }
 

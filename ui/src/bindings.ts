@@ -474,6 +474,8 @@ export type Status = {
 	farmers: number,
 	/**  Addresses by which others reach this node, each ending in `/p2p/…`. */
 	addresses: string[],
+	/**  What the last start found wrong and mended, as sentences. */
+	notices: string[],
 };
 
 /**  A shard that is not as it should be. */

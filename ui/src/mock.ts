@@ -19,6 +19,7 @@ export const status: Status = {
   peers: 14,
   farmers: 12,
   addresses: [`/ip4/192.168.1.20/udp/41200/quic-v1/p2p/12D3KooW${hex("9b").slice(0, 44)}`, `/ip4/192.168.1.20/tcp/41200/p2p/12D3KooW${hex("9b").slice(0, 44)}`],
+  notices: [],
 };
 
 const scrub: ScrubStatus = { hurried: false, begun: NOW - 3 * DAY, checked_shards: 150, checked_bytes: 15.1 * GB, total_shards: 713, total_bytes: 71.4 * GB, ended: NOW - 3 * DAY, lost_shards: 0, lost_bytes: 0, unreadable_shards: 0, troubled: [], problem: null };

@@ -30,6 +30,8 @@ use crate::{
 
 /// How often a running job is told of.
 const TICK: Duration = Duration::from_millis(250);
+/// How long a job waits before it looks for room again.
+const ROOM_PAUSE: Duration = Duration::from_secs(2);
 /// Jobs that are listed.
 const LISTED: u32 = 200;
 
@@ -129,12 +131,14 @@ pub(crate) struct Jobs {
     owner: Arc<Inner>,
     rows: hayloft_store::Jobs,
     live: Arc<Mutex<HashMap<u32, Live>>>,
+    /// Jobs that stopped although their rows say that they run, because the rows could not be written, and why.
+    unwritten: Arc<Mutex<HashMap<u32, String>>>,
     tasks: TaskTracker,
 }
 
 impl Jobs {
     pub(crate) fn new(owner: Arc<Inner>, rows: hayloft_store::Jobs) -> Self {
-        Self { owner, rows, live: Arc::default(), tasks: TaskTracker::new() }
+        Self { owner, rows, live: Arc::default(), unwritten: Arc::default(), tasks: TaskTracker::new() }
     }
 
     /// Goes on with every job that was running when the node stopped.
@@ -183,6 +187,7 @@ impl Jobs {
                 return;
             }
             running.insert(id, live.clone());
+            lock(&self.unwritten).remove(&id);
         }
         let jobs = self.clone();
         self.tasks.spawn(async move { jobs.run(id, live).await });
@@ -201,16 +206,43 @@ impl Jobs {
             biased;
             () = self.owner.stop.cancelled() => End::Stopped,
             () = live.halted.cancelled() => End::Halted(lock(&live.halt).unwrap_or(Halt::Pause)),
-            result = self.telling(id, &live, work(&self.owner, &live.spec, &context)) => End::Finished(result),
+            result = self.telling(id, &live, self.work(&live.spec, &context)) => End::Finished(result),
         };
         context.tasks.close();
         context.tasks.wait().await;
         if let Err(error) = self.settle(id, &live, end).await {
             tracing::error!(job = id, %error, "a job's end could not be written down");
+            lock(&self.unwritten).insert(id, error.to_string());
         }
         lock(&self.live).remove(&id);
         if let Ok(job) = self.job(id).await {
             let _ = self.owner.events.send(Event::Job(job));
+        }
+    }
+
+    /// Does a job's work. While the disk of the node's own records is full, it waits for room.
+    async fn work(&self, spec: &Spec, context: &JobContext) -> Result<(JobReport, Vec<String>), OwnerError> {
+        loop {
+            let error = match work(&self.owner, spec, context).await {
+                Err(error) if error.is_for_want_of_room() => error,
+                end => return end,
+            };
+            context.tasks.close();
+            context.tasks.wait().await;
+            context.tasks.reopen();
+            context.progress.restart();
+            context.progress.say(Some(format!("Waiting. {error}")));
+            tracing::warn!(job = context.job, %error, "a job waits for room");
+            // What was in flight is given up before anything is sent again; that needs room too.
+            loop {
+                tokio::time::sleep(ROOM_PAUSE).await;
+                let job = Some(context.job);
+                match remove::leave_attempts(&self.owner, |placing| placing.job == job).await {
+                    Err(error) if error.is_for_want_of_room() => {}
+                    left => break left?,
+                }
+            }
+            context.progress.say(None);
         }
     }
 
@@ -296,6 +328,12 @@ impl Jobs {
         }
         match self.row(id).await?.state {
             RowState::Paused => Ok(()),
+            RowState::Running => {
+                let row = self.row(id).await?;
+                self.rows.update(id, RowState::Paused, &row.progress).await?;
+                lock(&self.unwritten).remove(&id);
+                Ok(())
+            }
             _ => Err(OwnerError::JobIsOver(id)),
         }
     }
@@ -306,7 +344,7 @@ impl Jobs {
             return Ok(());
         }
         let row = self.row(id).await?;
-        if !matches!(row.state, RowState::Paused | RowState::Failed) {
+        if !matches!(row.state, RowState::Running | RowState::Paused | RowState::Failed) {
             return Err(OwnerError::JobIsOver(id));
         }
         let spec = self.open(&row.spec)?;
@@ -359,6 +397,10 @@ impl Jobs {
         if let Some(live) = lock(&self.live).get(&row.id) {
             return Ok(live_job(row.id, live));
         }
+        if let (RowState::Running, Some(why)) = (row.state, lock(&self.unwritten).get(&row.id).cloned()) {
+            let snapshot = Snapshot { message: Some(why), ..self.open(&row.progress)? };
+            return Ok(job(row.id, &self.open(&row.spec)?, JobState::Paused, row.begun, snapshot));
+        }
         let state = match row.state {
             RowState::Running => JobState::Running,
             RowState::Paused => JobState::Paused,
@@ -376,7 +418,7 @@ impl Jobs {
     }
 
     fn open<T: DeserializeOwned>(&self, value: &Value) -> Result<T, OwnerError> {
-        let unreadable = || OwnerError::Record("a job cannot be read".into());
+        let unreadable = || OwnerError::JobRecord;
         let sealed = value.as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
         let text: String = self.owner.catalog.open_notes(&sealed.ok_or_else(unreadable)?)?;
         serde_json::from_str(&text).map_err(|_| unreadable())

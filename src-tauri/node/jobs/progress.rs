@@ -94,6 +94,7 @@ impl Progress {
     pub(crate) fn restart(&self) {
         let mut now = self.now();
         (now.settled_bytes, now.settled_files, now.last) = (0, 0, None);
+        now.moving.clear();
     }
 
     /// These plain bytes are on their way.

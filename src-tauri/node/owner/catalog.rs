@@ -58,7 +58,7 @@ impl Catalog {
 
     pub(crate) fn open(&self, stored: &StoredFile) -> Result<ContentRecord, OwnerError> {
         let opened = ContentRecord::open(&stored.content, &self.keys.content, &self.network);
-        opened.map_err(|error| OwnerError::Record(error.to_string()))
+        Ok(opened?)
     }
 
     /// The row of a file, sealed.
@@ -81,7 +81,7 @@ impl Catalog {
             return Ok(known.clone());
         }
         let stored = self.store.segment(segment).await?;
-        self.open_placement(&stored.ok_or_else(|| OwnerError::Record("a segment is missing".into()))?)
+        self.open_placement(&stored.ok_or_else(|| OwnerError::MissingSegment)?)
     }
 
     pub(crate) fn open_placement(&self, stored: &Segment) -> Result<Arc<PlacementRecord>, OwnerError> {
@@ -90,7 +90,7 @@ impl Catalog {
         }
         let owner = self.keys.owner.id();
         let opened = PlacementRecord::open(&stored.placement, &self.keys.repair, &self.network, &owner);
-        let opened = Arc::new(opened.map_err(|error| OwnerError::Record(error.to_string()))?);
+        let opened = Arc::new(opened?);
         self.remember(&opened);
         Ok(opened)
     }
@@ -113,7 +113,7 @@ impl Catalog {
 
     pub(crate) fn open_notes<T: Serialize + DeserializeOwned>(&self, sealed: &[u8]) -> Result<T, OwnerError> {
         let opened = open_notes(sealed, &self.keys.content, &self.network);
-        opened.map_err(|error| OwnerError::Record(error.to_string()))
+        Ok(opened?)
     }
 }
 

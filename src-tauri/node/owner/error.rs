@@ -2,7 +2,17 @@
 
 use std::{io, path::PathBuf};
 
-use crate::model::{ApiError, ErrorCode};
+use hayloft_core::{
+    content::{CodingError, PackError},
+    manifest::RecordError,
+};
+use hayloft_store::{DatabaseError, disk::plain};
+
+use super::contracts::ContractError;
+use crate::{
+    errors::sentence,
+    model::{ApiError, ErrorCode},
+};
 
 /// Why a put, get, removal, renewal or health check fails.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +27,7 @@ pub(crate) enum OwnerError {
     #[error("There is no file or folder at {}.", .0.display())]
     NoSuchPath(PathBuf),
     /// A file or folder that this program may not read, or a disk that fails.
-    #[error("{} cannot be read: {cause}.", path.display())]
+    #[error("{} cannot be read: {}.", path.display(), plain(cause))]
     Unreadable {
         /// Which one.
         path: PathBuf,
@@ -79,7 +89,7 @@ pub(crate) enum OwnerError {
         bytes: u64,
     },
     /// Writing the output fails.
-    #[error("{} cannot be written: {cause}.", path.display())]
+    #[error("{} cannot be written: {}.", path.display(), plain(cause))]
     Output {
         /// Where to.
         path: PathBuf,
@@ -124,15 +134,30 @@ pub(crate) enum OwnerError {
     /// What came back is not what was stored.
     #[error("“{0}” came back damaged and was not written.")]
     Damaged(String),
-    /// A record of this home cannot be opened.
-    #[error("This home's records cannot be read: {0}.")]
-    Record(String),
-    /// The database or the disk under it fails.
-    #[error("The node's own disk failed: {0}.")]
+    /// A sealed record of this home cannot be opened.
+    #[error("What this home knows of its files cannot be read: {0}.")]
+    Record(#[from] RecordError),
+    /// A file's record names a segment that is not recorded.
+    #[error("This home has lost where a part of this file lies.")]
+    MissingSegment,
+    /// What a job is about cannot be read.
+    #[error("What this transfer is about cannot be read any more: cancel it and begin anew.")]
+    JobRecord,
+    /// A segment cannot be coded or decoded as its record says.
+    #[error("A part of the file cannot be coded: {0}.")]
+    Coding(#[from] CodingError),
+    /// Items cannot be packed into a segment.
+    #[error("Files cannot be packed together: {0}.")]
+    Packing(#[from] PackError),
+    /// A contract cannot be had or changed.
+    #[error("{}", sentence(.0))]
+    Contract(#[from] ContractError),
+    /// The owner's tables refuse, or the disk under them fails.
+    #[error("{}", sentence(.0))]
     Store(#[from] hayloft_store::owner::OwnerError),
     /// The database itself fails.
-    #[error("The node's own disk failed: {0}.")]
-    Database(#[from] hayloft_store::DatabaseError),
+    #[error("{}", sentence(.0))]
+    Database(#[from] DatabaseError),
     /// A task of the node ended before its time.
     #[error("The node stopped before this was done: start it again, and try again.")]
     Stopped,
@@ -142,6 +167,15 @@ impl OwnerError {
     /// Whether more farmers could mend it.
     pub(crate) fn is_for_want_of_farmers(&self) -> bool {
         matches!(self, Self::NoFarmers | Self::TooFewFarmers { .. })
+    }
+
+    /// Whether the disk of the node's own records has no room for it.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        use hayloft_store::owner::OwnerError as Store;
+        matches!(
+            self,
+            Self::Database(DatabaseError::DiskFull) | Self::Store(Store::Database(DatabaseError::DiskFull))
+        )
     }
 
     /// Whether the same may succeed later, so that what was done so far is worth keeping.
@@ -192,7 +226,14 @@ impl OwnerError {
             | Self::Store(_)
             | Self::Database(_)
             | Self::Changed(_) => ErrorCode::Disk,
-            Self::Damaged(_) | Self::Record(_) | Self::Stopped => ErrorCode::Internal,
+            Self::Damaged(_)
+            | Self::Record(_)
+            | Self::MissingSegment
+            | Self::JobRecord
+            | Self::Coding(_)
+            | Self::Packing(_)
+            | Self::Contract(_)
+            | Self::Stopped => ErrorCode::Internal,
         }
     }
 }

@@ -166,12 +166,12 @@ impl Fetcher {
         stripes: Range<u32>,
     ) -> Result<Vec<u8>, OwnerError> {
         let layout = layout(placement)?;
-        let coding = placement.coding().map_err(|error| OwnerError::Record(error.to_string()))?;
+        let coding = placement.coding()?;
         let mut columns = self.columns(placement, &layout, stripes.clone()).await?;
         let coder = self.owner.coder(coding);
         let decoding = move || coder.decode(&layout, stripes, &mut columns);
         let decoded = tokio::task::spawn_blocking(decoding).await.map_err(|_| OwnerError::Stopped)?;
-        decoded.map_err(|error| OwnerError::Record(error.to_string()))
+        Ok(decoded?)
     }
 
     async fn columns(
@@ -309,7 +309,7 @@ impl Fetcher {
 }
 
 pub(crate) fn layout(placement: &PlacementRecord) -> Result<Layout, OwnerError> {
-    placement.layout().map_err(|error| OwnerError::Record(error.to_string()))
+    Ok(placement.layout()?)
 }
 
 /// One farmer asked for one column.

@@ -82,7 +82,7 @@ pub(super) async fn look_through(
         remove::remove(owner, &over).await?;
     }
     extend_contracts(owner).await?;
-    owner.contracts.forget_over().await.map_err(|error| OwnerError::Record(error.to_string()))?;
+    owner.contracts.forget_over().await?;
     jobs.clear_failed_before(Timestamp(now.0.saturating_sub(FAILED_KEPT_SECONDS))).await
 }
 

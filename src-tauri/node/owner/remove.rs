@@ -3,7 +3,11 @@
 //! Nothing is removed from a contract but what the store wrote down for removal: shards of segments that serve nothing
 //! any more, and of attempts that came to nothing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use hayloft_core::{ContractId, ShardId};
@@ -93,6 +97,9 @@ pub(crate) async fn leave_attempts(
 pub(crate) async fn keep_removing(owner: Arc<Inner>) {
     let mut again = AGAIN;
     loop {
+        if let Err(error) = settle(&owner).await {
+            tracing::warn!(%error, "contracts are settled later");
+        }
         if let Err(error) = tell_farmers(&owner).await {
             tracing::warn!(%error, "removals could not be worked off");
         }
@@ -101,6 +108,39 @@ pub(crate) async fn keep_removing(owner: Arc<Inner>) {
             () = tokio::time::sleep(again) => (again * 2).min(AGAIN_AT_MOST),
         };
     }
+}
+
+/// Records that came back from the catalog log may know less than farmers hold: each contract is compared with its farmer,
+/// and what nothing names is written down for removal.
+async fn settle(owner: &Inner) -> Result<(), OwnerError> {
+    for contract in owner.catalog.store.unsettled().await? {
+        match owner.contracts.sync(contract).await {
+            Ok(()) => {}
+            Err(error) if is_gone(&error) => {}
+            Err(ContractError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%contract, %error, "a contract is settled later");
+                continue;
+            }
+        }
+        let unnamed = unnamed(owner, contract).await?;
+        owner.catalog.store.settle(contract, &unnamed).await?;
+    }
+    Ok(())
+}
+
+/// Shards under a contract that no segment names and no upload is about. They are asked for in this order because a shard
+/// is in flight before it is under contract, and named before it is in flight no more.
+async fn unnamed(owner: &Inner, contract: ContractId) -> Result<Vec<Removal>, OwnerError> {
+    let store = &owner.catalog.store;
+    let Some(kept) = store.contract(contract).await? else { return Ok(Vec::new()) };
+    let mut named: HashSet<ShardId> = store.placing().await?.iter().map(|placing| placing.shard).collect();
+    for segment in store.segments().await? {
+        named.extend(owner.catalog.open_placement(&segment)?.shards.iter().map(|shard| shard.id));
+    }
+    let farmer = kept.terms.terms.farmer;
+    let unnamed = kept.shards.into_iter().filter(|shard| !named.contains(&shard.id));
+    Ok(unnamed.map(|shard| Removal { farmer, contract, shard: shard.id }).collect())
 }
 
 async fn tell_farmers(owner: &Inner) -> Result<(), OwnerError> {

@@ -119,7 +119,7 @@ async fn seal_anew(
         plain.push(read(&fetcher, placement, index, &living.item).await?);
     }
     let packing = tokio::task::spawn_blocking(move || pack(&plain)).await.map_err(|_| OwnerError::Stopped)?;
-    let sealed = packing.map_err(|error| OwnerError::Record(error.to_string()))?;
+    let sealed = packing?;
     let mut moved = Moved::new();
     for (index, living) in living.iter().enumerate() {
         let all = sealed.iter().flat_map(|segment: &SealedSegment| &segment.items);

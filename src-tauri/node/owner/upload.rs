@@ -14,7 +14,7 @@ use std::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use hayloft_core::{
     ContractId, DeviceId, SegmentId, ShardId, Timestamp,
-    content::{CodedSegment, Coder, Layout, ShardSealer},
+    content::{CodedSegment, Coder, CodingError, Layout, ShardSealer},
     contract::{ShardEntry, quota_bytes},
     manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
     placement::{self, PlacementError, Plan, Rule},
@@ -126,7 +126,7 @@ pub(crate) async fn place(
 }
 
 async fn code(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, OwnerError> {
-    let coding = move || coder.encode(sealed).map_err(|error| OwnerError::Record(error.to_string()));
+    let coding = move || coder.encode(sealed).map_err(OwnerError::Coding);
     tokio::task::spawn_blocking(coding).await.map_err(|_| OwnerError::Stopped)?
 }
 
@@ -150,8 +150,7 @@ pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result
     let mut shard_bytes = 1;
     loop {
         let choice = choose(preset, &group_sizes(offers, shard_bytes)).ok_or(OwnerError::NoFarmers)?;
-        let layout =
-            Layout::new(bytes, choice.coding.k()).map_err(|error| OwnerError::Record(error.to_string()))?;
+        let layout = Layout::new(bytes, choice.coding.k()).map_err(CodingError::from)?;
         let wanted = quota_bytes(layout.shard_len());
         if wanted <= shard_bytes {
             return Ok((choice, wanted));

@@ -58,6 +58,7 @@ class NodeState {
     await attempt(async () => {
       const [status, farm] = await Promise.all([node.status(), node.farmStatus()]);
       this.status = status;
+      for (const notice of status.notices) notices.once(notice);
       this.farm = farm;
     });
   }

@@ -12,6 +12,7 @@ const MOST = 4;
 class Notices {
   list: Notice[] = $state([]);
   #next = 0;
+  #said = new Set<string>();
 
   news(text: string) {
     const id = this.#add("news", text);
@@ -21,6 +22,13 @@ class Notices {
   error(error: unknown) {
     const text = sentence(error);
     if (!this.list.some((notice) => notice.text === text)) this.#add("error", text);
+  }
+
+  /** What a person should know, said once and left until it is dismissed. */
+  once(text: string) {
+    if (this.#said.has(text)) return;
+    this.#said.add(text);
+    this.#add("error", text);
   }
 
   dismiss(id: number) {

@@ -95,6 +95,13 @@ impl Bed {
         self.node = open(self.home.path(), &self.bootstrap, None, &self.clock).await;
     }
 
+    /// The same, and something happens to the home in between.
+    pub(super) async fn restart_after(&mut self, blow: impl FnOnce(&Path)) {
+        self.node.shutdown().await.expect("closes");
+        blow(self.home.path());
+        self.node = open(self.home.path(), &self.bootstrap, None, &self.clock).await;
+    }
+
     /// A farmer vanishes.
     pub(super) async fn kill(&self, farmer: usize) {
         self.farms[farmer].node.shutdown().await.expect("closes");

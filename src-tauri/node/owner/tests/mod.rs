@@ -2,5 +2,6 @@
 
 mod bed;
 mod jobs;
+mod loss;
 mod transfers;
 mod upkeep;
