@@ -44,7 +44,10 @@ async fn what_farmers_keep_of_files_that_no_record_knows_any_more_is_removed() {
     let used = bed.used().await;
     let old = bed.disk.path().join("old.log");
     let kept = old.clone();
-    bed.restart_after(move |home| drop(fs::copy(home.join("catalog.log"), kept).expect("copied"))).await;
+    bed.restart_after(move |home| {
+        fs::copy(home.join("catalog.log"), kept).expect("copied");
+    })
+    .await;
     bed.see_farmers(3).await;
     bed.put_bytes("two", &noise(2, 400_000)).await;
     assert!(bed.used().await > used);
