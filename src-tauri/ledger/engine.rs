@@ -115,13 +115,24 @@ impl Engine {
 
     /// Takes a transaction in, unless it can be refused at once, and waits for its ledger.
     pub(crate) async fn submit(&self, envelope: Envelope) -> Result<Answer, SubmitError> {
-        if let Some(row) = self.db.transaction(envelope.hash()).await?
-            && row.hash == envelope.hash()
-        {
-            return Ok(Answer::Applied(Arc::new(row)));
+        let hash = envelope.hash();
+        if let Some(answer) = self.recorded(hash).await? {
+            return Ok(answer);
         }
-        let pending = self.enqueue(envelope)?;
-        pending.answer().await
+        match self.enqueue(envelope) {
+            Ok(pending) => pending.answer().await,
+            // Its twin may have got in since we looked.
+            Err(SubmitError::Refused(refusal)) => {
+                self.recorded(hash).await?.ok_or(SubmitError::Refused(refusal))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The answer to a transaction that is in a ledger already.
+    async fn recorded(&self, hash: [u8; 32]) -> Result<Option<Answer>, DatabaseError> {
+        let row = self.db.transaction(hash).await?.filter(|row| row.hash == hash);
+        Ok(row.map(|row| Answer::Applied(Arc::new(row))))
     }
 
     fn enqueue(&self, envelope: Envelope) -> Result<Arc<Pending>, SubmitError> {

@@ -131,9 +131,14 @@ async fn a_stream_ends_with_a_goodbye_when_the_ledger_shuts_down() {
         client.get(format!("{}/ledgers?cursor=now", ledger.url())).header("accept", "text/event-stream");
     let answer = request.send().await.unwrap();
     let text = tokio::spawn(answer.text());
-    ledger.close_ledger().await.unwrap();
+    let number = ledger.close_ledger().await.unwrap();
+    let next = ledger.close_ledger().await.unwrap();
     ledger.shutdown().await;
     let text = text.await.unwrap().unwrap();
     assert!(text.starts_with("retry: 1000\nevent: open\ndata: \"hello\"\n\n"), "{text}");
+    // It was opened before the first of the two closed.
+    for number in [number, next] {
+        assert!(text.contains(&format!("\n\nid: {}\ndata: {{", u64::from(number) << 32)), "{number}: {text}");
+    }
     assert!(text.ends_with("event: close\ndata: \"byebye\"\n\n"), "{text}");
 }

@@ -137,6 +137,10 @@ describe.concurrent("records", () => {
       envelope_xdr: tx.toXDR(),
       preconditions: { timebounds: { min_time: "0", max_time: "4000000000" }, ledgerbounds: { min_ledger: 1 } },
     });
+    for (const list of [stage.server.operations().forTransaction(answer.hash), stage.server.payments().forLedger(answer.ledger), stage.server.payments().forTransaction(answer.hash)]) {
+      expect((await list.limit(200).call()).records).toContainEqual(expect.objectContaining({ transaction_hash: answer.hash, amount: "2.5000000" }));
+    }
+    expect((await stage.server.transactions().forLedger(answer.ledger).call()).records.map((each) => each.hash)).toContain(answer.hash);
     const ledger = (await stage.server.ledgers().ledger(answer.ledger).call()) as unknown as Horizon.ServerApi.LedgerRecord;
     expect(record.created_at).toBe(ledger.closed_at);
     expect(ledger.total_coins).toBe("100000000000.0000000");

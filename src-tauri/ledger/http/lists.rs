@@ -142,7 +142,7 @@ pub(super) async fn of_transaction(
     let row = shared.engine.db.transaction(parse_hash(&hash)?).await?.ok_or_else(Problem::not_found)?;
     // Who asks for one transaction's operations wants them whatever came of it.
     query.insert("include_failed".to_owned(), "true".to_owned());
-    let of = Of::Between(row.id, row.id | (OPERATION_BITS + 1));
+    let of = Of::Between(row.id, row.id + OPERATION_BITS + 1);
     List { kind, of }.answer(shared, format!("/transactions/{hash}/{}", kind.word()), query, headers).await
 }
 

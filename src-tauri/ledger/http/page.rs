@@ -49,8 +49,8 @@ impl Asked {
             match self.cursor.as_deref() {
                 None if self.newest_first => i64::MAX,
                 None => -1,
-                // Everything of the newest ledger lies before it.
-                Some("now") => (i64::from(newest_ledger) + 1) << 32,
+                // The last id that the newest ledger could have: the next ledger's own id comes after it.
+                Some("now") => ((i64::from(newest_ledger) + 1) << 32) - 1,
                 Some(text) => text.parse().ok().filter(|cursor| *cursor >= 0).ok_or_else(|| {
                     Problem::bad_field("cursor", "cursor: the first part should be a number")
                 })?,
@@ -104,8 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn now_lies_after_everything_that_closed() {
+    fn now_lies_between_what_closed_and_the_next_ledger() {
         let page = asked(&[("cursor", "now")]).unwrap().by_id(7).unwrap();
-        assert!(page.cursor > (7 << 32 | 0xffff_ffff) && page.cursor <= 8 << 32);
+        assert_eq!(page.cursor, (7 << 32) | 0xffff_ffff);
     }
 }
