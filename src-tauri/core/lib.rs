@@ -7,6 +7,8 @@ pub mod audit;
 pub mod codec;
 pub mod content;
 pub mod contract;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod id;
 pub mod keys;
 pub mod manifest;

@@ -9,6 +9,8 @@
 
 mod client;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod routes;
 mod server;
 

@@ -114,6 +114,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         Self { io }
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn into_inner(self) -> W {
+        self.io
+    }
+
     /// Writes one small frame in one piece and flushes it.
     pub(crate) async fn send_now(&mut self, payload: &[u8], patience: Duration) -> Result<(), FrameError> {
         let mut frame = Vec::with_capacity(HEADER + payload.len());

@@ -11,6 +11,8 @@ mod discovery;
 mod error;
 pub mod farmer;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handle;
 pub mod limits;
 pub mod messages;

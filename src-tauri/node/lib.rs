@@ -7,6 +7,8 @@ mod api;
 mod clock;
 mod errors;
 mod farmer;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod identity;
 mod jobs;
 mod lifecycle;

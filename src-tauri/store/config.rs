@@ -70,16 +70,31 @@ pub fn read<T: DeserializeOwned + Default>(home: &Home) -> Result<T, ConfigError
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
         Err(source) => return Err(ConfigError::Io { path, source }),
     };
-    match serde_json::from_slice::<Version>(&bytes) {
-        Ok(Version { version }) if version > VERSION => {
-            Err(ConfigError::FromTheFuture { path, found: version, known: VERSION })
+    parse(&bytes).map_err(|fault| match fault {
+        Fault::FromTheFuture { found } => ConfigError::FromTheFuture { path, found, known: VERSION },
+        Fault::Malformed(source) => ConfigError::Malformed { path, source },
+    })
+}
+
+/// What is wrong with a file's bytes.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    FromTheFuture { found: u64 },
+    Malformed(serde_json::Error),
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    match serde_json::from_slice::<Version>(bytes).map_err(Fault::Malformed)? {
+        Version { version } if version > VERSION => Err(Fault::FromTheFuture { found: version }),
+        _ => {
+            let versioned = serde_json::from_slice::<Versioned<T>>(bytes);
+            versioned.map(|versioned| versioned.config).map_err(Fault::Malformed)
         }
-        Err(source) => Err(ConfigError::Malformed { path, source }),
-        Ok(_) => match serde_json::from_slice::<Versioned<T>>(&bytes) {
-            Ok(versioned) => Ok(versioned.config),
-            Err(source) => Err(ConfigError::Malformed { path, source }),
-        },
     }
+}
+
+pub(crate) fn format<T: Serialize>(config: &T) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec_pretty(&Versioned { version: VERSION, config })
 }
 
 /// Writes the home's `config.json`.
@@ -88,7 +103,7 @@ pub fn read<T: DeserializeOwned + Default>(home: &Home) -> Result<T, ConfigError
 /// [`ConfigError::Io`]; the file is then as it was before.
 pub fn write<T: Serialize>(home: &Home, config: &T) -> Result<(), ConfigError> {
     let path = path_in(home.path());
-    let bytes = match serde_json::to_vec_pretty(&Versioned { version: VERSION, config }) {
+    let bytes = match format(config) {
         Ok(bytes) => bytes,
         Err(source) => return Err(ConfigError::Malformed { path, source }),
     };

@@ -192,6 +192,15 @@ fn read(home: &Path) -> Result<Option<Envelope>, IdentityError> {
     }
 }
 
+/// What a file of these bytes would be; one that is read is written again as it was.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look_at(bytes: &[u8]) {
+    if let Ok(envelope) = codec::decode::<Envelope>(VERSION, bytes, FILE_BYTES) {
+        let _ = envelope.identity();
+        assert!(codec::encode(VERSION, &envelope) == bytes);
+    }
+}
+
 fn into_file(owner: OwnerId, secret: &[u8], passphrase: &str) -> Seal {
     let (memory_kib, passes) = (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST);
     let (salt, nonce) = (rand::random::<[u8; 16]>(), rand::random::<[u8; 12]>());

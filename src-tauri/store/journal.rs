@@ -76,7 +76,7 @@ pub(crate) fn replay(path: &Path) -> io::Result<Option<Replayed>> {
     }
 }
 
-fn frame(record: &Record) -> Vec<u8> {
+pub(crate) fn frame(record: &Record) -> Vec<u8> {
     let payload = codec::encode(VERSION, record);
     let len = u32::try_from(payload.len()).expect("a revision is bounded far below 4 GiB");
     let mut framed = Vec::with_capacity(FRAME_BYTES + payload.len());
@@ -96,7 +96,7 @@ fn unframe(bytes: &[u8]) -> Option<(Record, &[u8])> {
     Some((codec::decode(VERSION, payload, RECORD_BYTES).ok()?, rest))
 }
 
-fn replay_bytes(bytes: &[u8]) -> Option<Replayed> {
+pub(crate) fn replay_bytes(bytes: &[u8]) -> Option<Replayed> {
     let (first, mut rest) = unframe(bytes)?;
     let mut state = begin(first)?;
     while let Some((Record::Revision(next), after)) = unframe(rest) {

@@ -9,6 +9,8 @@ pub mod config;
 pub mod db;
 pub mod farmer;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod home;
 pub mod identity;
 pub mod jobs;

@@ -73,7 +73,7 @@ impl Layout {
 
     /// Whether this stripe is the segment's last.
     pub fn is_last(&self, stripe: u32) -> bool {
-        stripe + 1 == self.stripes()
+        stripe == self.stripes() - 1
     }
 
     /// Where a stripe's unit lies in its column.

@@ -53,14 +53,14 @@ impl Spec {
 }
 
 impl Spec {
-    fn kind(&self) -> JobKind {
+    pub(crate) fn kind(&self) -> JobKind {
         match self {
             Self::Put(_) => JobKind::Put,
             Self::Get { .. } => JobKind::Get,
         }
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let last =
             |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         match self {
