@@ -16,6 +16,8 @@ pub mod network;
 pub mod placement;
 pub mod presets;
 pub mod record;
+pub mod repair;
+pub mod score;
 pub mod time;
 
 pub use amount::Amount;
