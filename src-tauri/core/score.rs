@@ -7,8 +7,7 @@
 //! service      probes of ranged reads
 //! standing     good → suspended  when audits < 0.96 or availability < 0.60, and says so
 //!              suspended → good  when both are above their limits by a little again
-//!              suspended → disqualified  when audits < 0.60, or suspended for audits for 30 days, and in both cases
-//!                                        only a day or more after the farmer was told
+//!              suspended → disqualified  when audits < 0.60, and a day or more after the farmer was told
 //! ```
 //! Source of the scores: Jøsang and Ismail, *The Beta Reputation System*, 2002, with forgetting.
 //!
@@ -26,8 +25,6 @@ use crate::Timestamp;
 const DAY_SECONDS: u64 = 24 * 3600;
 /// How long after a warning nothing worse happens.
 pub const NOTICE_SECONDS: u64 = DAY_SECONDS;
-/// How long a farmer may stay suspended for its audits.
-pub const SUSPENSION_SECONDS: u64 = 30 * DAY_SECONDS;
 
 /// What happened with a farmer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -237,7 +234,7 @@ pub fn judge(mut scores: Scores, now: Timestamp) -> (Scores, Option<Action>) {
 fn suspended(scores: &Scores, over: Kind, since: Timestamp, now: Timestamp) -> Option<(Standing, Action)> {
     let told = now.seconds_since(since);
     let hopeless = scores.audits.value().is_some_and(|value| value < HOPELESS);
-    if over == Kind::Audits && (hopeless && told >= NOTICE_SECONDS || told >= SUSPENSION_SECONDS) {
+    if over == Kind::Audits && hopeless && told >= NOTICE_SECONDS {
         return Some((Standing::Disqualified { since: now }, Action::Disqualify));
     }
     let others = [Kind::Audits, Kind::Availability].into_iter().find(|kind| scores.under(*kind, MARGIN));
