@@ -77,6 +77,10 @@ impl Kind {
 pub const HOPELESS: f64 = 0.60;
 /// Good observations that one failure outweighs.
 const FAILURE_WEIGHT: f64 = 5.0;
+/// Weight of observations without which no score moves the standing.
+const LEAST_EVIDENCE: f64 = 5.0;
+/// Weight of observations without which nobody is beyond hope.
+const HOPELESS_EVIDENCE: f64 = 20.0;
 /// How far above its limit a score must come before a suspension ends, so that it does not flicker.
 pub const MARGIN: f64 = 0.01;
 
@@ -90,8 +94,12 @@ pub struct Score {
 impl Score {
     /// Between 0 and 1; `None` without evidence, which is shown as such and never as green.
     pub fn value(self) -> Option<f64> {
+        self.value_of(f64::MIN_POSITIVE)
+    }
+
+    fn value_of(self, evidence: f64) -> Option<f64> {
         let all = self.good + self.bad;
-        (all > 0.0).then(|| self.good / all)
+        (all >= evidence).then(|| self.good / all)
     }
 
     fn observe(self, kind: Kind, good: f64, bad: f64) -> Self {
@@ -192,7 +200,7 @@ impl Scores {
     }
 
     fn under(&self, kind: Kind, margin: f64) -> bool {
-        let value = self.score(kind).value();
+        let value = self.score(kind).value_of(LEAST_EVIDENCE);
         kind.limit().zip(value).is_some_and(|(limit, value)| value < limit + margin)
     }
 }
@@ -233,7 +241,7 @@ pub fn judge(mut scores: Scores, now: Timestamp) -> (Scores, Option<Action>) {
 
 fn suspended(scores: &Scores, over: Kind, since: Timestamp, now: Timestamp) -> Option<(Standing, Action)> {
     let told = now.seconds_since(since);
-    let hopeless = scores.audits.value().is_some_and(|value| value < HOPELESS);
+    let hopeless = scores.audits.value_of(HOPELESS_EVIDENCE).is_some_and(|value| value < HOPELESS);
     if over == Kind::Audits && hopeless && told >= NOTICE_SECONDS {
         return Some((Standing::Disqualified { since: now }, Action::Disqualify));
     }
@@ -295,6 +303,14 @@ mod tests {
         let (scores, said) = days(history);
         assert_eq!(said.last(), Some(&(365 + u64::from(until), Action::Restore)));
         assert_eq!(scores.standing(), Standing::Good);
+    }
+
+    #[test]
+    fn a_newcomer_that_misses_its_first_audit_is_not_suspended_for_it() {
+        assert_eq!(days([Observation::Missed]).1, []);
+        let history: Vec<_> =
+            [Observation::Failed].into_iter().chain(repeat(Observation::Passed, 10)).collect();
+        assert_eq!(days(history).1, [(0, Action::Warn(Kind::Audits))]);
     }
 
     #[test]
