@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Amount(pub u64);
 
-const TB_BYTES: u128 = 1_000_000_000_000;
-const MONTH_SECONDS: u128 = 30 * 24 * 60 * 60;
+pub(crate) const TB_BYTES: u128 = 1_000_000_000_000;
+pub(crate) const MONTH_SECONDS: u128 = 30 * 24 * 60 * 60;
 
 impl Amount {
     /// What keeping `bytes` for `seconds` costs at this price per TB-month: price × bytes × seconds as one exact

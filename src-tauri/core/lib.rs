@@ -19,6 +19,7 @@ pub mod presets;
 pub mod record;
 pub mod repair;
 pub mod score;
+pub mod settlement;
 pub mod time;
 
 pub use amount::Amount;
