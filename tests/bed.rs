@@ -251,6 +251,16 @@ impl NodeProcess {
     pub async fn client(&self) -> Result<Client> {
         Ok(Client::connect(&self.home).await?)
     }
+
+    /// Kills it so that it can do nothing about it, and returns when it is gone.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn kill_9(mut self) -> Result<()> {
+        self.process.child.kill()?;
+        self.process.child.wait()?;
+        Ok(())
+    }
 }
 
 /// A farmer that breaks its word, gone with this value.

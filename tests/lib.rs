@@ -4,9 +4,13 @@
 //! to its standard input closes, which also a killed test closes. Deliberately absent: nodes inside the test's process.
 
 mod bed;
+mod books;
+mod field;
 mod line;
 mod run_command;
 
 pub use bed::{Devnet, Farmer, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate};
+pub use books::{Books, segments, segments_of_job};
+pub use field::{Field, Member};
 pub use line::{Carried, Conditions, Line, Lines, Place};
 pub use run_command::{Finished, binary, hayloft, hayloft_fed, hayloft_held};

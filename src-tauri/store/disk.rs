@@ -140,7 +140,10 @@ impl Disk {
             return Err(io::Error::other("the disk is gone"));
         }
         std::fs::rename(from, to)?;
-        to.parent().map_or(Ok(()), crate::home::sync_folder)
+        crash_point!(PartRenamed);
+        to.parent().map_or(Ok(()), crate::home::sync_folder)?;
+        crash_point!(ShardFolderSynced);
+        Ok(())
     }
 
     /// Gives a synced temp file its name and makes it last.

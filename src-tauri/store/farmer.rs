@@ -117,7 +117,9 @@ impl Farmer {
             let _gate = farmer.inner.gate.lock().await;
             let mut write = farmer.inner.db.write().await?;
             let new = insert_contract(&mut write, id, &terms).await?;
+            crash_point!(ContractWritten);
             write.commit().await.map_err(DatabaseError::from)?;
+            crash_point!(ContractCommitted);
             if new {
                 farmer.write_journal(id, Record::Terms { id, terms: Box::new(terms) }, false).await;
             }

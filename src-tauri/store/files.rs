@@ -135,7 +135,10 @@ impl Owner {
             write.make(Entry::File(file.clone())).await?;
         }
         settle_placing(&mut write, &save.placed).await?;
-        Ok(write.commit().await?)
+        crash_point!(SaveWritten);
+        write.commit().await?;
+        crash_point!(SaveCommitted);
+        Ok(())
     }
 
     /// The file of that name.
@@ -205,7 +208,9 @@ impl Owner {
             }
             write.make(Entry::FileGone(*name_key)).await?;
         }
-        Ok(write.commit().await?)
+        write.commit().await?;
+        crash_point!(FilesRemoved);
+        Ok(())
     }
 
     /// Writes a changed content record (renewal) with its columns.
@@ -307,7 +312,9 @@ impl Owner {
     pub async fn end_job_segments(&self, job: u32) -> Result<(), OwnerError> {
         let mut write = self.change().await?;
         write.make_lazily(Entry::Released(job)).await?;
-        Ok(write.commit().await?)
+        write.commit().await?;
+        crash_point!(JobSegmentsEnded);
+        Ok(())
     }
 
     /// Forgets dead segments and writes down their shards for removal, in one transaction.
@@ -330,7 +337,9 @@ impl Owner {
             write.make_lazily(Entry::SegmentGone(*segment)).await?;
         }
         insert_removals(&mut write, removals).await?;
-        Ok(write.commit().await?)
+        write.commit().await?;
+        crash_point!(SegmentsRemoved);
+        Ok(())
     }
 }
 

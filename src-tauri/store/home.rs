@@ -10,6 +10,9 @@ use std::{
 
 use zeroize::Zeroizing;
 
+/// How the names of files that are being written begin.
+const UNFINISHED: &str = ".hayloft-new-";
+
 /// Why a home cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -53,7 +56,10 @@ impl Home {
         let path = path.canonicalize().map_err(failed)?;
         let file = private_options().create(true).truncate(false).open(path.join("lock")).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, lock: file }),
+            Ok(()) => {
+                remove_unfinished(&path).map_err(failed)?;
+                Ok(Self { path, lock: file })
+            }
             Err(TryLockError::WouldBlock) => Err(HomeError::Locked { home: path }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -102,14 +108,29 @@ impl Home {
 /// Whatever the file system says; the file is then as it was before.
 pub fn write_whole(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    let mut temp = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+    crash_point!(WholeCreated);
     if !private {
         make_readable(temp.as_file())?;
     }
     temp.write_all(bytes)?;
+    crash_point!(WholeWritten);
     temp.as_file().sync_all()?;
+    crash_point!(WholeSynced);
     temp.persist(path).map_err(|failed| failed.error)?;
+    crash_point!(WholeRenamed);
     sync_folder(folder)
+}
+
+/// Deletes what a crash left of files that were being written in a folder.
+pub(crate) fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes renames and new files in a folder last. Only unix can and must.

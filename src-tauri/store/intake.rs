@@ -35,7 +35,9 @@ impl Farmer {
         let mut write = self.inner.db.write().await?;
         known(&mut write, wish.contract).await?;
         quota::reserve(&mut write, wish, limits, space, space.guarded(self.inner.guard), expires).await?;
+        crash_point!(ReservationWritten);
         write.commit().await.map_err(DatabaseError::from)?;
+        crash_point!(ReservationCommitted);
         Ok(expires)
     }
 
@@ -105,6 +107,7 @@ impl Farmer {
         query.execute(&mut *write).await.map_err(DatabaseError::from)?;
         let until = quota::take(&mut write, contract, shard, bytes).await?;
         write.commit().await.map_err(DatabaseError::from)?;
+        crash_point!(ShardRowCommitted);
         Ok(Begun::Until(until))
     }
 
@@ -121,12 +124,14 @@ impl Farmer {
             blocking(move || Ok(folder.delete(header.shard)?)).await?;
             return Err(FarmerError::NotReserved { wanted: header.bytes, reserved: 0 });
         }
+        crash_point!(ArrivedWritten);
         let _part = blocking(move || {
             part.settle()?;
             Ok(part)
         })
         .await?;
         write.commit().await.map_err(DatabaseError::from)?;
+        crash_point!(ArrivedCommitted);
         Ok(())
     }
 }

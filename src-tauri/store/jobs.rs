@@ -92,7 +92,9 @@ impl Jobs {
             ended: None,
         };
         write.make_lazily(Entry::Job(job)).await?;
+        crash_point!(JobWritten);
         write.commit().await?;
+        crash_point!(JobCommitted);
         Ok(id)
     }
 
@@ -131,7 +133,9 @@ impl Jobs {
         let (progress, report) = (progress.to_string(), report.map(Value::to_string));
         let (state, ended) = (state.number(), ended.map(|at| at.0));
         write.make_lazily(Entry::JobMoved { id, state, progress, report, ended }).await?;
-        write.commit().await
+        write.commit().await?;
+        crash_point!(JobChanged);
+        Ok(())
     }
 
     /// The job.

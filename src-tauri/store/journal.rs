@@ -55,7 +55,9 @@ pub(crate) fn append(path: &Path, record: &Record) -> io::Result<()> {
     let new = !path.try_exists()?;
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     file.write_all(&frame(record))?;
+    crash_point!(JournalAppended);
     file.sync_data()?;
+    crash_point!(JournalSynced);
     match path.parent() {
         Some(folder) if new => sync_folder(folder),
         _ => Ok(()),

@@ -38,8 +38,11 @@ impl Farmer {
             let _gate = farmer.inner.gate.lock().await;
             let mut write = farmer.inner.db.write().await?;
             apply(&mut write, &revision).await?;
+            crash_point!(RevisionWritten);
             write.commit().await.map_err(DatabaseError::from)?;
+            crash_point!(RevisionCommitted);
             farmer.record(revision.revision.contract, &revision).await?;
+            crash_point!(RevisionInJournal);
             farmer.delete_files(revision.revision.removed).await;
             Ok(())
         })
@@ -84,7 +87,9 @@ impl Farmer {
                 }
             }
             quota::end_reservations(&mut write, contract).await?;
+            crash_point!(ReleaseWritten);
             write.commit().await.map_err(DatabaseError::from)?;
+            crash_point!(ReleaseCommitted);
             farmer.delete_files(gone).await;
             Ok(())
         })
@@ -142,6 +147,7 @@ impl Farmer {
         }
         let gone = delete_rows(&mut write, &rows).await?;
         write.commit().await.map_err(DatabaseError::from)?;
+        crash_point!(ReservationsEnded);
         self.delete_files(gone).await;
         Ok(reserved_bytes)
     }
@@ -156,10 +162,12 @@ impl Farmer {
         }
         let gone = delete_contract(&mut write, contract).await?;
         write.commit().await.map_err(DatabaseError::from)?;
+        crash_point!(ContractEnded);
         let journal = self.paths().journal(contract);
         if let Err(error) = blocking(move || Ok(delete(&journal)?)).await {
             tracing::warn!(%contract, %error, "a journal cannot be deleted; the next start tries again");
         }
+        crash_point!(ContractJournalDeleted);
         self.delete_files(gone).await;
         Ok(true)
     }
@@ -173,6 +181,7 @@ impl Farmer {
         let deleted = blocking(move || {
             for shard in gone {
                 folder.delete(shard)?;
+                crash_point!(ShardFileDeleted);
             }
             Ok(())
         });
@@ -202,11 +211,14 @@ impl Farmer {
             _ => crate::reconcile::begin_folder(&moved, &marker),
         })
         .await?;
+        crash_point!(FolderBegun);
         *self.inner.folder.write().unwrap_or_else(std::sync::PoisonError::into_inner) = new;
         for contract in self.contracts().await? {
             self.snapshot(contract.id).await?;
         }
-        blocking(move || crate::reconcile::end_folder(&old)).await
+        blocking(move || crate::reconcile::end_folder(&old)).await?;
+        crash_point!(FolderLeft);
+        Ok(())
     }
 }
 

@@ -4,7 +4,11 @@
 //! Files come first and rows second, one connection writes, and the farmer's index can be rebuilt from the disk.
 //! Deliberately absent: plain names and the keys of files. What an owner keeps arrives here as sealed bytes.
 
+#[macro_use]
+mod crash;
+
 mod catalog;
+
 pub mod config;
 pub mod db;
 pub mod farmer;
@@ -29,6 +33,8 @@ mod reconcile;
 pub mod scrub;
 mod shards;
 
+#[cfg(test)]
+mod crash_scene;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]

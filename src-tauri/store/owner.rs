@@ -156,7 +156,10 @@ impl Owner {
             return Err(OwnerError::NotNext { found, newest });
         }
         write.make_lazily(Entry::Revision(Box::new(revision.clone()))).await?;
-        Ok(write.commit().await?)
+        crash_point!(OwnerRevisionWritten);
+        write.commit().await?;
+        crash_point!(OwnerRevisionCommitted);
+        Ok(())
     }
 
     /// Replaces all that is known of a contract by what its farmer proved (a rebase): revision and shards.
@@ -197,7 +200,9 @@ impl Owner {
             let query = query.bind(one.contract.0.to_vec()).bind(one.segment.0.to_vec());
             query.bind(one.job.map(i64::from)).execute(&mut **write).await.map_err(DatabaseError::from)?;
         }
-        Ok(write.commit().await?)
+        write.commit().await?;
+        crash_point!(PlacingCommitted);
+        Ok(())
     }
 
     /// Clears shards no longer in flight.
@@ -243,7 +248,9 @@ impl Owner {
                 insert_removals(&mut write, &[*removal]).await?;
             }
         }
-        Ok(write.commit().await?)
+        write.commit().await?;
+        crash_point!(GivenUpCommitted);
+        Ok(())
     }
 
     /// Shards to remove, of all farmers, in order of farmer and contract.
@@ -294,7 +301,9 @@ impl Owner {
             let query = sqlx::query("DELETE FROM removals WHERE shard = ?").bind(shard.0.to_vec());
             query.execute(&mut **write).await.map_err(DatabaseError::from)?;
         }
-        Ok(write.commit().await?)
+        write.commit().await?;
+        crash_point!(RemovalsCleared);
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     DatabaseError, Farmer, FarmerError,
     db::{id, int, number, to_blob},
     farmer::{ARRIVED, ARRIVED_SECONDS, DAMAGED, INCOMING, KEPT, MISSING, UNREADABLE, insert_contract},
-    home::{sync_folder, write_whole},
+    home::{remove_unfinished, sync_folder, write_whole},
     journal::{self, Replayed},
     quota::{self, Wish},
     shards::{Folder, HEADER_BYTES, Header, blocking, delete},
@@ -136,6 +136,7 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
         }
     }
     write.commit().await.map_err(DatabaseError::from)?;
+    crash_point!(ReconcileCommitted);
     mended.orphan_files = blocking(move || {
         let mut orphans = found.parts;
         for shard in found.shards.into_keys() {
@@ -144,8 +145,10 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
                 orphans.push(path);
             }
         }
+        remove_unfinished(&folder.root)?;
         for path in &orphans {
             delete(path)?;
+            crash_point!(OrphanDeleted);
         }
         Ok(orphans.len() as u64)
     })

@@ -171,6 +171,7 @@ impl Part {
             crate::home::sync_folder(&folder.root)?;
         }
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        crash_point!(PartCreated);
         let len = file.metadata()?.len();
         if len < HEADER_BYTES || len - HEADER_BYTES > bytes {
             file.set_len(HEADER_BYTES)?;
@@ -203,6 +204,7 @@ impl Part {
             self.file.seek(SeekFrom::End(0))?;
             return Err(error.into());
         }
+        crash_point!(PartWritten);
         self.hasher.update(chunk);
         self.written += chunk.len() as u64;
         Ok(())
@@ -214,10 +216,12 @@ impl Part {
         self.header.hash = *self.hasher.finalize().as_bytes();
         self.file.seek(SeekFrom::Start(0))?;
         self.disk.write(&mut self.file, &self.header.encode())?;
+        crash_point!(PartHeaderWritten);
         if let Err(error) = self.disk.sync(&self.file) {
             delete(&self.folder.part(self.header.shard))?;
             return Err(error.into());
         }
+        crash_point!(PartSynced);
         Ok(self.header.hash)
     }
 

@@ -2,5 +2,6 @@
 
 mod discovery;
 mod groups;
+mod kill;
 mod liars;
 mod quota;

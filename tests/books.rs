@@ -1,0 +1,201 @@
+//! Reading the books of nodes that do not run: what is on their disks and in their databases, and whether all of it
+//! agrees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use hayloft_core::{DeviceId, SegmentId, ShardId, keys::Seed, manifest::PlacementRecord};
+use hayloft_store::{Guard, Home, Store, StoreOptions, farmer::Limits, identity};
+
+use crate::Field;
+
+/// A shard file begins with a header of this length.
+const HEADER_BYTES: u64 = 128;
+/// What a farmer's folder holds beside shards.
+const NO_SHARDS: [&str; 2] = ["contracts", "hayloft-farm"];
+
+/// Shards with their bytes.
+type Shards = BTreeMap<ShardId, u64>;
+
+/// The books of a network all of whose nodes stand still.
+#[derive(Debug)]
+pub struct Books {
+    /// Shards in flight and shards to remove, by the owner's books: what is not worked off yet.
+    pub unsettled: usize,
+    /// Bytes that farmers still hold for uploads.
+    pub reserved_bytes: u64,
+    farmers: Vec<FarmersBooks>,
+    owner: OwnersBooks,
+}
+
+#[derive(Debug)]
+struct FarmersBooks {
+    device: DeviceId,
+    /// By the files in its folder.
+    on_disk: Shards,
+    /// By the shards of all its contracts.
+    under_contract: Shards,
+    used_bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct OwnersBooks {
+    /// By its manifests.
+    placed: BTreeMap<DeviceId, Shards>,
+    /// By its contracts.
+    under_contract: BTreeMap<DeviceId, Shards>,
+}
+
+/// The segments that a job has saved so far, by the books of an owner that does not run.
+///
+/// # Errors
+/// If its home cannot be read.
+pub async fn segments_of_job(home: &Path, job: u32) -> Result<BTreeSet<SegmentId>> {
+    let (store, _) = open(home).await?;
+    let segments = store.owner().job_segments(job).await?;
+    store.close().await;
+    Ok(segments.into_iter().map(|segment| segment.segment).collect())
+}
+
+/// All segments, by the books of an owner that does not run.
+///
+/// # Errors
+/// If its home cannot be read.
+pub async fn segments(home: &Path) -> Result<BTreeSet<SegmentId>> {
+    let (store, _) = open(home).await?;
+    let segments = store.owner().segments().await?;
+    store.close().await;
+    Ok(segments.into_iter().map(|segment| segment.segment).collect())
+}
+
+async fn open(home: &Path) -> Result<(Store, hayloft_store::OpenReport)> {
+    let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
+    Ok(Store::open(Home::open(home)?, options).await?)
+}
+
+impl Books {
+    /// Reads the books of a network all of whose nodes have been stopped.
+    ///
+    /// # Errors
+    /// If they cannot be read, or a farmer's disk holds anything but whole shards.
+    pub async fn read(field: &Field) -> Result<Self> {
+        let (owner, unsettled) = read_owner(field).await?;
+        let mut books = Self { unsettled, reserved_bytes: 0, farmers: Vec::new(), owner };
+        for farmer in &field.farmers {
+            books.read_farmer(farmer.home()).await?;
+        }
+        Ok(books)
+    }
+
+    async fn read_farmer(&mut self, home: &Path) -> Result<()> {
+        // Before the store is opened, which would clear leftovers away.
+        let on_disk = shards_in(&home.join("shards"))?;
+        let (store, report) = open(home).await?;
+        ensure!(report.orphan_files == 0 && report.missing_shards == 0, "{}: {report:?}", home.display());
+        let secret = store.home().device_secret()?;
+        let device = hayloft_core::keys::DeviceKey::from_bytes(&secret).id();
+        let farmer = store.farmer();
+        let mut under_contract = Shards::new();
+        for contract in farmer.contracts().await? {
+            let entries = farmer.entries(contract.id).await?;
+            under_contract.extend(entries.into_iter().map(|shard| (shard.id, shard.bytes)));
+        }
+        let limits = Limits { quota_bytes: u64::MAX, owner_bytes: u64::MAX, subnet_bytes: u64::MAX };
+        let figures = farmer.room(&limits).await?;
+        self.reserved_bytes += figures.reserved_bytes;
+        let used_bytes = figures.used_bytes;
+        self.farmers.push(FarmersBooks { device, on_disk, under_contract, used_bytes });
+        drop(farmer);
+        store.close().await;
+        Ok(())
+    }
+
+    /// Whether every farmer keeps what the manifests name, and nothing else: by the files on its disk, its contracts,
+    /// its quota, and the owner's contracts alike.
+    ///
+    /// # Errors
+    /// What does not agree.
+    pub fn agree(&self) -> Result<()> {
+        ensure!(self.unsettled == 0, "{} shards are not settled", self.unsettled);
+        ensure!(self.reserved_bytes == 0, "{} bytes are still reserved", self.reserved_bytes);
+        let nothing = Shards::new();
+        for farmer in &self.farmers {
+            let of = |all: &BTreeMap<DeviceId, Shards>| all.get(&farmer.device).unwrap_or(&nothing).clone();
+            let views = [
+                ("on its disk", farmer.on_disk.clone()),
+                ("by its contracts", farmer.under_contract.clone()),
+                ("by the owner's contracts", of(&self.owner.under_contract)),
+            ];
+            let placed = of(&self.owner.placed);
+            for (view, shards) in views {
+                let gone: Vec<_> = placed.iter().filter(|(id, _)| !shards.contains_key(id)).collect();
+                let unknown: Vec<_> = shards.iter().filter(|(id, _)| !placed.contains_key(id)).collect();
+                ensure!(
+                    shards == placed,
+                    "farmer {}: {view} {gone:?} are missing, {unknown:?} are in no manifest",
+                    farmer.device
+                );
+            }
+            let bytes: u64 = placed.values().sum();
+            ensure!(
+                farmer.used_bytes == bytes,
+                "farmer {}: {} used, {bytes} kept",
+                farmer.device,
+                farmer.used_bytes
+            );
+        }
+        Ok(())
+    }
+
+    /// Shards that are placed, of all segments.
+    pub fn shards(&self) -> usize {
+        self.owner.placed.values().map(BTreeMap::len).sum()
+    }
+}
+
+async fn read_owner(field: &Field) -> Result<(OwnersBooks, usize)> {
+    let (store, _) = open(field.owner.home()).await?;
+    let network = field.network().parse()?;
+    let secret = identity::unseal(store.home(), "")?;
+    let seed: &[u8; 64] = secret.as_slice().try_into().context("a seed has 64 bytes")?;
+    let keys = Seed::from_bytes(seed).keys(&network);
+    let owner = store.owner();
+    let mut books = OwnersBooks::default();
+    for segment in owner.segments().await? {
+        ensure!(segment.job.is_none(), "a segment still belongs to a job");
+        let placement = PlacementRecord::open(&segment.placement, &keys.repair, &network, &keys.owner.id())?;
+        let bytes = placement.layout()?.shard_len();
+        for shard in placement.shards {
+            books.placed.entry(shard.farmer).or_default().insert(shard.id, bytes);
+        }
+    }
+    for contract in owner.contracts(None).await? {
+        let shards = books.under_contract.entry(contract.terms.terms.farmer).or_default();
+        shards.extend(contract.shards.into_iter().map(|shard| (shard.id, shard.bytes)));
+    }
+    let unsettled = owner.placing().await?.len() + owner.removals().await?.len();
+    drop(owner);
+    store.close().await;
+    Ok((books, unsettled))
+}
+
+/// The shard files in a farmer's folder, which holds nothing else.
+fn shards_in(folder: &Path) -> Result<Shards> {
+    let mut shards = Shards::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().ok().context("a strange name")?;
+        if NO_SHARDS.contains(&name.as_str()) {
+            continue;
+        }
+        for file in std::fs::read_dir(entry.path())? {
+            let file = file?;
+            let name = file.file_name().into_string().ok().context("a strange name")?;
+            let id: ShardId = name.parse().ok().with_context(|| format!("{name} was left behind"))?;
+            let bytes = file.metadata()?.len().checked_sub(HEADER_BYTES).context("a torn shard")?;
+            shards.insert(id, bytes);
+        }
+    }
+    Ok(shards)
+}

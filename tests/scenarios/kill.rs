@@ -1,0 +1,325 @@
+//! Kill -9 at random moments, and the node started again on the same home: jobs go on by themselves, every file is whole
+//! or plainly unfinished, and in the end the books of owner and farmers agree to the byte, with nothing left behind.
+//!
+//! Moments are drawn over the time that the same work takes undisturbed. A failure tells its seed; `HAYLOFT_SEED` draws
+//! the same moments again.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt as _;
+use hayloft_core::SegmentId;
+use hayloft_gateway::Client;
+use hayloft_node::model::{ErrorCode, GetRequest, Job, JobState, PresetName, PutRequest};
+use hayloft_tests::{Books, Field, segments, segments_of_job};
+use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
+
+const KILLS: usize = 50;
+const FARMERS: usize = 5;
+const MIB: usize = 1 << 20;
+const MONTH_SECONDS: u64 = 30 * 24 * 60 * 60;
+/// Far longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How often the books are looked at again before they must agree.
+const LOOKS: usize = 30;
+
+/// Runs a scenario with a seed, which a failure tells.
+async fn seeded(scenario: impl AsyncFnOnce(&mut StdRng) -> Result<()>) -> Result<()> {
+    let seed = match std::env::var("HAYLOFT_SEED") {
+        Ok(seed) => seed.parse().context("HAYLOFT_SEED is no number")?,
+        Err(_) => rand::random(),
+    };
+    let result = scenario(&mut StdRng::seed_from_u64(seed)).await;
+    result.with_context(|| format!("again with HAYLOFT_SEED={seed}"))
+}
+
+/// Two segments, a file of one piece, and small ones that share a segment.
+fn make_files(folder: &Path, rng: &mut StdRng) -> Result<Vec<(String, PathBuf)>> {
+    let sizes = [("film", 17 * MIB), ("song", MIB)].map(|(name, bytes)| (name.to_owned(), bytes));
+    let small = (0..12).map(|number| (format!("notes/{number}"), rng.random_range(0..60_000)));
+    let sizes: Vec<(String, usize)> = sizes.into_iter().chain(small.collect::<Vec<_>>()).collect();
+    std::fs::create_dir_all(folder.join("notes"))?;
+    let top = folder.file_name().and_then(|name| name.to_str()).context("a name")?;
+    let mut files = Vec::new();
+    for (name, bytes) in sizes {
+        let path = folder.join(&name);
+        let mut content = vec![0; bytes];
+        rng.fill_bytes(&mut content);
+        std::fs::write(&path, content)?;
+        files.push((format!("{top}/{name}"), path));
+    }
+    Ok(files)
+}
+
+fn put_of(folder: PathBuf) -> PutRequest {
+    PutRequest {
+        paths: vec![folder],
+        name: None,
+        keep_seconds: MONTH_SECONDS,
+        renew: false,
+        replace: false,
+        preset: PresetName::Standard,
+    }
+}
+
+fn get_of(name: &str, output: PathBuf) -> GetRequest {
+    GetRequest { name: name.to_owned(), output, overwrite: false, offset: 0, bytes: None }
+}
+
+/// The job when it is over.
+async fn end(client: &Client, id: u32) -> Result<Job> {
+    let ended = async {
+        let mut news = client.events().await?;
+        loop {
+            let job = client.job(id).await?;
+            if job.state != JobState::Running {
+                return Ok(job);
+            }
+            news.next().await.context("the node has ended")?;
+        }
+    };
+    tokio::time::timeout(LIMIT, ended).await.context("a job does not end")?
+}
+
+/// What is to be done while the node is killed.
+#[derive(Clone)]
+enum Work {
+    Put(PutRequest),
+    Get(GetRequest),
+}
+
+impl Work {
+    async fn begin(&self, client: &Client) -> Result<u32> {
+        Ok(match self {
+            Self::Put(request) => client.put(request.clone()).await?,
+            Self::Get(request) => client.get(request.clone()).await?,
+        })
+    }
+
+    async fn whole(&self, client: &Client) -> Result<Job> {
+        end(client, self.begin(client).await?).await
+    }
+
+    /// The job that does it, if it was written down before the node was killed.
+    async fn known_as(&self, client: &Client, after: u32) -> Result<Option<u32>> {
+        let newest = client.jobs().await?.first().map(|job| job.id);
+        Ok(newest.filter(|id| *id > after))
+    }
+}
+
+/// Does the work once undisturbed, to know how long it takes.
+async fn measure(field: &Field, work: Work) -> Result<Duration> {
+    let begun = Instant::now();
+    let job = work.whole(&field.owner.client().await?).await?;
+    ensure!(job.state == JobState::Done, "{job:?}");
+    Ok(begun.elapsed())
+}
+
+async fn newest_job(field: &Field) -> Result<u32> {
+    Ok(field.owner.client().await?.jobs().await?.first().map_or(0, |job| job.id))
+}
+
+/// Does the work while the owner's node is killed at random moments, as long as `kills` are left; every segment placed
+/// before a kill must still be there in the end.
+async fn do_while_killed(
+    field: &mut Field,
+    work: Work,
+    usual: Duration,
+    kills: &mut usize,
+    rng: &mut StdRng,
+) -> Result<Job> {
+    let before = newest_job(field).await?;
+    let mut placed: BTreeSet<SegmentId> = BTreeSet::new();
+    let mut known = None;
+    let job = loop {
+        let client = field.owner.client().await?;
+        let moment = usual.mul_f64(rng.random::<f64>());
+        let working = async {
+            match known {
+                Some(id) => end(&client, id).await,
+                None => work.whole(&client).await,
+            }
+        };
+        if *kills == 0 {
+            break working.await?;
+        }
+        if let Ok(job) = tokio::time::timeout(moment, working).await {
+            break job?;
+        }
+        field.owner.kill_9()?;
+        *kills -= 1;
+        if let Some(id) = known {
+            placed.extend(segments_of_job(field.owner.home(), id).await?);
+        }
+        field.owner.start()?;
+        known = work.known_as(&field.owner.client().await?, before).await?;
+    };
+    if !placed.is_empty() {
+        field.owner.stop();
+        let now = segments(field.owner.home()).await?;
+        field.owner.start()?;
+        ensure!(placed.is_subset(&now), "a segment that was placed was sent again");
+    }
+    Ok(job)
+}
+
+/// Brings all files back at once and compares them.
+async fn come_back(field: &Field, files: &[(String, PathBuf)]) -> Result<()> {
+    let client = field.owner.client().await?;
+    let folder = tempfile::tempdir_in(field.scratch()?)?;
+    let mut jobs = Vec::new();
+    for (number, (name, path)) in files.iter().enumerate() {
+        let output = folder.path().join(number.to_string());
+        jobs.push((client.get(get_of(name, output.clone())).await?, output, path));
+    }
+    for (id, output, path) in jobs {
+        let job = end(&client, id).await?;
+        ensure!(job.state == JobState::Done, "{job:?}");
+        ensure!(std::fs::read(output)? == std::fs::read(path)?, "{} came back changed", job.name);
+    }
+    Ok(())
+}
+
+/// Stops all nodes and compares their books; what has not been worked off yet gets its time.
+async fn books_agree(field: &mut Field) -> Result<Books> {
+    let mut looks = 0;
+    loop {
+        field.owner.stop();
+        field.farmers.iter_mut().for_each(hayloft_tests::Member::stop);
+        let books = Books::read(field).await?;
+        looks += 1;
+        if (books.unsettled == 0 && books.reserved_bytes == 0) || looks == LOOKS {
+            books.agree()?;
+            return Ok(books);
+        }
+        field.farmers.iter_mut().try_for_each(hayloft_tests::Member::start)?;
+        field.owner.start()?;
+        settle(field).await?;
+    }
+}
+
+/// Returns when farmers have had news.
+async fn settle(field: &Field) -> Result<()> {
+    let mut all = Vec::new();
+    for farmer in &field.farmers {
+        all.push(farmer.client().await?.events().await?);
+    }
+    let news = futures::stream::select_all(all).take(FARMERS).count();
+    // Without any news there is nothing to wait for.
+    let _ = tokio::time::timeout(Duration::from_secs(2), news).await;
+    Ok(())
+}
+
+async fn remove_all(field: &Field) -> Result<()> {
+    let client = field.owner.client().await?;
+    let names = client.files().await?.into_iter().map(|file| file.name).collect();
+    Ok(client.remove(names).await?)
+}
+
+async fn clean_up(field: &mut Field) -> Result<()> {
+    let books = books_agree(field).await?;
+    ensure!(books.shards() > 0, "nothing was stored");
+    field.farmers.iter_mut().try_for_each(hayloft_tests::Member::start)?;
+    field.owner.start()?;
+    remove_all(field).await?;
+    let books = books_agree(field).await?;
+    ensure!(books.shards() == 0, "{} shards are left", books.shards());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_killed_while_it_stores_goes_on_and_leaves_nothing_behind() -> Result<()> {
+    seeded(async |rng| {
+        let mut field = Field::new(FARMERS).await?;
+        let scratch = field.scratch()?;
+        let mut stored = make_files(&scratch.join("first"), rng)?;
+        let usual = measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
+        let mut kills = KILLS;
+        let mut round = 0;
+        while kills > 0 {
+            round += 1;
+            let folder = scratch.join(format!("round-{round}"));
+            stored.extend(make_files(&folder, rng)?);
+            let job = do_while_killed(&mut field, Work::Put(put_of(folder)), usual, &mut kills, rng).await?;
+            ensure!(job.state == JobState::Done, "{job:?}");
+            ensure!(field.owner.client().await?.files().await?.len() == stored.len(), "not all are listed");
+        }
+        come_back(&field, &stored).await?;
+        clean_up(&mut field).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_killed_while_it_brings_files_back_goes_on_and_leaves_no_half_file() -> Result<()> {
+    seeded(async |rng| {
+        let mut field = Field::new(FARMERS).await?;
+        let (scratch, outputs) = (field.scratch()?, field.scratch()?.join("outputs"));
+        std::fs::create_dir(&outputs)?;
+        let files = make_files(&scratch.join("first"), rng)?;
+        measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
+        let (film, content) = (&files[0].0, std::fs::read(&files[0].1)?);
+        let usual = measure(&field, Work::Get(get_of(film, scratch.join("back")))).await?;
+        let mut kills = KILLS;
+        let mut round = 0;
+        while kills > 0 {
+            round += 1;
+            let output = outputs.join(format!("back-{round}"));
+            let work = Work::Get(get_of(film, output.clone()));
+            let job = do_while_killed(&mut field, work, usual, &mut kills, rng).await?;
+            ensure!(job.state == JobState::Done, "{job:?}");
+            ensure!(std::fs::read(&output)? == content, "it came back changed");
+            std::fs::remove_file(output)?;
+            let left: Vec<_> = std::fs::read_dir(&outputs)?.collect::<std::io::Result<_>>()?;
+            ensure!(left.is_empty(), "left behind: {left:?}");
+        }
+        clean_up(&mut field).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn farmers_killed_while_they_write_keep_exact_books_and_files_stay_whole() -> Result<()> {
+    seeded(async |rng| {
+        let mut field = Field::new(FARMERS).await?;
+        let scratch = field.scratch()?;
+        let mut stored = make_files(&scratch.join("first"), rng)?;
+        let usual = measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
+        let mut kills = KILLS;
+        let mut round = 0;
+        while kills > 0 {
+            round += 1;
+            let folder = scratch.join(format!("round-{round}"));
+            let files = make_files(&folder, rng)?;
+            let client = field.owner.client().await?;
+            let mut id = client.put(put_of(folder)).await?;
+            let job = loop {
+                let moment = usual.mul_f64(rng.random::<f64>());
+                let ended = tokio::time::timeout(moment, end(&client, id)).await;
+                match ended {
+                    Ok(job) if job.as_ref().is_ok_and(|job| job.state == JobState::Failed) => {
+                        let job = job?;
+                        ensure!(job.error == Some(ErrorCode::NotEnoughFarmers), "{job:?}");
+                        client.resume(id).await?;
+                    }
+                    Ok(job) => break job?,
+                    Err(_) if kills == 0 => break end(&client, id).await?,
+                    Err(_) => {
+                        kills -= 1;
+                        let farmer = rng.random_range(0..FARMERS);
+                        field.farmers[farmer].kill_9()?;
+                        field.farmers[farmer].start()?;
+                    }
+                }
+                id = client.jobs().await?.first().context("no job")?.id;
+            };
+            ensure!(job.state == JobState::Done, "{job:?}");
+            stored.extend(files);
+        }
+        come_back(&field, &stored).await?;
+        clean_up(&mut field).await
+    })
+    .await
+}
