@@ -21,8 +21,8 @@ type Shards = BTreeMap<ShardId, u64>;
 /// The books of a network all of whose nodes stand still.
 #[derive(Debug)]
 pub struct Books {
-    /// Shards in flight and shards to remove, by the owner's books: what is not worked off yet.
-    pub unsettled: usize,
+    /// Shards in flight and shards to remove, by the owner's books: what is not worked off yet, by farmer.
+    pub unsettled: BTreeMap<DeviceId, usize>,
     /// Bytes that farmers still hold for uploads.
     pub reserved_bytes: u64,
     farmers: Vec<FarmersBooks>,
@@ -117,7 +117,7 @@ impl Books {
     /// # Errors
     /// What does not agree.
     pub fn agree(&self) -> Result<()> {
-        ensure!(self.unsettled == 0, "{} shards are not settled", self.unsettled);
+        ensure!(self.unsettled.is_empty(), "shards are not settled: {:?}", self.unsettled);
         ensure!(self.reserved_bytes == 0, "{} bytes are still reserved", self.reserved_bytes);
         let nothing = Shards::new();
         for farmer in &self.farmers {
@@ -148,13 +148,20 @@ impl Books {
         Ok(())
     }
 
+    /// Bytes that a farmer keeps when all is worked off, and whether the owner has still to speak with it.
+    pub fn due(&self, farmer: &str) -> (u64, bool) {
+        let placed = self.owner.placed.iter().find(|(device, _)| device.to_string() == farmer);
+        let unsettled = self.unsettled.keys().any(|device| device.to_string() == farmer);
+        (placed.map_or(0, |(_, shards)| shards.values().sum()), unsettled)
+    }
+
     /// Shards that are placed, of all segments.
     pub fn shards(&self) -> usize {
         self.owner.placed.values().map(BTreeMap::len).sum()
     }
 }
 
-async fn read_owner(field: &Field) -> Result<(OwnersBooks, usize)> {
+async fn read_owner(field: &Field) -> Result<(OwnersBooks, BTreeMap<DeviceId, usize>)> {
     let (store, _) = open(field.owner.home()).await?;
     let network = field.network().parse()?;
     let secret = identity::unseal(store.home(), "")?;
@@ -174,7 +181,11 @@ async fn read_owner(field: &Field) -> Result<(OwnersBooks, usize)> {
         let shards = books.under_contract.entry(contract.terms.terms.farmer).or_default();
         shards.extend(contract.shards.into_iter().map(|shard| (shard.id, shard.bytes)));
     }
-    let unsettled = owner.placing().await?.len() + owner.removals().await?.len();
+    let placing = owner.placing().await?.into_iter().map(|placing| placing.farmer);
+    let mut unsettled = BTreeMap::new();
+    for farmer in placing.chain(owner.removals().await?.into_iter().map(|removal| removal.farmer)) {
+        *unsettled.entry(farmer).or_insert(0) += 1;
+    }
     drop(owner);
     store.close().await;
     Ok((books, unsettled))

@@ -13,9 +13,10 @@ use futures::StreamExt as _;
 use hayloft_core::SegmentId;
 use hayloft_gateway::Client;
 use hayloft_node::model::{ErrorCode, GetRequest, Job, JobState, PresetName, PutRequest};
-use hayloft_tests::{Books, Field, segments, segments_of_job};
+use hayloft_tests::{Books, Field, Member, segments, segments_of_job};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 
+/// Unless `HAYLOFT_KILLS` says otherwise.
 const KILLS: usize = 50;
 const FARMERS: usize = 5;
 const MIB: usize = 1 << 20;
@@ -23,7 +24,7 @@ const MONTH_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// Far longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often the books are looked at again before they must agree.
-const LOOKS: usize = 30;
+const LOOKS: usize = 10;
 
 /// Runs a scenario with a seed, which a failure tells.
 async fn seeded(scenario: impl AsyncFnOnce(&mut StdRng) -> Result<()>) -> Result<()> {
@@ -33,6 +34,13 @@ async fn seeded(scenario: impl AsyncFnOnce(&mut StdRng) -> Result<()>) -> Result
     };
     let result = scenario(&mut StdRng::seed_from_u64(seed)).await;
     result.with_context(|| format!("again with HAYLOFT_SEED={seed}"))
+}
+
+fn kills() -> Result<usize> {
+    match std::env::var("HAYLOFT_KILLS") {
+        Ok(kills) => kills.parse().context("HAYLOFT_KILLS is no number"),
+        Err(_) => Ok(KILLS),
+    }
 }
 
 /// Two segments, a file of one piece, and small ones that share a segment.
@@ -184,32 +192,46 @@ async fn come_back(field: &Field, files: &[(String, PathBuf)]) -> Result<()> {
 
 /// Stops all nodes and compares their books; what has not been worked off yet gets its time.
 async fn books_agree(field: &mut Field) -> Result<Books> {
-    let mut looks = 0;
-    loop {
+    for look in 1.. {
         field.owner.stop();
-        field.farmers.iter_mut().for_each(hayloft_tests::Member::stop);
+        field.farmers.iter_mut().for_each(Member::stop);
         let books = Books::read(field).await?;
-        looks += 1;
-        if (books.unsettled == 0 && books.reserved_bytes == 0) || looks == LOOKS {
+        if (books.unsettled.is_empty() && books.reserved_bytes == 0) || look == LOOKS {
             books.agree()?;
             return Ok(books);
         }
-        field.farmers.iter_mut().try_for_each(hayloft_tests::Member::start)?;
+        field.farmers.iter_mut().try_for_each(Member::start)?;
+        let mut settling = Vec::new();
+        for farmer in &field.farmers {
+            settling.push(settled(farmer, &books).await?);
+        }
         field.owner.start()?;
-        settle(field).await?;
+        tokio::time::timeout(LIMIT, futures::future::try_join_all(settling))
+            .await
+            .context("farmers are not told what to remove")??;
     }
+    unreachable!("the last look ends it")
 }
 
-/// Returns when farmers have had news.
-async fn settle(field: &Field) -> Result<()> {
-    let mut all = Vec::new();
-    for farmer in &field.farmers {
-        all.push(farmer.client().await?.events().await?);
-    }
-    let news = futures::stream::select_all(all).take(FARMERS).count();
-    // Without any news there is nothing to wait for.
-    let _ = tokio::time::timeout(Duration::from_secs(2), news).await;
-    Ok(())
+/// Begins to listen to a farmer; the future returns once the owner has spoken with it, if it has to, and it keeps what
+/// it should.
+async fn settled<'a>(
+    farmer: &'a Member,
+    books: &Books,
+) -> Result<impl Future<Output = Result<()>> + use<'a>> {
+    let client = farmer.client().await?;
+    let (bytes, mut waits) = books.due(farmer.process()?.id());
+    let mut news = client.events().await?;
+    Ok(async move {
+        loop {
+            let status = client.farm_status().await?;
+            if !waits && status.used_bytes == bytes && status.reserved_bytes == 0 {
+                return Ok(());
+            }
+            news.next().await.context("a farmer has ended")?;
+            waits = false;
+        }
+    })
 }
 
 async fn remove_all(field: &Field) -> Result<()> {
@@ -221,7 +243,7 @@ async fn remove_all(field: &Field) -> Result<()> {
 async fn clean_up(field: &mut Field) -> Result<()> {
     let books = books_agree(field).await?;
     ensure!(books.shards() > 0, "nothing was stored");
-    field.farmers.iter_mut().try_for_each(hayloft_tests::Member::start)?;
+    field.farmers.iter_mut().try_for_each(Member::start)?;
     field.owner.start()?;
     remove_all(field).await?;
     let books = books_agree(field).await?;
@@ -236,7 +258,7 @@ async fn an_owner_killed_while_it_stores_goes_on_and_leaves_nothing_behind() -> 
         let scratch = field.scratch()?;
         let mut stored = make_files(&scratch.join("first"), rng)?;
         let usual = measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
-        let mut kills = KILLS;
+        let mut kills = kills()?;
         let mut round = 0;
         while kills > 0 {
             round += 1;
@@ -262,7 +284,7 @@ async fn an_owner_killed_while_it_brings_files_back_goes_on_and_leaves_no_half_f
         measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
         let (film, content) = (&files[0].0, std::fs::read(&files[0].1)?);
         let usual = measure(&field, Work::Get(get_of(film, scratch.join("back")))).await?;
-        let mut kills = KILLS;
+        let mut kills = kills()?;
         let mut round = 0;
         while kills > 0 {
             round += 1;
@@ -287,7 +309,7 @@ async fn farmers_killed_while_they_write_keep_exact_books_and_files_stay_whole()
         let scratch = field.scratch()?;
         let mut stored = make_files(&scratch.join("first"), rng)?;
         let usual = measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
-        let mut kills = KILLS;
+        let mut kills = kills()?;
         let mut round = 0;
         while kills > 0 {
             round += 1;

@@ -16,6 +16,7 @@ use super::{
     fetch::{FetchGuard, Fetcher, layout},
     opening::{Opening, open_and_write},
     output::{self, Output, PartFile},
+    patience::Patience,
 };
 use crate::{
     jobs::{JobContext, Progress, Run},
@@ -106,12 +107,28 @@ pub(crate) async fn get(
     }
     let mut first_byte = None;
     let (fetcher, guard) = Fetcher::new(owner.clone());
+    let mut patience = Patience::default();
     let written = loop {
         let file = PartFile::open(part.clone(), whole).await?;
         let resumed = file.bytes();
+        progress.restart();
         progress.settle(resumed, 0);
         let reading = Reading { owner, fetcher: &fetcher, record: &record, progress, started };
-        let (file, at) = reading.all(wanted.start + resumed..wanted.end, file).await?;
+        let (file, at) = match reading.all(wanted.start + resumed..wanted.end, file).await {
+            Ok(read) => read,
+            Err(error @ OwnerError::TooFewAnswer { .. }) => {
+                // After a restart farmers have to be found again; one that breaks off half-way may go on soon.
+                let moved = context.run == Run::GoneOn || progress.look().done_bytes > resumed;
+                if !moved || !patience.is_left() {
+                    return Err(error);
+                }
+                progress.say(Some(format!("Waiting for farmers. {error}")));
+                patience.wait().await;
+                progress.say(None);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         first_byte = first_byte.or(at);
         if !whole || file.hash() == record.hash {
             break file;
@@ -120,7 +137,6 @@ pub(crate) async fn get(
         if resumed == 0 {
             return Err(OwnerError::Damaged(record.name));
         }
-        progress.restart();
     };
     let output = Output { path: request.output.clone(), overwrite: request.overwrite };
     written.finish(output).await?;

@@ -16,6 +16,7 @@ mod listing;
 mod meet;
 mod opening;
 pub(crate) mod output;
+mod patience;
 pub(crate) mod put;
 mod quote;
 mod reader;

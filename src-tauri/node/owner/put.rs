@@ -24,6 +24,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     Inner, OwnerError,
+    patience::Patience,
     reader::{Part, Reading, ToRead, read_all},
     remove,
     scan::{Scan, scan},
@@ -37,9 +38,6 @@ use crate::{
 
 /// Segments on their way at once, beside the one being read: bounds memory.
 const IN_FLIGHT: usize = 2;
-/// How long a put under way waits for farmers to come back before it gives up, and between two tries.
-const PATIENCE: Duration = Duration::from_secs(600);
-const RETRY: Duration = Duration::from_secs(5);
 /// Files named when many are not stored.
 const FAILURES_TOLD: usize = 20;
 
@@ -236,7 +234,7 @@ impl Run<'_> {
             let sent = Arc::new(Sent::default());
             let plain = parts.iter().map(|part| part.item.bytes).sum();
             progress.moving(plain, &sent);
-            let deadline = tokio::time::Instant::now() + PATIENCE;
+            let mut patience = Patience::default();
             let mut sealed = sealed;
             loop {
                 match place(&owner, segment, sealed, purpose, &sent).await {
@@ -245,13 +243,12 @@ impl Run<'_> {
                         return Ok(Arrived { placement, parts, sent });
                     }
                     Err(NotPlaced { error, sealed: kept }) => {
-                        let late = tokio::time::Instant::now() >= deadline;
-                        if late || !patient || !error.is_for_want_of_farmers() {
+                        if !patience.is_left() || !patient || !error.is_for_want_of_farmers() {
                             return Err(error);
                         }
                         sealed = kept;
                         progress.say(Some(format!("Waiting for farmers. {error}")));
-                        tokio::time::sleep(RETRY).await;
+                        patience.wait().await;
                     }
                 }
             }
