@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use hayloft_core::{DeviceId, SegmentId, ShardId, keys::Seed, manifest::PlacementRecord};
+use hayloft_core::{
+    DeviceId, SegmentId, ShardId, contract::quota_bytes, keys::Seed, manifest::PlacementRecord,
+};
 use hayloft_store::{Guard, Home, Store, StoreOptions, farmer::Limits, identity};
 
 use crate::Field;
@@ -54,7 +56,7 @@ struct OwnersBooks {
 pub async fn segments_of_job(home: &Path, job: u32) -> Result<BTreeSet<SegmentId>> {
     let (store, _) = open(home).await?;
     let segments = store.owner().job_segments(job).await?;
-    store.close().await;
+    shut(store).await?;
     Ok(segments.into_iter().map(|segment| segment.segment).collect())
 }
 
@@ -65,8 +67,15 @@ pub async fn segments_of_job(home: &Path, job: u32) -> Result<BTreeSet<SegmentId
 pub async fn segments(home: &Path) -> Result<BTreeSet<SegmentId>> {
     let (store, _) = open(home).await?;
     let segments = store.owner().segments().await?;
-    store.close().await;
+    shut(store).await?;
     Ok(segments.into_iter().map(|segment| segment.segment).collect())
+}
+
+/// Closes a store and gives the home's lock back at once: a process that another test is just starting may hold a copy of
+/// it for a moment.
+async fn shut(store: Store) -> Result<()> {
+    store.close().await;
+    Ok(store.home().release()?)
 }
 
 async fn open(home: &Path) -> Result<(Store, hayloft_store::OpenReport)> {
@@ -107,7 +116,7 @@ impl Books {
         let used_bytes = figures.used_bytes;
         self.farmers.push(FarmersBooks { device, on_disk, under_contract, used_bytes });
         drop(farmer);
-        store.close().await;
+        shut(store).await?;
         Ok(())
     }
 
@@ -137,7 +146,7 @@ impl Books {
                     farmer.device
                 );
             }
-            let bytes: u64 = placed.values().sum();
+            let bytes: u64 = placed.values().copied().map(quota_bytes).sum();
             ensure!(
                 farmer.used_bytes == bytes,
                 "farmer {}: {} used, {bytes} kept",
@@ -148,11 +157,11 @@ impl Books {
         Ok(())
     }
 
-    /// Bytes that a farmer keeps when all is worked off, and whether the owner has still to speak with it.
+    /// Bytes of its quota that a farmer uses when all is worked off, and whether the owner has still to speak with it.
     pub fn due(&self, farmer: &str) -> (u64, bool) {
         let placed = self.owner.placed.iter().find(|(device, _)| device.to_string() == farmer);
         let unsettled = self.unsettled.keys().any(|device| device.to_string() == farmer);
-        (placed.map_or(0, |(_, shards)| shards.values().sum()), unsettled)
+        (placed.map_or(0, |(_, shards)| shards.values().copied().map(quota_bytes).sum()), unsettled)
     }
 
     /// Shards that are placed, of all segments.
@@ -187,7 +196,7 @@ async fn read_owner(field: &Field) -> Result<(OwnersBooks, BTreeMap<DeviceId, us
         *unsettled.entry(farmer).or_insert(0) += 1;
     }
     drop(owner);
-    store.close().await;
+    shut(store).await?;
     Ok((books, unsettled))
 }
 

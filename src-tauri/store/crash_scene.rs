@@ -10,14 +10,14 @@ use std::{
 
 use hayloft_core::{
     DeviceId, FileId, SegmentId, ShardId, Timestamp,
-    contract::{ShardEntry, SignedRevision},
+    contract::{ShardEntry, SignedRevision, quota_bytes},
 };
 use serde_json::json;
 
 use crate::{
     Guard, Home, Owner, Store, StoreOptions,
     crash::{AT, Point},
-    farmer::{Farmer, RESERVATION_SECONDS},
+    farmer::{ARRIVED_SECONDS, Farmer},
     farmer_tests::{NOW, ROOMY, content, upload, wish},
     files::{FileSegment, NewSegment, Removal, Save, StoredFile},
     jobs::JobState,
@@ -31,6 +31,8 @@ const STAGE: &str = "HAYLOFT_CRASH_STAGE";
 /// Hits of one point that are tried.
 const HITS: usize = 2;
 const WORKERS: usize = 3;
+/// What each of the scene's shards takes of the quota.
+const EACH: u64 = quota_bytes(300);
 
 /// The home, the farmer's folder beside it, and how many steps were done before the crash.
 struct Stage(PathBuf);
@@ -42,6 +44,13 @@ impl Stage {
 
     fn set_done(&self, steps: usize) {
         std::fs::write(self.0.join("done"), vec![b'.'; steps]).unwrap();
+    }
+
+    /// Closes a store and gives the home's lock back at once: a process that another thread is just starting may hold a
+    /// copy of it for a moment.
+    async fn shut(store: Store) {
+        store.close().await;
+        store.home().release().unwrap();
     }
 
     /// Settings name the new folder once the move to it is done.
@@ -57,14 +66,14 @@ impl Stage {
         while step(self, &mut store, self.done()).await {
             self.set_done(self.done() + 1);
         }
-        store.close().await;
+        Self::shut(store).await;
     }
 
     /// All that can be seen from outside, and every file that is there.
     async fn look(&self) -> String {
         let store = self.open().await;
         let seen = look(&store).await;
-        store.close().await;
+        Self::shut(store).await;
         let mut files = BTreeMap::new();
         // Before the settings name it, the new folder is not looked at.
         for root in &["home", "farm"][..1 + usize::from(self.done() > 0)] {
@@ -94,14 +103,15 @@ fn lasting(number: u64, added: Vec<ShardEntry>, removed: Vec<ShardId>) -> Signed
 }
 
 async fn farmers_step(stage: &Stage, store: &mut Store, farmer: Farmer, number: usize) -> bool {
-    let later = NOW.plus_seconds(RESERVATION_SECONDS);
+    // Later than reservations and arrived shards last.
+    let later = NOW.plus_seconds(2 * ARRIVED_SECONDS);
     match number {
         0 => farmer.move_to(&stage.0.join("farm")).await.unwrap(),
         1 | 2 => {
             let contract = u8::try_from(number).unwrap();
             farmer.insert_contract(contract_id(contract), &terms(contract)).await.unwrap();
         }
-        3 => drop(farmer.reserve(&wish(1, 1_000), &ROOMY, NOW).await.unwrap()),
+        3 => drop(farmer.reserve(&wish(1, 4 * EACH + 1_000), &ROOMY, NOW).await.unwrap()),
         4 => upload(&farmer, 1, 1, 300).await.unwrap(),
         5 => upload(&farmer, 1, 2, 200).await.unwrap(),
         6 => upload(&farmer, 1, 3, 250).await.unwrap(),
@@ -112,25 +122,18 @@ async fn farmers_step(stage: &Stage, store: &mut Store, farmer: Farmer, number: 
         8 => farmer.commit_revision(&lasting(1, vec![entry(3, 250)], vec![shard_id(1)])).await.unwrap(),
         9 => upload(&farmer, 1, 4, 100).await.unwrap(),
         10 => farmer.release(contract_id(1), &[shard_id(4)]).await.unwrap(),
-        11 => drop(farmer.reserve(&wish(1, 500), &ROOMY, NOW).await.unwrap()),
+        11 => drop(farmer.reserve(&wish(1, 2 * EACH), &ROOMY, NOW).await.unwrap()),
         12 => {
             // A transfer that is cut off, and a start that clears it away.
             let mut writer = farmer.begin_shard(contract_id(1), shard_id(5), 60).await.unwrap();
             writer.write(&content(5, 20)).await.unwrap();
             writer.pause().await.unwrap();
-            drop(farmer);
-            store.close().await;
-            // The home's lock goes with the last clone.
-            let aside = tempfile::tempdir().unwrap();
-            let options = StoreOptions::default();
-            let placeholder = Store::open(Home::open(aside.path()).unwrap(), options).await.unwrap().0;
-            drop(std::mem::replace(store, placeholder));
-            let again = stage.open().await;
-            std::mem::replace(store, again).close().await;
+            Stage::shut(store.clone()).await;
+            *store = stage.open().await;
         }
         13 => upload(&farmer, 1, 5, 60).await.unwrap(),
         14 => drop(farmer.expire(later).await.unwrap()),
-        15 => drop(farmer.reserve(&wish(2, 100), &ROOMY, later).await.unwrap()),
+        15 => drop(farmer.reserve(&wish(2, EACH), &ROOMY, later).await.unwrap()),
         16 => upload(&farmer, 2, 6, 100).await.unwrap(),
         17 => farmer.commit_revision(&revision(2, 0, vec![entry(6, 100)], vec![])).await.unwrap(),
         18 => drop(farmer.expire(END.plus_seconds(GRACE_SECONDS)).await.unwrap()),
@@ -256,8 +259,7 @@ async fn undisturbed() -> Vec<String> {
         if !step(&stage, &mut store, stage.done()).await {
             return seen;
         }
-        store.close().await;
-        drop(store);
+        Stage::shut(store).await;
         stage.set_done(stage.done() + 1);
         seen.push(stage.look().await);
     }
