@@ -112,6 +112,7 @@ impl Change {
         set_head(&mut self.write, &head).await?;
         let durable = self.durable;
         on_disk(&mut log, move |log| log.append(&framed, durable)).await?;
+        crash_point!(CatalogAppended);
         if let Err(error) = self.write.commit().await {
             on_disk(&mut log, |log| {
                 log.cut_back();

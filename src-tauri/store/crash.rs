@@ -76,7 +76,8 @@ mod points {
         // What a start mends.
         ReconcileCommitted,
         OrphanDeleted,
-        // The owner's books.
+        // The owner's books, and the log beside the rows.
+        CatalogAppended,
         PlacingCommitted,
         GivenUpCommitted,
         SaveWritten,

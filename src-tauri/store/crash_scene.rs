@@ -230,14 +230,14 @@ async fn look(store: &Store) -> String {
     )
 }
 
-/// Every file but the database's, with its length unless it is a journal.
+/// Every file but the database's and the owner's log, which follow each other, with its length unless it is a journal.
 fn list(stage: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, u64>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.map(|entry| entry.unwrap().path()) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
             list(stage, &path, files);
-        } else if !name.starts_with("hayloft.db") {
+        } else if !["hayloft.db", "catalog.log"].iter().any(|own| name.starts_with(own)) {
             let is_journal = folder.ends_with("contracts");
             let len = if is_journal { 0 } else { path.metadata().unwrap().len() };
             files.insert(path.strip_prefix(stage).unwrap().to_owned(), len);
