@@ -138,3 +138,25 @@ async fn a_file_that_vanishes_half_stored_is_named_and_the_others_are_stored() {
     let stored = bed.files().await.remove(0).stored_bytes;
     bed.used_becomes(|used| used.abs_diff(stored) < 64 * 1024).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_goes_on_by_itself_after_a_restart_and_leaves_no_part_file() {
+    let mut bed = Bed::new(3).await;
+    let bytes = noise(17, 96 * MIB);
+    bed.put_bytes("film", &bytes).await;
+    let mut news = bed.node.subscribe();
+    let request = bed.get_request("film", "outputs/back");
+    let folder = request.output.parent().expect("a folder").to_owned();
+    std::fs::create_dir(&folder).expect("a folder can be made");
+    let id = bed.node.get(request).await.expect("begins");
+    while let Ok(event) = news.recv().await {
+        if matches!(event, Event::Job(Job { done_bytes, .. }) if done_bytes > 0) {
+            break;
+        }
+    }
+    bed.restart().await;
+    assert_eq!(bed.end(id).await.state, JobState::Done);
+    let found: Vec<_> = std::fs::read_dir(&folder).expect("it is there").collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(std::fs::read(folder.join("back")).expect("it is there") == bytes, "the file came back changed");
+}
