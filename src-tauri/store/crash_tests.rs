@@ -6,6 +6,7 @@ use hayloft_core::{ShardId, contract::quota_bytes};
 
 use crate::{
     CatalogState, DatabaseState, FarmerError, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
+    disk::{Deed, Disk, Faults},
     farmer::{Contract, Farmer},
     farmer_tests::{NOW, ROOMY, content, open, upload, wish},
     samples::{contract_id, entry, revision, shard_id, terms},
@@ -242,4 +243,34 @@ fn shard_ids_are_spread_over_folders_by_their_first_byte() {
     let folder = crate::shards::Folder { root: "/farm".into() };
     let path = folder.shard(ShardId([0xAB; 32]));
     assert!(path.starts_with("/farm/ab") && path.to_string_lossy().len() == "/farm/ab/".len() + 64);
+}
+
+#[tokio::test]
+async fn a_shard_whose_write_sync_or_rename_failed_is_not_acknowledged_and_comes_whole_the_next_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let options =
+        StoreOptions { disk: disk.clone(), ..StoreOptions::new(None, Guard { bytes: 0, percent: 0 }) };
+    let (store, _) = Store::open(Home::open(folder.path()).unwrap(), options).await.unwrap();
+    let farmer = store.farmer();
+    farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
+    let mut seen = Vec::new();
+    for (fails, seed) in (0..).zip(1_u32..) {
+        farmer.reserve(&wish(1, quota_bytes(60_000)), &ROOMY, NOW).await.unwrap();
+        *disk.faults.lock().unwrap() = Faults { fails: Some((fails, false)), ..Faults::default() };
+        let first = upload(&farmer, 1, seed, 60_000).await;
+        let failed = disk.faults.lock().unwrap().failed;
+        let Some(failed) = failed else { break };
+        seen.push(failed);
+        first.expect_err("not stored");
+        let again = farmer.begin_shard(contract_id(1), shard_id(seed), 60_000).await.unwrap();
+        if failed == Deed::Sync {
+            assert_eq!(again.have(), 0, "what was not synced is not trusted, however it reads");
+        }
+        drop(again);
+        upload(&farmer, 1, seed, 60_000).await.unwrap();
+        let read = farmer.read_shard(contract_id(1), shard_id(seed), 0, 60_000).await.unwrap();
+        assert_eq!(read, content(seed, 60_000));
+    }
+    assert_eq!(seen, [Deed::Write, Deed::Write, Deed::Sync, Deed::Rename]);
 }
