@@ -3,13 +3,18 @@
 
 mod admission;
 mod client;
+mod download;
+mod receive;
 mod serve;
+mod upload;
 mod wire;
 
 pub(crate) use admission::{Admission, Regard};
-pub use client::{Download, Upload};
+pub use download::Download;
+pub use receive::Receiving;
 pub(crate) use serve::accept;
-pub use serve::{Inbound, Incoming, Receiving, Sending};
+pub use serve::{Inbound, Incoming, Sending};
+pub use upload::Upload;
 
 use hayloft_core::NetworkName;
 use libp2p::StreamProtocol;

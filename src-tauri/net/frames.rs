@@ -7,6 +7,10 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -41,11 +45,23 @@ pub(crate) struct FrameReader<R> {
     header_read: usize,
     body: Option<BytesMut>,
     body_read: usize,
+    moved: Arc<AtomicU64>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(io: R) -> Self {
-        Self { io, header: [0; HEADER], header_read: 0, body: None, body_read: 0 }
+        let moved = Arc::default();
+        Self { io, header: [0; HEADER], header_read: 0, body: None, body_read: 0, moved }
+    }
+
+    /// Bytes that have arrived in frames so far, parts of unfinished ones among them; counts on while a frame is awaited.
+    pub(crate) fn moved(&self) -> Arc<AtomicU64> {
+        self.moved.clone()
+    }
+
+    /// From now on counts on in `moved` instead.
+    pub(crate) fn count_into(&mut self, moved: Arc<AtomicU64>) {
+        self.moved = moved;
     }
 
     /// The next frame of at most `limit` bytes; none if the stream ended before it. A call that was dropped goes on
@@ -93,6 +109,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 0 => return Poll::Ready(Err(FrameError::Cut)),
                 read => {
                     self.body_read += read;
+                    self.moved.fetch_add(read as u64, Ordering::Relaxed);
                     timer.as_mut().moved(read);
                 }
             }

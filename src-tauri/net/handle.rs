@@ -1,11 +1,20 @@
 //! [`Net`]: the handle by which a node uses its network.
 
-use std::{collections::HashMap, future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use hayloft_core::{DeviceId, NetworkName, keys::DeviceKey};
 use libp2p::{Stream, StreamProtocol};
 use libp2p_stream::OpenStreamError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -38,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) farming: watch::Sender<bool>,
     pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) heard: Mutex<Instant>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -52,6 +62,11 @@ impl std::fmt::Debug for Control {
 }
 
 impl Shared {
+    /// Somebody answered or sent something.
+    pub(crate) fn hears(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
     /// What the future gives; none if the network is shut down first.
     pub(crate) async fn until_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
         self.stop.run_until_cancelled(future).await
@@ -85,6 +100,7 @@ impl Net {
             directory: Directory::default(),
             farming,
             commands,
+            heard: Mutex::new(Instant::now()),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -115,6 +131,11 @@ impl Net {
     /// The address that the connection with a device shows; none if there is no connection, or an in-process one.
     pub fn address_of(&self, device: DeviceId) -> Option<IpAddr> {
         self.shared.peers.address_of(&address::peer_of(&device)?)
+    }
+
+    /// For how long no farmer has answered or sent anything, whether asked or not.
+    pub fn quiet_for(&self) -> Duration {
+        self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Changes the bandwidth of data frames, of running transfers too.

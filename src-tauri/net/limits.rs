@@ -51,8 +51,8 @@ pub const STREAM_QUEUE: usize = 512;
 /// Read requests that wait for the node.
 pub const REQUEST_QUEUE: usize = 64;
 
-/// How long a connection or a stream may take to come about.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long a connection or a stream may take to come about: on a lossy line, several packets in a row get lost.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a whole request frame may take to arrive.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a whole answer frame may take to arrive, however steadily it drips.
@@ -66,7 +66,11 @@ pub const FRAME_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a reader waits for the end of a stream that has delivered everything.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a peer that went silent may take to prove that it is alive.
-pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(3);
+pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a silent peer that has just proved to be alive, over a line that works, may go on being silent.
+pub const SILENCE_OF_THE_LIVING: Duration = Duration::from_secs(5);
+/// How often a farmer says how much of an upload has arrived.
+pub const RECEIVED_PAUSE: Duration = Duration::from_secs(1);
 /// How long a connection without streams is kept.
 pub const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -74,12 +78,12 @@ pub const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 pub const QUIC_STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 /// QUIC: unread bytes of one connection; 4 MiB carry 1 Gbit/s over a round trip of 30 ms.
 pub const QUIC_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// QUIC: silence after which a connection is dead.
-pub const QUIC_IDLE: Duration = Duration::from_secs(10);
+/// QUIC: silence after which a connection is dead; lines come back after less.
+pub const QUIC_IDLE: Duration = Duration::from_secs(25);
 /// QUIC: how often an idle connection is kept alive.
 pub const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(4);
-/// How long a handshake may take.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a handshake may take; a lost first packet is sent again after one second, then after two more.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often a connection is pinged.
 pub const PING_INTERVAL: Duration = Duration::from_secs(30);
 

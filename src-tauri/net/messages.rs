@@ -121,6 +121,16 @@ pub enum Answer {
     Ready {
         /// Bytes that the farmer already has.
         have: u64,
+        /// Bytes of the shard that may be sent before the farmer says more.
+        room: u64,
+    },
+    /// While an upload flows: so much of it has arrived. Said again and again, also while the farmer keeps to a limit of
+    /// its own, so that the owner can tell a slow line or farmer from a silent one.
+    Received {
+        /// Bytes of the shard that have arrived, earlier ones among them.
+        bytes: u64,
+        /// Bytes of the shard that may be sent before the farmer says more; never less than before.
+        room: u64,
     },
     /// The whole shard is on disk, synced.
     Stored {

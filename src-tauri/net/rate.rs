@@ -1,4 +1,7 @@
-//! Bandwidth limits on data frames: token buckets for both directions that change while transfers run.
+//! Bandwidth limits on data: token buckets for both directions that change while transfers run.
+//!
+//! Whoever waits is served in order, a small piece at a time, so that of many transfers none waits for long enough to
+//! seem silent to its other side.
 
 use std::{
     num::NonZeroU32,
@@ -19,6 +22,10 @@ use crate::RateLimits;
 const TOKEN_BYTES: u64 = 64;
 /// A bucket holds as much as flows in this part of a second.
 const BURST_PARTS: u64 = 8;
+/// A piece takes this part of a second.
+const PIECE_PARTS: u64 = 16;
+/// The smallest and the largest piece.
+const PIECES: (u64, u64) = (1024, 256 * 1024);
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<Duration>>;
 
@@ -26,6 +33,7 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware
 struct Bucket {
     limiter: Limiter,
     burst: NonZeroU32,
+    piece: usize,
 }
 
 /// Both directions of a node.
@@ -52,6 +60,7 @@ impl Rates {
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
     bucket: Mutex<Option<Arc<Bucket>>>,
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Rate {
@@ -60,13 +69,31 @@ impl Rate {
         *self.bucket.lock().unwrap_or_else(PoisonError::into_inner) = bytes_per_second.map(bucket);
     }
 
+    fn bucket(&self) -> Option<Arc<Bucket>> {
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes that should be sent or asked for at once; none if there is no limit.
+    pub(crate) fn piece(&self) -> Option<usize> {
+        self.bucket().map(|bucket| bucket.piece)
+    }
+
     /// Waits until `bytes` may pass.
-    pub(crate) async fn take(&self, bytes: usize) {
+    pub(crate) async fn take(&self, mut bytes: usize) {
+        while bytes > 0 {
+            let Some(piece) = self.piece() else { return };
+            let piece = piece.min(bytes);
+            // Those who wait for the lock get it in the order they came.
+            let _turn = self.turn.lock().await;
+            self.take_piece(piece).await;
+            bytes -= piece;
+        }
+    }
+
+    async fn take_piece(&self, bytes: usize) {
         let mut tokens = u32::try_from((bytes as u64).div_ceil(TOKEN_BYTES)).unwrap_or(u32::MAX);
         while let Some(wanted) = NonZeroU32::new(tokens) {
-            let Some(bucket) = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
-                return;
-            };
+            let Some(bucket) = self.bucket() else { return };
             let part = wanted.min(bucket.burst);
             match bucket.limiter.check_n(part) {
                 Ok(Ok(())) => tokens -= part.get(),
@@ -87,7 +114,8 @@ fn bucket(bytes_per_second: u64) -> Arc<Bucket> {
     let quota = Quota::with_period(period).expect("rounded up, so never zero");
     let burst = NonZeroU32::new(burst).expect("at least one");
     let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), RuntimeClock::default());
-    Arc::new(Bucket { limiter, burst })
+    let piece = usize::try_from((rate / PIECE_PARTS).clamp(PIECES.0, PIECES.1)).unwrap_or(usize::MAX);
+    Arc::new(Bucket { limiter, burst, piece })
 }
 
 /// The runtime's clock, which tests can pause.
@@ -137,6 +165,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn unlimited_rate_never_waits() {
         assert_eq!(seconds_for(&Rate::default(), 10_000, 65_536).await, 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_that_share_a_tight_limit_all_move_within_seconds() {
+        let rate = Arc::new(Rate::default());
+        rate.set(Some(20_000));
+        let longest = |rate: Arc<Rate>| async move {
+            let mut longest = 0.0f64;
+            for _ in 0..8 {
+                longest = longest.max(seconds_for(&rate, 1, rate.piece().unwrap()).await);
+            }
+            longest
+        };
+        let all: Vec<_> = (0..40).map(|_| tokio::spawn(longest(rate.clone()))).collect();
+        for one in all {
+            let longest = one.await.unwrap();
+            assert!(longest < 5.0, "one waited {longest} s for a piece");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,11 +1,19 @@
-//! The owner's side: one question and its answer, an upload that resumes, a download of a range. Dropping any of
-//! them cancels it. An error tells a peer that is gone from one that lies: before a peer is called silent or cut
-//! short, it must prove that it is still there.
+//! The owner's side: one question and its answer, from which an upload or a download may follow. Dropping any of
+//! them cancels it.
+//!
+//! An error tells a peer that is gone from one that lies. Before a peer is called silent it must prove that it is there
+//! and then go on being silent: by that the silence is not the line's. An end that comes after a long silence is put down
+//! to the line as well: the other side may have given up on it.
 
-use bytes::Bytes;
+use std::time::Duration;
+
 use hayloft_core::DeviceId;
+use tokio::time::Instant;
 
-use super::wire::{Broken, Wire, bounded};
+use super::{
+    Download, Upload,
+    wire::{Broken, Wire, bounded},
+};
 use crate::{
     error::{Fault, NetError},
     handle::Net,
@@ -15,41 +23,82 @@ use crate::{
 
 /// A request's stream, and whom to ask whether the other side still lives.
 #[derive(Debug)]
-struct Talk {
-    net: Net,
-    device: DeviceId,
-    wire: Wire,
+pub(super) struct Talk {
+    pub(super) net: Net,
+    pub(super) device: DeviceId,
+    pub(super) wire: Wire,
+    /// When the other side last showed that the line works, or when it last had nothing to say.
+    pub(super) heard: Instant,
 }
 
 impl Talk {
-    async fn open(net: &Net, device: DeviceId, envelope: &Envelope) -> Result<(Self, Answer), NetError> {
+    pub(super) async fn open(
+        net: &Net,
+        device: DeviceId,
+        envelope: &Envelope,
+    ) -> Result<(Self, Answer), NetError> {
         let stream = net.open_stream(device).await?;
         let wire = Wire::new(stream, net.shared.bounds.progress);
-        let mut talk = Self { net: net.clone(), device, wire };
+        let mut talk = Self { net: net.clone(), device, wire, heard: Instant::now() };
         let sent = talk.wire.send_message(envelope).await;
-        let answer = match (talk.wait_answer().await, sent) {
-            (Err(_), Err(broken)) | (Err(broken), Ok(())) => return Err(talk.blame(broken).await),
-            (Ok(answer), _) => answer,
+        let answer = match (talk.answer().await, sent) {
+            (Err(NetError::Unreachable(_)), Err(broken)) => return Err(talk.blame(broken).await),
+            (answer, _) => answer?,
         };
-        match answer {
-            Answer::Refused(refusal) => Err(NetError::Refused(bounded(refusal))),
-            answer => Ok((talk, answer)),
+        Ok((talk, answer))
+    }
+
+    /// The next answer, which is no refusal.
+    pub(super) async fn answer(&mut self) -> Result<Answer, NetError> {
+        let shared = self.net.shared.clone();
+        let whole = tokio::time::timeout(limits::ANSWER_TIMEOUT, async {
+            match self.wire.message().await {
+                Err(Broken::Stalled) => {
+                    self.doubt().await?;
+                    Ok(self.wire.message_within(self.last_patience()).await)
+                }
+                answer => Ok(answer),
+            }
+        });
+        let answer = shared.until_stopped(whole).await.unwrap_or(Ok(Ok(Err(Broken::Lost))));
+        match answer.unwrap_or(Err(NetError::Silent))? {
+            Ok(Answer::Refused(refusal)) => Err(NetError::Refused(bounded(refusal))),
+            Ok(answer) => {
+                self.hears();
+                Ok(answer)
+            }
+            Err(broken) => Err(self.blame(broken).await),
         }
     }
 
-    async fn wait_answer(&mut self) -> Result<Answer, Broken> {
-        let whole = tokio::time::timeout(limits::ANSWER_TIMEOUT, self.wire.message());
-        let answer = self.net.shared.until_stopped(whole).await.unwrap_or(Ok(Err(Broken::Lost)));
-        answer.unwrap_or(Err(Broken::Stalled))
+    /// Something came: the other side and the line are there.
+    pub(super) fn hears(&mut self) {
+        self.heard = Instant::now();
+        self.net.shared.hears();
     }
 
-    /// Who is to blame: a peer that answers a fresh stream lives, and so its silence is its own.
-    async fn blame(&self, broken: Broken) -> NetError {
+    /// Makes sure that the other side and the line to it live, although nothing moves.
+    pub(super) async fn doubt(&self) -> Result<(), NetError> {
+        match self.net.lives(self.device).await {
+            true => Ok(()),
+            false if self.net.shared.stop.is_cancelled() => Err(NetError::Cancelled),
+            false => Err(NetError::Unreachable(self.device)),
+        }
+    }
+
+    /// For how long a peer that has proved to live may go on being silent.
+    pub(super) fn last_patience(&self) -> Duration {
+        self.net.shared.bounds.progress.min(limits::SILENCE_OF_THE_LIVING)
+    }
+
+    /// Who is to blame. [`Broken::Stalled`] is for those that have been doubted before.
+    pub(super) async fn blame(&self, broken: Broken) -> NetError {
+        let of_the_line = (self.net.shared.bounds.progress / 2).max(limits::SILENCE_OF_THE_LIVING);
         let fault = match broken {
             Broken::Fault(fault) => return NetError::Protocol(fault),
             Broken::Stalled => NetError::Silent,
-            Broken::Cut => NetError::Protocol(Fault::EndedEarly),
-            Broken::Lost => NetError::Unreachable(self.device),
+            Broken::Cut if self.heard.elapsed() < of_the_line => NetError::Protocol(Fault::EndedEarly),
+            Broken::Cut | Broken::Lost => NetError::Unreachable(self.device),
         };
         if self.net.shared.stop.is_cancelled() {
             return NetError::Cancelled;
@@ -79,7 +128,9 @@ impl Net {
             return Err(NetError::Protocol(Fault::WrongAnswer));
         };
         match Talk::open(self, device, envelope).await? {
-            (talk, Answer::Ready { have }) if have <= bytes => Ok(Upload { talk, have, left: bytes - have }),
+            (talk, Answer::Ready { have, room }) if have <= room && room <= bytes => {
+                Ok(Upload::new(talk, have, room, bytes))
+            }
             _ => Err(NetError::Protocol(Fault::WrongAnswer)),
         }
     }
@@ -89,131 +140,6 @@ impl Net {
     /// # Errors
     /// [`NetError`]; [`Fault::WrongAnswer`] if the farmer announces another length than was asked for.
     pub async fn download(&self, device: DeviceId, envelope: &Envelope) -> Result<Download, NetError> {
-        let Request::Download { bytes: wanted, .. } = envelope.request else {
-            return Err(NetError::Protocol(Fault::WrongAnswer));
-        };
-        match Talk::open(self, device, envelope).await? {
-            (talk, Answer::Sending { bytes }) if bytes == wanted => {
-                Ok(Download { talk, left: bytes, ended: false })
-            }
-            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
-        }
-    }
-}
-
-/// A shard on its way to a farmer. Dropped before [`Upload::finish`], it is cancelled; the farmer may keep what it has.
-#[derive(Debug)]
-pub struct Upload {
-    talk: Talk,
-    have: u64,
-    left: u64,
-}
-
-impl Upload {
-    /// Bytes that the farmer had at the start: sending begins after them.
-    pub fn have(&self) -> u64 {
-        self.have
-    }
-
-    /// Bytes still to be sent.
-    pub fn left(&self) -> u64 {
-        self.left
-    }
-
-    /// Sends the shard's next bytes, in frames of at most [`limits::DATA_FRAME`].
-    ///
-    /// # Errors
-    /// [`NetError`], [`NetError::Refused`] among them if the farmer gave up; [`Fault::TooManyBytes`] beyond the
-    /// shard's length.
-    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), NetError> {
-        let left = self.left.checked_sub(bytes.len() as u64);
-        self.left = left.ok_or(NetError::Protocol(Fault::TooManyBytes))?;
-        for frame in bytes.chunks(limits::DATA_FRAME) {
-            self.talk.net.shared.rates.up.take(frame.len()).await;
-            self.send_frame(frame).await?;
-        }
-        Ok(())
-    }
-
-    async fn send_frame(&mut self, frame: &[u8]) -> Result<(), NetError> {
-        let shared = self.talk.net.shared.clone();
-        let sent = shared.until_stopped(self.talk.wire.send_data::<Answer>(frame)).await;
-        match sent.unwrap_or(Err(Broken::Lost)) {
-            Ok(None) => Ok(()),
-            Ok(Some(Answer::Refused(refusal))) => Err(NetError::Refused(bounded(refusal))),
-            Ok(Some(_)) => Err(NetError::Protocol(Fault::WrongAnswer)),
-            Err(Broken::Lost) => Err(self.parting_words().await),
-            Err(broken) => Err(self.talk.blame(broken).await),
-        }
-    }
-
-    /// What the farmer said before it stopped listening.
-    async fn parting_words(&mut self) -> NetError {
-        match tokio::time::timeout(limits::CLOSE_TIMEOUT, self.talk.wait_answer()).await {
-            Ok(Ok(Answer::Refused(refusal))) => NetError::Refused(bounded(refusal)),
-            _ => self.talk.blame(Broken::Lost).await,
-        }
-    }
-
-    /// Waits until the farmer has the whole shard on its disk, and gives the BLAKE3 hash it claims to have stored.
-    ///
-    /// # Errors
-    /// [`NetError`]; [`Fault::EndedEarly`] if not all bytes were given to [`Upload::send`].
-    pub async fn finish(mut self) -> Result<[u8; 32], NetError> {
-        if self.left > 0 {
-            return Err(NetError::Protocol(Fault::EndedEarly));
-        }
-        if self.talk.wire.flush().await.is_err() {
-            return Err(self.parting_words().await);
-        }
-        match self.talk.wait_answer().await {
-            Ok(Answer::Stored { hash }) => Ok(hash),
-            Ok(Answer::Refused(refusal)) => Err(NetError::Refused(bounded(refusal))),
-            Ok(_) => Err(NetError::Protocol(Fault::WrongAnswer)),
-            Err(broken) => Err(self.talk.blame(broken).await),
-        }
-    }
-}
-
-/// A range of a shard on its way here. Dropping it cancels it.
-#[derive(Debug)]
-pub struct Download {
-    talk: Talk,
-    left: u64,
-    ended: bool,
-}
-
-impl Download {
-    /// Bytes still to come.
-    pub fn left(&self) -> u64 {
-        self.left
-    }
-
-    /// The next bytes, at most [`limits::DATA_FRAME`]; none after exactly as many as were asked for. Only then is it
-    /// sure that the farmer did not send too many.
-    ///
-    /// # Errors
-    /// [`NetError`]; [`Fault::TooManyBytes`] and [`Fault::EndedEarly`] among the farmer's faults.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
-        let shared = self.talk.net.shared.clone();
-        if self.left == 0 {
-            if !self.ended {
-                self.ended = true;
-                let ended = shared.until_stopped(self.talk.wire.ended()).await;
-                if let Some(Err(Broken::Fault(fault))) = ended {
-                    return Err(NetError::Protocol(fault));
-                }
-            }
-            return Ok(None);
-        }
-        let frame = shared.until_stopped(self.talk.wire.data(self.left)).await.unwrap_or(Err(Broken::Lost));
-        match frame.and_then(|frame| frame.ok_or(Broken::Cut)) {
-            Ok(frame) => {
-                self.left -= frame.len() as u64;
-                shared.rates.down.take(frame.len()).await;
-                Ok(Some(frame))
-            }
-            Err(broken) => Err(self.talk.blame(broken).await),
-        }
+        Download::begin(self, device, envelope).await
     }
 }

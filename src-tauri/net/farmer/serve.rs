@@ -3,12 +3,12 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use bytes::Bytes;
 use hayloft_core::DeviceId;
 use libp2p::{PeerId, Stream};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
+    Receiving,
     admission::{Permit, Regard},
     wire::{Broken, Wire, bounded},
 };
@@ -53,10 +53,10 @@ pub struct Inbound {
 
 /// The stream of a request, with its place among those served.
 #[derive(Debug)]
-struct Talk {
+pub(super) struct Talk {
     from: DeviceId,
-    wire: Wire,
-    shared: Arc<Shared>,
+    pub(super) wire: Wire,
+    pub(super) shared: Arc<Shared>,
     _permit: Permit,
 }
 
@@ -92,13 +92,12 @@ impl Inbound {
     /// # Errors
     /// [`NetError`] if the answer could not be sent; [`Fault::WrongAnswer`] if no upload was asked for, or fewer
     /// bytes.
-    pub async fn ready(mut self, have: u64) -> Result<Receiving, NetError> {
+    pub async fn ready(self, have: u64) -> Result<Receiving, NetError> {
         let Request::Upload { bytes, .. } = self.envelope.request else {
             return Err(NetError::Protocol(Fault::WrongAnswer));
         };
         let left = bytes.checked_sub(have).ok_or(NetError::Protocol(Fault::WrongAnswer))?;
-        self.talk.send(&Answer::Ready { have }).await?;
-        Ok(Receiving { talk: self.talk, left })
+        Receiving::begin(self.talk, have, left).await
     }
 
     /// Answers a [`Request::Download`] and sends the bytes asked for.
@@ -111,48 +110,6 @@ impl Inbound {
         };
         self.talk.send(&Answer::Sending { bytes }).await?;
         Ok(Sending { talk: self.talk, left: bytes })
-    }
-}
-
-/// A shard on its way in.
-#[derive(Debug)]
-pub struct Receiving {
-    talk: Talk,
-    left: u64,
-}
-
-impl Receiving {
-    /// The next bytes, at most [`limits::DATA_FRAME`]; none once all announced bytes have come.
-    ///
-    /// # Errors
-    /// [`NetError`] if the owner left, fell silent, or sent too much; what came before is worth keeping.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, NetError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        let frame = tokio::time::timeout(limits::FRAME_TIMEOUT, self.talk.wire.data(self.left)).await;
-        let frame = frame.unwrap_or(Err(Broken::Stalled));
-        let frame =
-            frame.and_then(|frame| frame.ok_or(Broken::Cut)).map_err(|broken| self.talk.error(broken))?;
-        self.left -= frame.len() as u64;
-        self.talk.shared.rates.down.take(frame.len()).await;
-        Ok(Some(frame))
-    }
-
-    /// Says that the whole shard is on disk, synced.
-    ///
-    /// # Errors
-    /// [`NetError`] if the answer could not be sent.
-    pub async fn stored(mut self, hash: [u8; 32]) -> Result<(), NetError> {
-        self.talk.answer(Answer::Stored { hash }).await
-    }
-
-    /// Gives up and says why.
-    ///
-    /// # Errors
-    /// [`NetError`] if the refusal could not be sent.
-    pub async fn refuse(mut self, code: RefusalCode, sentence: impl Into<String>) -> Result<(), NetError> {
-        self.talk.answer(Answer::Refused(Refusal { code, sentence: sentence.into() })).await
     }
 }
 
@@ -171,9 +128,10 @@ impl Sending {
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), NetError> {
         let left = self.left.checked_sub(bytes.len() as u64);
         self.left = left.ok_or(NetError::Protocol(Fault::TooManyBytes))?;
-        for frame in bytes.chunks(limits::DATA_FRAME) {
+        let most = self.talk.shared.rates.up.piece().unwrap_or(usize::MAX).min(limits::DATA_FRAME);
+        for frame in bytes.chunks(most) {
             self.talk.shared.rates.up.take(frame.len()).await;
-            let sent = tokio::time::timeout(limits::FRAME_TIMEOUT, self.talk.wire.send_only(frame)).await;
+            let sent = tokio::time::timeout(limits::FRAME_TIMEOUT, self.talk.wire.send_data(frame)).await;
             sent.unwrap_or(Err(Broken::Stalled)).map_err(|broken| self.talk.error(broken))?;
         }
         Ok(())
@@ -186,7 +144,7 @@ impl Sending {
     #[cfg(feature = "misbehave")]
     pub async fn send_beyond(mut self, bytes: &[u8]) -> Result<(), NetError> {
         for frame in bytes.chunks(limits::DATA_FRAME) {
-            self.talk.wire.send_only(frame).await.map_err(|broken| self.talk.error(broken))?;
+            self.talk.wire.send_data(frame).await.map_err(|broken| self.talk.error(broken))?;
         }
         self.talk.wire.close().await.map_err(|broken| self.talk.error(broken))
     }
@@ -204,11 +162,11 @@ impl Sending {
 }
 
 impl Talk {
-    async fn send(&mut self, answer: &Answer) -> Result<(), NetError> {
+    pub(super) async fn send(&mut self, answer: &Answer) -> Result<(), NetError> {
         self.wire.send_message(answer).await.map_err(|broken| self.error(broken))
     }
 
-    async fn answer(&mut self, answer: Answer) -> Result<(), NetError> {
+    pub(super) async fn answer(&mut self, answer: Answer) -> Result<(), NetError> {
         let answer = match answer {
             Answer::Refused(refusal) => Answer::Refused(bounded(refusal)),
             other => other,
@@ -217,7 +175,7 @@ impl Talk {
         self.wire.close().await.map_err(|broken| self.error(broken))
     }
 
-    fn error(&self, broken: Broken) -> NetError {
+    pub(super) fn error(&self, broken: Broken) -> NetError {
         match broken {
             Broken::Fault(fault) => NetError::Protocol(fault),
             Broken::Cut => NetError::Protocol(Fault::EndedEarly),

@@ -1,6 +1,9 @@
 //! Both ends of a request's stream: control frames carry encoded messages, data frames raw bytes.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{
@@ -20,6 +23,8 @@ use crate::{
 
 /// Version byte of every control frame.
 const MESSAGE_VERSION: u8 = 1;
+/// For waits that somebody else ends.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Why a stream is of no more use, before anybody is blamed.
 #[derive(Debug)]
@@ -64,9 +69,15 @@ impl Wire {
 
     /// The next message; [`Broken::Cut`] if the stream ended instead.
     pub(super) async fn message<T: Serialize + DeserializeOwned>(&mut self) -> Result<T, Broken> {
-        let frame = self.reader.next(limits::CONTROL_FRAME, self.patience).await?.ok_or(Broken::Cut)?;
-        codec::decode(MESSAGE_VERSION, &frame, limits::CONTROL_FRAME)
-            .map_err(|_| Broken::Fault(Fault::Malformed))
+        self.message_within(self.patience).await
+    }
+
+    /// As [`Wire::message`], with another patience.
+    pub(super) async fn message_within<T: Serialize + DeserializeOwned>(
+        &mut self,
+        patience: Duration,
+    ) -> Result<T, Broken> {
+        decoded(self.reader.next(limits::CONTROL_FRAME, patience).await?)
     }
 
     /// Sends a message at once.
@@ -76,35 +87,28 @@ impl Wire {
     }
 
     /// The next data frame, of at most `left` bytes; none if the stream ended.
-    pub(super) async fn data(&mut self, left: u64) -> Result<Option<Bytes>, Broken> {
-        let Some(frame) = self.reader.next(limits::DATA_FRAME, self.patience).await? else { return Ok(None) };
-        match frame.len() as u64 {
-            0 => Err(Broken::Fault(Fault::EmptyFrame)),
-            len if len > left => Err(Broken::Fault(Fault::TooManyBytes)),
-            _ => Ok(Some(frame)),
-        }
+    pub(super) async fn data(&mut self, left: u64, patience: Duration) -> Result<Option<Bytes>, Broken> {
+        data_frame(self.reader.next(limits::DATA_FRAME, patience).await?, left)
     }
 
-    /// Sends one data frame; a message that arrives meanwhile ends the sending and is returned.
-    pub(super) async fn send_data<T: Serialize + DeserializeOwned>(
-        &mut self,
-        data: &[u8],
-    ) -> Result<Option<T>, Broken> {
-        let Self { reader, writer, patience } = self;
-        tokio::select! {
-            biased;
-            early = reader.next(limits::CONTROL_FRAME, Duration::MAX / 4) => {
-                let frame = early?.ok_or(Broken::Cut)?;
-                let message = codec::decode(MESSAGE_VERSION, &frame, limits::CONTROL_FRAME);
-                message.map(Some).map_err(|_| Broken::Fault(Fault::Malformed))
-            }
-            sent = writer.send(data, *patience) => Ok(sent.map(|()| None)?),
-        }
-    }
-
-    /// Sends one data frame to a side that has nothing more to say.
-    pub(super) async fn send_only(&mut self, data: &[u8]) -> Result<(), Broken> {
+    /// Sends one data frame.
+    pub(super) async fn send_data(&mut self, data: &[u8]) -> Result<(), Broken> {
         Ok(self.writer.send(data, self.patience).await?)
+    }
+
+    /// Both directions, to be used at the same time.
+    pub(super) fn halves(&mut self) -> (Hearing<'_>, Saying<'_>) {
+        (Hearing(&mut self.reader), Saying(&mut self.writer, self.patience))
+    }
+
+    /// Bytes that have arrived in frames so far, parts of unfinished ones among them.
+    pub(super) fn moved(&self) -> Arc<AtomicU64> {
+        self.reader.moved()
+    }
+
+    /// From now on counts what arrives in `moved`, on top of what it holds.
+    pub(super) fn count_into(&mut self, moved: Arc<AtomicU64>) {
+        self.reader.count_into(moved);
     }
 
     /// Sends what is still buffered.
@@ -125,6 +129,49 @@ impl Wire {
             }
             Ok(None) | Err(FrameError::Stalled | FrameError::Broken(_)) => Ok(()),
         }
+    }
+}
+
+/// What comes in. Its calls may be dropped without loss, and give up only as they are told.
+pub(super) struct Hearing<'a>(&'a mut FrameReader<ReadHalf<Stream>>);
+
+impl Hearing<'_> {
+    /// The next message, whenever it comes.
+    pub(super) async fn message<T: Serialize + DeserializeOwned>(&mut self) -> Result<T, Broken> {
+        decoded(self.0.next(limits::CONTROL_FRAME, FOREVER).await?)
+    }
+
+    /// The next data frame, of at most `left` bytes; none if the stream ended.
+    pub(super) async fn data(&mut self, left: u64, patience: Duration) -> Result<Option<Bytes>, Broken> {
+        data_frame(self.0.next(limits::DATA_FRAME, patience).await?, left)
+    }
+}
+
+/// What goes out.
+pub(super) struct Saying<'a>(&'a mut FrameWriter<WriteHalf<Stream>>, Duration);
+
+impl Saying<'_> {
+    /// Sends one data frame, however long it takes.
+    pub(super) async fn data(&mut self, data: &[u8]) -> Result<(), Broken> {
+        Ok(self.0.send(data, FOREVER).await?)
+    }
+
+    /// Sends a message at once.
+    pub(super) async fn message<T: Serialize>(&mut self, message: &T) -> Result<(), Broken> {
+        Ok(self.0.send_now(&codec::encode(MESSAGE_VERSION, message), self.1).await?)
+    }
+}
+
+fn decoded<T: Serialize + DeserializeOwned>(frame: Option<Bytes>) -> Result<T, Broken> {
+    codec::decode(MESSAGE_VERSION, &frame.ok_or(Broken::Cut)?, limits::CONTROL_FRAME)
+        .map_err(|_| Broken::Fault(Fault::Malformed))
+}
+
+fn data_frame(frame: Option<Bytes>, left: u64) -> Result<Option<Bytes>, Broken> {
+    match frame.as_ref().map(|frame| frame.len() as u64) {
+        Some(0) => Err(Broken::Fault(Fault::EmptyFrame)),
+        Some(len) if len > left => Err(Broken::Fault(Fault::TooManyBytes)),
+        _ => Ok(frame),
     }
 }
 

@@ -163,7 +163,7 @@ async fn oversized_answer_garbage_and_the_wrong_answer_are_faults() {
     });
     assert_eq!(garbage.await, Fault::Malformed);
     let wrong = blamed_for(|mut stream| async move {
-        let _ = stream.write_all(&answer(&Answer::Ready { have: 0 })).await;
+        let _ = stream.write_all(&answer(&Answer::Ready { have: 0, room: 64 << 20 })).await;
         let _ = stream.close().await;
     });
     assert_eq!(wrong.await, Fault::WrongAnswer);
@@ -194,7 +194,7 @@ async fn silence_of_a_living_peer_is_blamed_before_and_amid_the_data() {
 #[tokio::test]
 async fn farmer_that_takes_nothing_is_silent_and_one_that_claims_too_much_lies() {
     let (owner, device) = owner_of(|mut stream| async move {
-        let _ = stream.write_all(&answer(&Answer::Ready { have: 0 })).await;
+        let _ = stream.write_all(&answer(&Answer::Ready { have: 0, room: 64 << 20 })).await;
         std::future::pending().await
     })
     .await;
@@ -202,7 +202,7 @@ async fn farmer_that_takes_nothing_is_silent_and_one_that_claims_too_much_lies()
     let sent = tokio::time::timeout(PATIENCE, sending.send(&vec![0; 64 << 20])).await.unwrap();
     assert_eq!(sent, Err(NetError::Silent));
     let (owner, device) = owner_of(|mut stream| async move {
-        let _ = stream.write_all(&answer(&Answer::Ready { have: 1001 })).await;
+        let _ = stream.write_all(&answer(&Answer::Ready { have: 1001, room: 1001 })).await;
         let _ = stream.close().await;
     })
     .await;

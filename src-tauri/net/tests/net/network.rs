@@ -79,6 +79,8 @@ pub(crate) struct Farmer {
     pub(crate) net: Net,
     pub(crate) shards: Arc<Mutex<HashMap<ShardId, Vec<u8>>>>,
     pub(crate) offers: Arc<AtomicU64>,
+    /// Bytes that downloads have asked for.
+    pub(crate) asked: Arc<AtomicU64>,
 }
 
 impl Farmer {
@@ -86,7 +88,7 @@ impl Farmer {
         let (key, network) = (Arc::new(new_key()), config.network.clone());
         let (net, mut incoming) = Net::start(config, &key).await.unwrap();
         net.announce_farmer(true);
-        let farmer = Self { net, shards: Arc::default(), offers: Arc::default() };
+        let farmer = Self { net, shards: Arc::default(), offers: Arc::default(), asked: Arc::default() };
         let serving = farmer.clone();
         tokio::spawn(async move {
             while let Some(inbound) = incoming.next().await {
@@ -125,6 +127,7 @@ impl Farmer {
     }
 
     async fn give(&self, inbound: Inbound, shard: ShardId, offset: u64, bytes: u64) -> Result<(), NetError> {
+        self.asked.fetch_add(bytes, Ordering::SeqCst);
         let shards = self.shards.lock().unwrap().get(&shard).cloned();
         let range = usize::try_from(offset).unwrap()..usize::try_from(offset + bytes).unwrap();
         let Some(range) = shards.as_ref().and_then(|shard| shard.get(range)) else {

@@ -1,7 +1,15 @@
 //! Shards up and down: whole, in ranges, resumed, cancelled, slowed.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
 use hayloft_core::ShardId;
-use hayloft_net::{Fault, NetConfig, NetError, RateLimits, messages::RefusalCode};
+use hayloft_net::{Bounds, Fault, NetConfig, NetError, RateLimits, messages::RefusalCode};
 
 use crate::network::{Farmer, download, memory, network, noise, quic, start, tcp, upload};
 
@@ -119,4 +127,86 @@ async fn rate_limits_hold_in_both_directions() {
     assert!(down > 0.4, "300 kB at 500 kB/s in {down} s");
     owner.set_rate_limits(RateLimits::default());
     received(&owner, &farmer, 0, 600_000).await.unwrap();
+}
+
+/// Patience of a second, where a tight limit makes transfers take several.
+fn impatient(rates: RateLimits) -> NetConfig {
+    let bounds = Bounds { progress: Duration::from_secs(1), ..Bounds::default() };
+    NetConfig { rates, bounds, ..quic(&network()) }
+}
+
+#[tokio::test]
+async fn tight_limits_of_either_side_are_not_taken_for_silence() {
+    let tight = Some(40_000);
+    let (up, down) = (RateLimits { up: tight, down: None }, RateLimits { up: None, down: tight });
+    let free = RateLimits::default();
+    for (of_owner, of_farmer) in [(up, free), (free, down), (down, free), (free, up)] {
+        let farmer = Farmer::start(impatient(of_farmer)).await;
+        let (owner, _) = start(impatient(of_owner)).await;
+        owner.hint(farmer.id(), &farmer.net.addresses());
+        let shard = noise(100_000);
+        let began = std::time::Instant::now();
+        let mut upload = owner.upload(farmer.id(), &upload(SHARD, 100_000)).await.unwrap();
+        upload.send(&shard).await.unwrap();
+        assert_eq!(upload.finish().await.unwrap(), *blake3::hash(&shard).as_bytes());
+        assert!(received(&owner, &farmer, 0, 100_000).await.unwrap() == shard);
+        let took = began.elapsed().as_secs_f64();
+        assert!(took > 2.0, "100 kB at 40 kB/s in {took} s");
+    }
+}
+
+#[tokio::test]
+async fn many_uploads_to_a_farmer_with_a_tight_limit_all_arrive() {
+    let farmer = Farmer::start(impatient(RateLimits { up: None, down: Some(60_000) })).await;
+    let (owner, _) = start(impatient(RateLimits::default())).await;
+    owner.hint(farmer.id(), &farmer.net.addresses());
+    let uploads = (0..20u8).map(|number| {
+        let (owner, device) = (owner.clone(), farmer.id());
+        async move {
+            let shard = noise(10_000);
+            let mut upload = owner.upload(device, &upload(ShardId([number; 32]), 10_000)).await.unwrap();
+            upload.send(&shard).await.unwrap();
+            assert_eq!(upload.finish().await.unwrap(), *blake3::hash(&shard).as_bytes());
+        }
+    });
+    futures::future::join_all(uploads).await;
+}
+
+#[tokio::test]
+async fn farmer_tells_how_much_has_arrived_while_an_upload_flows() {
+    let farmer = Farmer::start(impatient(RateLimits::default())).await;
+    let (owner, _) = start(impatient(RateLimits { up: Some(50_000), down: None })).await;
+    owner.hint(farmer.id(), &farmer.net.addresses());
+    let mut upload = owner.upload(farmer.id(), &upload(SHARD, 200_000)).await.unwrap();
+    let told = Arc::new(AtomicU64::new(0));
+    upload.tell(told.clone());
+    let mut steps = std::collections::BTreeSet::new();
+    for part in noise(200_000).chunks(10_000) {
+        upload.send(part).await.unwrap();
+        steps.insert(told.load(Ordering::Relaxed));
+    }
+    assert!(steps.len() >= 3 && steps.iter().all(|step| *step <= 200_000), "{steps:?}");
+    upload.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_limited_owner_asks_for_no_more_than_its_limit_lets_come() {
+    let farmer = Farmer::start(quic(&network())).await;
+    let (owner, _) = start(quic(&network())).await;
+    owner.hint(farmer.id(), &farmer.net.addresses());
+    let mut upload = owner.upload(farmer.id(), &upload(SHARD, 300_000)).await.unwrap();
+    upload.send(&noise(300_000)).await.unwrap();
+    upload.finish().await.unwrap();
+    owner.set_rate_limits(RateLimits { up: None, down: Some(100_000) });
+    let mut download = owner.download(farmer.id(), &download(SHARD, 0, 300_000)).await.unwrap();
+    let began = std::time::Instant::now();
+    let mut left = download.left();
+    while let Some(bytes) = download.next().await.unwrap() {
+        left -= bytes.len() as u64;
+        assert_eq!(download.left(), left);
+        let asked = farmer.asked.load(Ordering::SeqCst) as f64;
+        let allowed = 100_000.0 * (began.elapsed().as_secs_f64() + 0.5);
+        assert!(asked < allowed, "{asked} bytes were asked for where {allowed} may come");
+    }
+    assert_eq!(left, 0);
 }
