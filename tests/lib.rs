@@ -3,12 +3,14 @@
 //! Invariants: no port is fixed, nothing is awaited by sleeping, and no process outlives its test: each ends when the pipe
 //! to its standard input closes, which also a killed test closes. Deliberately absent: nodes inside the test's process.
 
+mod afar;
 mod bed;
 mod books;
 mod field;
 mod line;
 mod run_command;
 
+pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
 pub use bed::{Devnet, Farmer, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate};
 pub use books::{Books, segments, segments_of_job};
 pub use field::{Field, Member};
