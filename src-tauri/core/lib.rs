@@ -14,6 +14,7 @@ pub mod id;
 pub mod keys;
 pub mod manifest;
 pub mod network;
+pub mod pace;
 pub mod placement;
 pub mod presets;
 pub mod record;

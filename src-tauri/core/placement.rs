@@ -97,6 +97,8 @@ pub struct Plan {
     rule: Rule,
     columns: Vec<Slot>,
     spares: Vec<Slot>,
+    /// Second farmers of columns, until one of the two is left.
+    beside: Vec<(u8, Slot)>,
     one_source: bool,
 }
 
@@ -121,7 +123,13 @@ pub fn plan(candidates: &[Candidate], rule: Rule, rng: &mut impl Rng) -> Result<
     let mut slots = usable(candidates, &rule)?;
     slots.shuffle(rng);
     slots.sort_by_key(|slot| slot.rank);
-    let mut plan = Plan { rule, columns: Vec::with_capacity(needed), spares: slots, one_source: false };
+    let mut plan = Plan {
+        rule,
+        columns: Vec::with_capacity(needed),
+        spares: slots,
+        beside: Vec::new(),
+        one_source: false,
+    };
     while plan.columns.len() < needed {
         let next = plan.take_best().ok_or_else(|| plan.too_few_groups())?;
         plan.columns.push(next);
@@ -196,8 +204,34 @@ impl Plan {
         }
     }
 
+    /// Chooses a second farmer for a column, beside the one that it has; `None` if no spare keeps the group limit with
+    /// both.
+    pub fn second(&mut self, column: u8) -> Option<DeviceId> {
+        let slot = self.take_best()?;
+        let device = slot.device;
+        self.beside.push((column, slot));
+        Some(device)
+    }
+
+    /// Leaves a column to one of its farmers. The other is a spare again if it was the second, else given up.
+    pub fn settle(&mut self, column: u8, winner: DeviceId) {
+        let index = usize::from(column);
+        for (_, slot) in self.beside.extract_if(.., |(of, _)| *of == column) {
+            if slot.device == winner {
+                self.columns[index] = slot;
+            } else {
+                self.spares.push(slot);
+            }
+        }
+    }
+
+    /// Gives up a column's second farmer for good.
+    pub fn drop_second(&mut self, column: u8, failed: DeviceId) {
+        self.beside.retain(|(of, slot)| (*of, slot.device) != (column, failed));
+    }
+
     fn take_best(&mut self) -> Option<Slot> {
-        let held = count_groups(&self.columns);
+        let held = count_groups(self.columns.iter().chain(self.beside.iter().map(|(_, slot)| slot)));
         let allowed =
             |slot: &Slot| held.get(&slot.group).copied().unwrap_or(0) < usize::from(self.rule.group_limit);
         let preference = |slot: &Slot| (slot.rank.0, held.get(&slot.group).copied().unwrap_or(0), slot.rank);
@@ -215,6 +249,7 @@ impl Plan {
         let slots: Vec<&BTreeSet<u32>> = self
             .columns
             .iter()
+            .chain(self.beside.iter().map(|(_, slot)| slot))
             .chain([more])
             .map(|slot| &slot.sources)
             .filter(|sources| !sources.is_empty())
@@ -264,7 +299,7 @@ fn attribute(
     false
 }
 
-fn count_groups(columns: &[Slot]) -> BTreeMap<usize, usize> {
+fn count_groups<'a>(columns: impl IntoIterator<Item = &'a Slot>) -> BTreeMap<usize, usize> {
     let mut held = BTreeMap::new();
     for slot in columns {
         *held.entry(slot.group).or_insert(0) += 1;

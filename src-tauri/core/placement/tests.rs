@@ -313,3 +313,26 @@ fn what_is_missing_is_told() {
     assert_eq!(choose(&candidates, rule(0, 1)).unwrap_err(), PlacementError::BadRule);
     assert_eq!(choose(&candidates, rule(1, 0)).unwrap_err(), PlacementError::BadRule);
 }
+
+#[test]
+fn a_second_farmer_beside_the_first_keeps_the_limits_and_only_one_of_them_stays() {
+    let farmers: Vec<_> = (0..5).map(|number| candidate(number, None, None)).collect();
+    let mut plan = choose(&farmers, rule(3, 1)).unwrap();
+    let first: Vec<_> = plan.farmers().collect();
+    let second = plan.second(1).unwrap();
+    assert!(!first.contains(&second));
+    plan.settle(1, first[1]);
+    assert_eq!(plan.farmers().collect::<Vec<_>>(), first);
+    assert_eq!(plan.spares().len(), 2, "a second that was not needed is a spare again");
+
+    let second = plan.second(1).unwrap();
+    plan.settle(1, second);
+    assert_eq!(plan.farmers().nth(1), Some(second));
+    assert!(plan.spares().all(|spare| spare != first[1]), "who lost its column is given up");
+
+    let failing = plan.second(0).unwrap();
+    plan.drop_second(0, failing);
+    plan.settle(0, first[0]);
+    assert_eq!(plan.farmers().next(), Some(first[0]));
+    assert_eq!((plan.second(0), plan.spares().len()), (None, 0));
+}

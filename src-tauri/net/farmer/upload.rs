@@ -97,7 +97,8 @@ impl Upload {
                     said = hearing.message::<Answer>() => match said {
                         Ok(said) => {
                             note(said, self.sent, self.bytes, &mut self.room, &self.received)?;
-                            self.talk.hears();
+                            self.talk.heard = Instant::now();
+                            shared.hears();
                         self.doubted = false;
                         }
                         Err(broken) => break broken,

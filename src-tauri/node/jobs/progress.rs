@@ -12,12 +12,24 @@ use crate::model::ErrorCode;
 
 /// Weight of the newest speed in the mean, per look.
 const NEWEST: f64 = 0.3;
+const NO_LINE: &str =
+    "Nobody can be reached at the moment: this goes on by itself once the connection is back.";
 
 /// How much of a segment has been sent.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     bytes: AtomicU64,
     total: AtomicU64,
+    waiting: AtomicU64,
+}
+
+/// Somebody who waits for the line.
+pub(crate) struct Waiting<'a>(&'a Sent);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Sent {
@@ -27,9 +39,15 @@ impl Sent {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// So many more are sent.
-    pub(crate) fn more(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// So many have arrived.
+    pub(crate) fn arrived(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Says that nothing can be reached, until the guard is dropped.
+    pub(crate) fn waiting(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
     }
 
     fn share_of(&self, plain: u64) -> u64 {
@@ -119,6 +137,7 @@ impl Progress {
         let mut now = self.now();
         let moving: u64 = now.moving.iter().map(|(plain, sent)| sent.share_of(*plain)).sum();
         let done = (now.settled_bytes + moving).min(now.total_bytes);
+        let waiting = now.moving.iter().any(|(_, sent)| sent.waiting.load(Ordering::Relaxed) > 0);
         let at = Instant::now();
         let newest = now.last.map(|(then, before)| {
             done.saturating_sub(before) as f64 / at.duration_since(then).as_secs_f64().max(0.001)
@@ -133,7 +152,7 @@ impl Progress {
             done_files: now.settled_files.min(now.total_files),
             total_files: now.total_files,
             bytes_per_second: now.speed as u64,
-            message: now.message.clone(),
+            message: now.message.clone().or_else(|| waiting.then(|| NO_LINE.to_owned())),
             error: None,
         }
     }
@@ -151,9 +170,9 @@ mod tests {
         progress.settle(20, 1);
         progress.moving(40, &sent);
         sent.begin(1000);
-        sent.more(500);
+        sent.arrived(500);
         assert_eq!(progress.look().done_bytes, 40);
-        sent.more(900);
+        sent.arrived(1400);
         assert_eq!(progress.look().done_bytes, 60);
         progress.arrived(40, &sent);
         assert_eq!((progress.look().done_bytes, progress.look().done_files), (60, 1));

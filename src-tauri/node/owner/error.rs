@@ -113,6 +113,9 @@ pub(crate) enum OwnerError {
     /// No farmer takes new data.
     #[error("No farmer is there that takes new data: check the connection, or wait for farmers to appear.")]
     NoFarmers,
+    /// No farmer can be reached at all.
+    #[error("Nobody can be reached: check whether this computer is connected, and try again.")]
+    Offline,
     /// Farmers are there, but too few take the shards.
     #[error("Only {found} of the {needed} farmers needed take new data now: try again later.")]
     TooFewFarmers {
@@ -166,7 +169,7 @@ pub(crate) enum OwnerError {
 impl OwnerError {
     /// Whether more farmers could mend it.
     pub(crate) fn is_for_want_of_farmers(&self) -> bool {
-        matches!(self, Self::NoFarmers | Self::TooFewFarmers { .. })
+        matches!(self, Self::NoFarmers | Self::TooFewFarmers { .. } | Self::Offline)
     }
 
     /// Whether the disk of the node's own records has no room for it.
@@ -218,7 +221,7 @@ impl OwnerError {
                 ErrorCode::NotFound
             }
             Self::NameTaken(_) | Self::OutputTaken(_) => ErrorCode::Exists,
-            Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } => {
+            Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } | Self::Offline => {
                 ErrorCode::NotEnoughFarmers
             }
             Self::Unreadable { .. }

@@ -12,6 +12,7 @@ mod fetch;
 pub(crate) mod get;
 mod health;
 mod keep;
+mod line;
 mod listing;
 mod meet;
 mod opening;
@@ -19,6 +20,7 @@ pub(crate) mod output;
 mod patience;
 pub(crate) mod put;
 mod quote;
+mod race;
 mod reader;
 pub(crate) mod remove;
 mod rewrite;
@@ -42,7 +44,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use error::OwnerError;
 
-use self::{catalog::Catalog, contracts::Contracts, farmers::Farmers, wire::Wire};
+use self::{catalog::Catalog, contracts::Contracts, farmers::Farmers, line::OwnLine, wire::Wire};
 use crate::{
     Clock,
     jobs::{Jobs, Spec},
@@ -55,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) catalog: Catalog,
     pub(crate) contracts: Contracts,
     pub(crate) farmers: Farmers,
+    pub(crate) line: OwnLine,
     pub(crate) wire: Wire,
     pub(crate) net: hayloft_net::Net,
     pub(crate) clock: Clock,
@@ -118,6 +121,7 @@ impl Owner {
             catalog: Catalog::new(store, parts.keys, parts.network),
             contracts,
             farmers,
+            line: OwnLine::new(parts.net.clone(), wire.clone()),
             wire,
             net: parts.net,
             clock: parts.clock,

@@ -7,11 +7,12 @@
 
 use std::{
     collections::HashSet,
+    pin::pin,
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
 use hayloft_core::{
     ContractId, DeviceId, SegmentId, ShardId, Timestamp,
     content::{CodedSegment, Coder, CodingError, Layout, ShardSealer},
@@ -32,11 +33,18 @@ use super::{
     contracts::{ContractError, Wish},
     farmers::{Offer, group_sizes},
     lock,
+    race::{Race, Runner},
 };
 use crate::jobs::Sent;
 
 /// How often a segment is planned anew when its farmers fail and no spare is left.
 const PLANS: usize = 4;
+/// How often a shard's transfer that broke goes on where it was.
+const RESUMES: u32 = 8;
+/// How often it is looked which farmers are late.
+const LOOK: Duration = Duration::from_millis(250);
+/// After so long without news from anywhere, a farmer that cannot be reached is tried once more when others can.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// What a segment is placed for.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +76,28 @@ enum Failure {
     KnowsTooMuch,
     #[error("the farmer is not among those at hand")]
     NoOffer,
+    #[error("nobody can be reached")]
+    Offline,
     #[error(transparent)]
     Store(#[from] hayloft_store::owner::OwnerError),
+}
+
+impl Failure {
+    /// Whether it may be our own line's.
+    fn is_of_the_line(&self) -> bool {
+        matches!(
+            self,
+            Self::Net(NetError::Unreachable(_))
+                | Self::Contract(ContractError::Net(NetError::Unreachable(_)))
+        )
+    }
+}
+
+/// Who has a column in place of a farmer that failed.
+enum Replaced {
+    ByTheOther,
+    By(DeviceId),
+    ByNobody,
 }
 
 /// One attempt to place a segment.
@@ -176,7 +204,7 @@ impl Attempt<'_> {
     async fn run(&self, failed: &mut HashSet<DeviceId>) -> Result<Option<PlacementRecord>, OwnerError> {
         let farmers: Vec<DeviceId> = lock(&self.plan).farmers().collect();
         let columns = farmers.into_iter().zip(0..).map(|(farmer, column)| (column, farmer)).collect();
-        let stored = self.on_farmers(columns, failed, |column, farmer| self.send(column, farmer)).await?;
+        let stored = self.on_farmers(columns, failed, |runner| self.send(runner)).await?;
         let placed = match stored {
             Some(stored) => self.put_under_contract(stored, failed).await?,
             None => None,
@@ -200,8 +228,9 @@ impl Attempt<'_> {
         let known: Vec<Shard> = stored;
         let columns = known.iter().map(|shard| (shard.column, shard.farmer)).collect();
         let first: Mutex<Vec<Shard>> = Mutex::new(known);
-        self.on_farmers(columns, failed, |column, farmer| {
+        self.on_farmers(columns, failed, |runner| {
             let first = &first;
+            let (column, farmer) = (runner.column, runner.farmer);
             async move {
                 let sent = {
                     let mut first = lock(first);
@@ -210,16 +239,18 @@ impl Attempt<'_> {
                 };
                 let shard = match sent {
                     Some(shard) => shard,
-                    None => self.send(column, farmer).await?,
+                    None => self.send(runner).await?,
                 };
-                self.revise(&shard).await?;
+                self.over_the_line(farmer, || self.revise(&shard)).await?;
                 Ok(shard)
             }
         })
         .await
     }
 
-    /// Does `work` for each column at its farmer, all at once, and again at a spare for each that fails.
+    /// Does `work` for each column at its farmer, all at once, and again at a spare for each that fails. Beside a farmer
+    /// that is late while most others are done, a spare is sent the same column under a new id; if there is none, and it
+    /// takes too long, the farmer counts as failed.
     async fn on_farmers<W, F>(
         &self,
         columns: Vec<(u8, DeviceId)>,
@@ -227,45 +258,125 @@ impl Attempt<'_> {
         work: W,
     ) -> Result<Option<Vec<Shard>>, OwnerError>
     where
-        W: Fn(u8, DeviceId) -> F,
+        W: Fn(Runner) -> F,
         F: Future<Output = Result<Shard, Failure>>,
     {
         // The verdict belongs to the work: awaited beside the others it would wait for the database's one writer, which
         // one of them may hold while nobody polls it.
-        let named = |column: u8, farmer: DeviceId| {
-            let work = work(column, farmer);
+        let named = |runner: Runner| {
+            let (column, farmer, lost) = (runner.column, runner.farmer, runner.lost.clone());
+            let work = work(runner);
             async move {
-                let result = work.await;
-                if let Err(failure) = &result {
+                let result = lost.run_until_cancelled(work).await;
+                if let Some(Err(failure)) = &result {
                     self.judge(farmer, failure).await;
                 }
                 (column, farmer, result)
             }
         };
+        let mut race = Race::new(self.coded.layout().shard_len());
+        let wanted = columns.len();
         let mut running: FuturesUnordered<_> =
-            columns.into_iter().map(|(column, farmer)| named(column, farmer)).collect();
-        let mut done = Vec::with_capacity(running.len());
-        while let Some((column, farmer, result)) = running.next().await {
-            match result {
-                Ok(shard) => done.push(shard),
-                Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error))) => {
-                    return Err(error.into());
+            columns.into_iter().map(|(column, farmer)| named(race.enter(column, farmer))).collect();
+        let mut done = Vec::with_capacity(wanted);
+        let mut ticks = tokio::time::interval(LOOK);
+        let mut checking = pin!(OptionFuture::default());
+        let mut is_checking = false;
+        while done.len() < wanted {
+            tokio::select! {
+                Some((column, farmer, result)) = running.next() => match result {
+                    None => {}
+                    Some(Ok(shard)) => {
+                        if race.won(column, farmer) {
+                            lock(&self.plan).settle(column, farmer);
+                            done.push(shard);
+                        }
+                    }
+                    Some(Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error)))) => {
+                        return Err(error.into());
+                    }
+                    Some(Err(Failure::Offline)) => return Err(OwnerError::Offline),
+                    Some(Err(_)) => {
+                        failed.insert(farmer);
+                        let replaced = self.replaced(column, farmer, race.failed(column, farmer));
+                        match replaced {
+                            Replaced::ByTheOther => {}
+                            Replaced::By(spare) => running.push(named(race.enter(column, spare))),
+                            Replaced::ByNobody => return Ok(None),
+                        }
+                    }
+                },
+                now = ticks.tick() => {
+                    race.look(now);
+                    self.sent.arrived(race.arrived());
+                    if !is_checking && !race.late().is_empty() {
+                        checking.set(Some(self.owner.line.works(None)).into());
+                        is_checking = true;
+                    }
                 }
-                Err(_) => {
-                    failed.insert(farmer);
-                    let Some(spare) = lock(&self.plan).replace(column) else { return Ok(None) };
-                    running.push(named(column, spare));
+                works = &mut checking, if is_checking => {
+                    is_checking = false;
+                    // If nothing comes from anywhere, it is our own line, and its others have been lucky.
+                    let late = if works == Some(true) { race.late() } else { Vec::new() };
+                    let hopeless = race.hopeless();
+                    for (column, farmer) in late {
+                        if let Some(spare) = lock(&self.plan).second(column) {
+                            tracing::info!(%farmer, %spare, "a farmer is slow: a spare is sent the same");
+                            running.push(named(race.enter(column, spare)));
+                        } else if hopeless.contains(&(column, farmer)) {
+                            tracing::info!(%farmer, "a farmer is too slow: it is done without");
+                            self.owner.farmers.is_down(farmer);
+                            failed.insert(farmer);
+                            return Ok(None);
+                        }
+                    }
                 }
             }
         }
+        self.sent.arrived(race.arrived());
         Ok(Some(done))
+    }
+
+    /// Who has a column in place of a farmer that failed; `other` is sent it already.
+    fn replaced(&self, column: u8, farmer: DeviceId, other: Option<DeviceId>) -> Replaced {
+        let mut plan = lock(&self.plan);
+        match other {
+            Some(other) => {
+                plan.drop_second(column, farmer);
+                plan.settle(column, other);
+                Replaced::ByTheOther
+            }
+            None => plan.replace(column).map_or(Replaced::ByNobody, Replaced::By),
+        }
+    }
+
+    /// Does something at a farmer, and does it again for as long as nobody can be reached: then it is our own line.
+    async fn over_the_line<T, F>(&self, farmer: DeviceId, work: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut since = None;
+        loop {
+            let result = work().await;
+            if !result.as_ref().is_err_and(Failure::is_of_the_line) {
+                return result;
+            }
+            let since = *since.get_or_insert_with(tokio::time::Instant::now);
+            let was_quiet = self.owner.line.quiet_for() > QUIET;
+            if self.owner.line.works(Some(farmer)).await {
+                // It may have come back just now.
+                return if was_quiet { work().await } else { result };
+            }
+            let _waiting = self.sent.waiting();
+            self.owner.line.wait(since).await.map_err(|_| Failure::Offline)?;
+        }
     }
 
     async fn judge(&self, farmer: DeviceId, failure: &Failure) {
         tracing::info!(%farmer, %failure, "a farmer did not take a shard");
         let farmers = &self.owner.farmers;
         let lied = match failure {
-            Failure::Store(_) | Failure::Contract(ContractError::Store(_)) => return,
+            Failure::Offline | Failure::Store(_) | Failure::Contract(ContractError::Store(_)) => return,
             Failure::Net(error) => error.blames_peer(),
             Failure::Contract(error) => error.blames_farmer(),
             Failure::WrongHash | Failure::KnowsTooMuch => true,
@@ -284,28 +395,39 @@ impl Attempt<'_> {
     }
 
     /// Seals a column for a farmer and sends it.
-    async fn send(&self, column: u8, farmer: DeviceId) -> Result<Shard, Failure> {
+    async fn send(&self, runner: Runner) -> Result<Shard, Failure> {
+        let Runner { column, farmer, received, .. } = runner;
         let sealer = ShardSealer::new(self.coded.clone(), column, &self.outer_key, &mut rand::rng());
-        let mut contract = self.owner.contracts.with(self.offer(farmer)?).await?;
-        let upload = match self.begin(&sealer, farmer, contract).await {
+        let offer = self.offer(farmer)?;
+        let with = || async { Ok(self.owner.contracts.with(offer).await?) };
+        let mut contract = self.over_the_line(farmer, with).await?;
+        let mut upload = match self.begin(&sealer, farmer, contract).await {
             // A contract that the farmer does not know any more is made anew, once.
             Err(Failure::Net(NetError::Refused(Refusal { code: RefusalCode::UnknownContract, .. }))) => {
                 self.owner.contracts.give_up(farmer, contract).await?;
-                contract = self.owner.contracts.with(self.offer(farmer)?).await?;
+                contract = self.over_the_line(farmer, with).await?;
                 self.begin(&sealer, farmer, contract).await?
             }
             result => result?,
         };
-        match self.transfer(&sealer, upload).await {
-            // The line broke: the farmer still has what came through.
-            Err(Failure::Net(NetError::Unreachable(_))) => {
-                let bytes = sealer.layout().shard_len();
-                let upload = self.owner.wire.upload(farmer, contract, sealer.id(), bytes).await?;
-                self.transfer(&sealer, upload).await?;
+        let bytes = sealer.layout().shard_len();
+        let mut resumed = 0;
+        loop {
+            upload.tell(received.clone());
+            match self.transfer(&sealer, upload).await {
+                // The line broke: the farmer still has what came through.
+                Err(failure) if failure.is_of_the_line() && resumed < RESUMES => {
+                    resumed += 1;
+                    let again =
+                        || async { Ok(self.owner.wire.upload(farmer, contract, sealer.id(), bytes).await?) };
+                    upload = self.over_the_line(farmer, again).await?;
+                }
+                result => {
+                    result?;
+                    return Ok(Shard { column, id: sealer.id(), farmer, contract });
+                }
             }
-            result => result?,
         }
-        Ok(Shard { column, id: sealer.id(), farmer, contract })
     }
 
     /// Writes the shard down, holds space for it at the farmer and begins to send it.
@@ -319,11 +441,16 @@ impl Attempt<'_> {
         let bytes = sealer.layout().shard_len();
         lock(&self.tried).push(Removal { farmer, contract, shard });
         self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
-        let _reserving = self.owner.contracts.reserving(contract).await;
-        self.owner.wire.reserve(farmer, contract, quota_bytes(bytes)).await?;
-        let begun = Instant::now();
-        let upload = self.owner.wire.upload(farmer, contract, shard, bytes).await?;
-        self.owner.farmers.answered(farmer, begun.elapsed());
+        let upload = self
+            .over_the_line(farmer, || async {
+                let _reserving = self.owner.contracts.reserving(contract).await;
+                self.owner.wire.reserve(farmer, contract, quota_bytes(bytes)).await?;
+                let begun = Instant::now();
+                let upload = self.owner.wire.upload(farmer, contract, shard, bytes).await?;
+                self.owner.farmers.answered(farmer, begun.elapsed());
+                Ok(upload)
+            })
+            .await?;
         if upload.have() > 0 { Err(Failure::KnowsTooMuch) } else { Ok(upload) }
     }
 
@@ -345,7 +472,6 @@ impl Attempt<'_> {
             have -= skipped;
             if skipped < cell.len() {
                 upload.send(&cell[skipped..]).await?;
-                self.sent.more((cell.len() - skipped) as u64);
             }
         }
         Ok(*hasher.finalize().as_bytes())
