@@ -133,6 +133,11 @@ impl Net {
         self.shared.peers.address_of(&address::peer_of(&device)?)
     }
 
+    /// Whether what comes in is kept to a limit at present.
+    pub fn limits_downloads(&self) -> bool {
+        self.shared.rates.down.piece().is_some()
+    }
+
     /// For how long no farmer has answered or sent anything, whether asked or not.
     pub fn quiet_for(&self) -> Duration {
         self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()

@@ -10,7 +10,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -27,23 +27,23 @@ use hayloft_net::{
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Inner, OwnerError, lock};
+use super::{Inner, OwnerError, lock, tally::Tally};
 
 /// Farmers asked beyond k.
 const SPARES: usize = 2;
-/// After so long without news, others are asked in place of farmers that have sent nothing yet, and soon after that
-/// still more of them: many may have gone at once.
-const HEDGE: Duration = Duration::from_millis(150);
-/// So often; from then on each wait is twice the one before.
-const QUICK_HEDGES: u32 = 3;
-/// After so long without news, one more farmer is asked even if all are sending.
-const SLOW: Duration = Duration::from_secs(2);
+/// How often farmers are all asked once more although the line works.
+const ROUNDS: u32 = 2;
 /// How long single cells may take before whole stripes are asked for.
 const FEW_CELLS: Duration = Duration::from_millis(500);
 /// How long a farmer that sent nothing may take to show that it is there.
 const LIVENESS: Duration = Duration::from_millis(700);
-/// How long a farmer that is there may send nothing.
+/// How long a farmer that is there may send nothing, and how many times as long as all others took.
 const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE_TIMES: u32 = 4;
+/// While this node keeps to a limit, it is not the farmers who are slow to send.
+const LIMITED: Duration = Duration::from_secs(5);
+/// After so long without news from anywhere, farmers that could not be reached are asked once more.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Why a column did not come.
 #[derive(Debug, thiserror::Error)]
@@ -111,38 +111,7 @@ enum News {
     /// Its column is there and right.
     Came { column: u8, bytes: Vec<u8> },
     /// It will send no more.
-    Failed { shard: Shard, moved: bool, error: ColumnError },
-}
-
-/// How the farmers asked for one stretch of stripes are doing.
-#[derive(Debug, Default)]
-struct Tally {
-    asked: usize,
-    moving: usize,
-    came: usize,
-    waits: u32,
-    hedge: Duration,
-}
-
-impl Tally {
-    /// How long to wait for news before others are asked.
-    fn patience(&self) -> Duration {
-        let doubled = self.waits.saturating_sub(QUICK_HEDGES).min(8);
-        (self.hedge.max(HEDGE) * (1 << doubled)).min(SLOW)
-    }
-
-    /// How many more to ask after a wait in vain: for those that have sent nothing, or one if all are merely slow.
-    fn more_after_wait(&mut self, needed: usize) -> usize {
-        let waited = self.patience();
-        let silent = needed.saturating_sub(self.came + self.moving) << self.waits.min(QUICK_HEDGES);
-        self.waits += 1;
-        silent.max(usize::from(waited >= SLOW))
-    }
-
-    /// How many more to ask after a failure, so that one spare is on its way as long as there are farmers.
-    fn more_after_failure(&self, needed: usize) -> usize {
-        (needed + 1).saturating_sub(self.came + self.asked)
-    }
+    Failed { shard: Shard, error: ColumnError },
 }
 
 impl Fetcher {
@@ -187,47 +156,72 @@ impl Fetcher {
         let mut left = self.by_preference(placement);
         let mut again = placement.shards.len();
         let mut columns: Vec<(u8, Vec<u8>)> = Vec::with_capacity(needed);
-        let first = left.iter().take(needed + SPARES).map(|shard| shard.farmer);
-        let mut tally = Tally { hedge: self.owner.farmers.usual_latency(first) * 3, ..Tally::default() };
-        let mut more = needed + SPARES;
+        let cells = layout.cells_range(stripes.clone());
+        let limited = self.owner.net.limits_downloads();
+        // What a limit lets come is not to be wasted on spares.
+        let mut more = if limited { needed } else { needed + SPARES };
+        let usual = match limited {
+            true => LIMITED,
+            false => self.owner.farmers.usual_latency(left.iter().take(more).map(|shard| shard.farmer)),
+        };
+        let mut tally = Tally::new(needed, cells.end - cells.start, usual);
+        let begun = Instant::now();
+        let mut rounds = 0;
         loop {
             for shard in left.drain(..left.len().min(more)) {
-                tally.asked += 1;
-                let task =
-                    Task { fetcher: self.clone(), placement: placement.clone(), shard, over: over.clone() };
+                let arrived = tally.ask(shard.column, Instant::now());
+                let (fetcher, placement) = (self.clone(), placement.clone());
+                let task = Task { fetcher, placement, shard, arrived, over: over.clone() };
                 self.tasks.reopen();
                 self.tasks.spawn(task.run(*layout, stripes.clone(), to.clone()));
             }
-            if tally.asked == 0 {
-                return Err(OwnerError::TooFewAnswer { found: columns.len(), needed });
+            if tally.asked() == 0 {
+                rounds += 1;
+                self.may_ask_again(begun, rounds, columns.len(), needed).await?;
+                left = self.by_preference(placement);
+                left.retain(|shard| columns.iter().all(|(column, _)| *column != shard.column));
+                more = needed + SPARES;
+                continue;
             }
             more = match tokio::time::timeout(tally.patience(), came.recv()).await {
-                Err(_) => tally.more_after_wait(needed),
+                Err(_) => tally.more_after_wait(Instant::now()),
                 Ok(None) => return Err(OwnerError::Stopped),
-                Ok(Some(News::Moving)) => {
-                    tally.moving += 1;
-                    0
-                }
+                Ok(Some(News::Moving)) => 0,
                 Ok(Some(News::Came { column, bytes })) => {
-                    (tally.asked, tally.moving, tally.came) =
-                        (tally.asked - 1, tally.moving - 1, tally.came + 1);
+                    tally.came(column, Instant::now());
                     columns.push((column, bytes));
                     if columns.len() == needed {
                         return Ok(columns);
                     }
                     0
                 }
-                Ok(Some(News::Failed { shard, moved, error })) => {
-                    tally.asked -= 1;
-                    tally.moving -= usize::from(moved);
+                Ok(Some(News::Failed { shard, error })) => {
+                    tally.failed(shard.column);
                     if error.is_busy() && again > 0 {
                         again -= 1;
                         left.push_back(shard);
                     }
-                    tally.more_after_failure(needed)
+                    tally.more_after_failure()
                 }
             };
         }
+    }
+
+    /// Whether all may be asked once more after none could be reached: while nobody at all can, and once it is back.
+    async fn may_ask_again(
+        &self,
+        begun: Instant,
+        rounds: u32,
+        found: usize,
+        needed: usize,
+    ) -> Result<(), OwnerError> {
+        let line = &self.owner.line;
+        let was_quiet = line.quiet_for() > QUIET;
+        if line.works(None).await {
+            let again = was_quiet && rounds <= ROUNDS;
+            return if again { Ok(()) } else { Err(OwnerError::TooFewAnswer { found, needed }) };
+        }
+        line.wait(begun).await
     }
 
     /// All shards, those first that are likely to come soon and need no decoding.
@@ -282,8 +276,17 @@ impl Fetcher {
         stripes: Range<u32>,
     ) -> Result<Vec<u8>, ColumnError> {
         let mut column = Vec::new();
-        let result =
-            read_column(&self.owner, placement, layout, shard, stripes, || {}, |bytes| column = bytes).await;
+        let result = read_column(
+            &self.owner,
+            placement,
+            layout,
+            shard,
+            stripes,
+            Arc::default(),
+            || {},
+            |bytes| column = bytes,
+        )
+        .await;
         if let Err(error) = &result {
             self.judge(placement, shard.farmer, error).await;
         }
@@ -317,15 +320,18 @@ struct Task {
     fetcher: Fetcher,
     placement: Arc<PlacementRecord>,
     shard: Shard,
+    /// Bytes that have come from it.
+    arrived: Arc<AtomicU64>,
     over: CancellationToken,
 }
 
 impl Task {
     async fn run(self, layout: Layout, stripes: Range<u32>, to: mpsc::UnboundedSender<News>) {
         let asked = Instant::now();
-        let (moved, came) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (told, came) = (AtomicBool::new(false), AtomicBool::new(false));
+        let moved = || self.arrived.load(Ordering::Relaxed) > 0;
         let on_move = || {
-            if !moved.swap(true, Ordering::Relaxed) {
+            if !told.swap(true, Ordering::Relaxed) {
                 let _ = to.send(News::Moving);
             }
         };
@@ -334,7 +340,8 @@ impl Task {
             let _ = to.send(News::Came { column: self.shard.column, bytes });
         };
         let owner = self.fetcher.owner.clone();
-        let reading = read_column(&owner, &self.placement, &layout, &self.shard, stripes, on_move, on_all);
+        let (placement, arrived) = (&self.placement, self.arrived.clone());
+        let reading = read_column(&owner, placement, &layout, &self.shard, stripes, arrived, on_move, on_all);
         tokio::pin!(reading);
         let result = tokio::select! {
             result = &mut reading => Some(result),
@@ -345,8 +352,8 @@ impl Task {
             Some(result) => result,
             // What follows a column that came tells whether its farmer sends too much.
             None if came.load(Ordering::Relaxed) => reading.await,
-            None if moved.load(Ordering::Relaxed) => return,
-            None => match self.wait_longer(asked, &moved, reading).await {
+            None if moved() => return,
+            None => match self.wait_longer(asked, reading).await {
                 Some(result) => result,
                 None => return,
             },
@@ -354,8 +361,7 @@ impl Task {
         let Err(error) = result else { return };
         self.fetcher.judge(&self.placement, self.shard.farmer, &error).await;
         if !came.load(Ordering::Relaxed) {
-            let (shard, moved) = (self.shard.clone(), moved.load(Ordering::Relaxed));
-            let _ = to.send(News::Failed { shard, moved, error });
+            let _ = to.send(News::Failed { shard: self.shard.clone(), error });
         }
     }
 
@@ -364,22 +370,22 @@ impl Task {
     async fn wait_longer(
         &self,
         asked: Instant,
-        moved: &AtomicBool,
         reading: impl Future<Output = Result<(), ColumnError>>,
     ) -> Option<Result<(), ColumnError>> {
         let farmer = self.shard.farmer;
+        let silence = SILENCE.max(asked.elapsed() * SILENCE_TIMES);
         self.fetcher.owner.farmers.is_down(farmer);
         let is_there = async {
             let offer = self.fetcher.owner.wire.offer(farmer);
             if !matches!(tokio::time::timeout(LIVENESS, offer).await, Ok(Ok(()))) {
                 return None;
             }
-            tokio::time::sleep_until(asked + SILENCE).await;
+            tokio::time::sleep_until(asked + silence).await;
             Some(Err(NetError::Silent.into()))
         };
         tokio::select! {
             result = reading => Some(result),
-            verdict = is_there => verdict.filter(|_| !moved.load(Ordering::Relaxed)),
+            verdict = is_there => verdict.filter(|_| self.arrived.load(Ordering::Relaxed) == 0),
             () = self.fetcher.dropped.cancelled() => None,
         }
     }
@@ -393,17 +399,19 @@ pub(crate) async fn check_cell(
     shard: &Shard,
     cell: u32,
 ) -> Result<(), ColumnError> {
-    read_column(owner, placement, layout, shard, cell..cell + 1, || {}, drop).await
+    read_column(owner, placement, layout, shard, cell..cell + 1, Arc::default(), || {}, drop).await
 }
 
-/// Reads and opens one farmer's cells. `on_move` hears of each frame; `on_all` gets the cells as soon as they are all
+/// Reads and opens one farmer's cells. `arrived` counts the bytes as they come; `on_move` hears of each frame; `on_all` gets the cells as soon as they are all
 /// there and right. An error after that tells of bytes too many.
+#[expect(clippy::too_many_arguments, reason = "one call in each of three places")]
 async fn read_column(
     owner: &Inner,
     placement: &PlacementRecord,
     layout: &Layout,
     shard: &Shard,
     stripes: Range<u32>,
+    arrived: Arc<AtomicU64>,
     on_move: impl Fn(),
     on_all: impl FnOnce(Vec<u8>),
 ) -> Result<(), ColumnError> {
@@ -413,6 +421,7 @@ async fn read_column(
     let bytes = range.end - range.start;
     let mut download =
         owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
+    download.tell(arrived);
     owner.farmers.answered(shard.farmer, asked.elapsed());
     while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
         on_move();
@@ -423,30 +432,4 @@ async fn read_column(
         drop(frame);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn others_are_asked_for_farmers_that_send_nothing_but_not_for_slow_ones() {
-        let mut tally = Tally { asked: 6, moving: 1, ..Tally::default() };
-        assert_eq!(tally.more_after_wait(4), 3, "three of four needed have sent nothing");
-        assert_eq!(tally.more_after_wait(4), 6, "nor have those asked in their place");
-        let mut slow = Tally { asked: 6, moving: 6, ..Tally::default() };
-        assert_eq!(slow.more_after_wait(4), 0, "all are sending");
-        while slow.patience() < SLOW {
-            assert_eq!(slow.more_after_wait(4), 0);
-        }
-        assert_eq!(slow.more_after_wait(4), 1, "for too long");
-    }
-
-    #[test]
-    fn one_spare_is_on_its_way_after_each_failure() {
-        let tally = Tally { asked: 3, moving: 3, came: 1, ..Tally::default() };
-        assert_eq!(tally.more_after_failure(4), 1);
-        let tally = Tally { asked: 4, moving: 3, came: 1, ..Tally::default() };
-        assert_eq!(tally.more_after_failure(4), 0);
-    }
 }

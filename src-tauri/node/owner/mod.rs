@@ -26,6 +26,7 @@ pub(crate) mod remove;
 mod rewrite;
 mod scan;
 mod sources;
+mod tally;
 mod upload;
 mod wire;
 

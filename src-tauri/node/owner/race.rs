@@ -42,13 +42,13 @@ impl Race {
         Self { bytes, runners: Vec::new() }
     }
 
-    pub(super) fn enter(&mut self, column: u8, farmer: DeviceId) -> Runner {
+    pub(super) fn enter(&mut self, column: u8, farmer: DeviceId, now: Instant) -> Runner {
         let runner = Runner {
             column,
             farmer,
             received: Arc::default(),
             lost: CancellationToken::new(),
-            begun: Instant::now(),
+            begun: now,
             took: None,
             samples: VecDeque::new(),
         };
@@ -57,12 +57,12 @@ impl Race {
     }
 
     /// The farmer has its column: whoever was sent it beside has lost. False if it has lost itself.
-    pub(super) fn won(&mut self, column: u8, farmer: DeviceId) -> bool {
+    pub(super) fn won(&mut self, column: u8, farmer: DeviceId, now: Instant) -> bool {
         let Some(winner) = self.runners.iter().position(|one| (one.column, one.farmer) == (column, farmer))
         else {
             return false;
         };
-        self.runners[winner].took = Some(self.runners[winner].begun.elapsed());
+        self.runners[winner].took = Some(now - self.runners[winner].begun);
         self.runners.retain(|one| {
             let loses = one.column == column && one.farmer != farmer;
             if loses {
@@ -120,14 +120,15 @@ impl Race {
     fn transfer(&self, runner: &Runner) -> Transfer {
         // What has all arrived is not yet stored: only the farmer's word for that makes it whole.
         let most = if runner.took.is_some() { self.bytes } else { self.bytes.saturating_sub(1) };
-        let now = runner.samples.back().map_or(0, |(_, received)| *received);
+        let (looked, now) = runner.samples.back().copied().unwrap_or((runner.begun, 0));
         let before = runner.samples.front().map_or(0, |(_, received)| *received);
-        let young = runner.begun.elapsed() < LATELY;
+        let age = looked - runner.begun;
+        let young = age < LATELY;
         Transfer {
             bytes: self.bytes,
             done: if runner.took.is_some() { self.bytes } else { now.min(most) },
             lately: if young { now.min(most) } else { now - before.min(now) },
-            age: runner.took.unwrap_or_else(|| runner.begun.elapsed()),
+            age: runner.took.unwrap_or(age),
         }
     }
 }
@@ -136,34 +137,34 @@ impl Race {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_farmer_that_drips_is_late_until_another_runs_beside_it_and_wins() {
-        let mut race = Race::new(1_000_000);
+    #[test]
+    fn a_farmer_that_drips_is_late_until_another_runs_beside_it_and_wins() {
+        let (mut race, begun) = (Race::new(1_000_000), Instant::now());
+        let at = |seconds| begun + Duration::from_secs(seconds);
         let farmer = |number: u8| DeviceId([number; 32]);
-        let runners: Vec<Runner> = (0..5).map(|number| race.enter(number, farmer(number))).collect();
-        tokio::time::advance(Duration::from_secs(2)).await;
+        let runners: Vec<Runner> = (0..5).map(|number| race.enter(number, farmer(number), begun)).collect();
         for number in 0..4 {
-            assert!(race.won(number, farmer(number)));
+            assert!(race.won(number, farmer(number), at(2)));
         }
-        for _ in 0..4 {
-            tokio::time::advance(Duration::from_secs(1)).await;
+        for second in 3..7 {
             runners[4].received.fetch_add(51, Ordering::Relaxed);
-            race.look(Instant::now());
+            race.look(at(second));
         }
         assert_eq!((race.late(), race.hopeless()), (vec![(4, farmer(4))], vec![(4, farmer(4))]));
         assert_eq!(race.arrived(), 4_000_204);
-        let second = race.enter(4, farmer(9));
+        let second = race.enter(4, farmer(9), at(7));
         assert_eq!(race.late(), []);
-        assert!(race.won(4, farmer(9)) && runners[4].lost.is_cancelled() && !second.lost.is_cancelled());
-        assert!(!race.won(4, farmer(4)), "too late");
+        assert!(race.won(4, farmer(9), at(9)));
+        assert!(runners[4].lost.is_cancelled() && !second.lost.is_cancelled());
+        assert!(!race.won(4, farmer(4), at(10)), "too late");
         assert_eq!(race.arrived(), 5_000_000);
     }
 
     #[test]
     fn the_farmer_that_is_left_goes_on_alone() {
-        let mut race = Race::new(10);
-        race.enter(0, DeviceId([1; 32]));
-        race.enter(0, DeviceId([2; 32]));
+        let (mut race, now) = (Race::new(10), Instant::now());
+        race.enter(0, DeviceId([1; 32]), now);
+        race.enter(0, DeviceId([2; 32]), now);
         assert_eq!(race.failed(0, DeviceId([1; 32])), Some(DeviceId([2; 32])));
         assert_eq!(race.failed(0, DeviceId([2; 32])), None);
     }

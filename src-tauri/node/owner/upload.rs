@@ -275,9 +275,9 @@ impl Attempt<'_> {
             }
         };
         let mut race = Race::new(self.coded.layout().shard_len());
-        let wanted = columns.len();
+        let (wanted, begun) = (columns.len(), tokio::time::Instant::now());
         let mut running: FuturesUnordered<_> =
-            columns.into_iter().map(|(column, farmer)| named(race.enter(column, farmer))).collect();
+            columns.into_iter().map(|(column, farmer)| named(race.enter(column, farmer, begun))).collect();
         let mut done = Vec::with_capacity(wanted);
         let mut ticks = tokio::time::interval(LOOK);
         let mut checking = pin!(OptionFuture::default());
@@ -287,7 +287,9 @@ impl Attempt<'_> {
                 Some((column, farmer, result)) = running.next() => match result {
                     None => {}
                     Some(Ok(shard)) => {
-                        if race.won(column, farmer) {
+                        let now = tokio::time::Instant::now();
+                        let won = race.won(column, farmer, now);
+                        if won {
                             lock(&self.plan).settle(column, farmer);
                             done.push(shard);
                         }
@@ -301,7 +303,7 @@ impl Attempt<'_> {
                         let replaced = self.replaced(column, farmer, race.failed(column, farmer));
                         match replaced {
                             Replaced::ByTheOther => {}
-                            Replaced::By(spare) => running.push(named(race.enter(column, spare))),
+                            Replaced::By(spare) => running.push(named(race.enter(column, spare, tokio::time::Instant::now()))),
                             Replaced::ByNobody => return Ok(None),
                         }
                     }
@@ -322,7 +324,7 @@ impl Attempt<'_> {
                     for (column, farmer) in late {
                         if let Some(spare) = lock(&self.plan).second(column) {
                             tracing::info!(%farmer, %spare, "a farmer is slow: a spare is sent the same");
-                            running.push(named(race.enter(column, spare)));
+                            running.push(named(race.enter(column, spare, tokio::time::Instant::now())));
                         } else if hopeless.contains(&(column, farmer)) {
                             tracing::info!(%farmer, "a farmer is too slow: it is done without");
                             self.owner.farmers.is_down(farmer);
