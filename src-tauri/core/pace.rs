@@ -1,8 +1,8 @@
 //! Which of several transfers is held up by its own farmer, and not by the line that all of them share.
 //!
 //! Invariants: a transfer is judged by the others of the same attempt alone, so that a line on which all are slow makes
-//! none of them late; one that keeps half the pace of the others is never late; at most a minority is. Deliberately absent: whether the line works at
-//! all, which the node finds out before it acts.
+//! none of them late; one that keeps half the pace of the others is never late; at most a minority is. Deliberately
+//! absent: whether the line works at all, which the node finds out before it acts.
 
 use std::time::Duration;
 
@@ -45,9 +45,7 @@ impl Transfer {
     }
 
     fn takes_longer_than(&self, limit: Duration) -> bool {
-        !self.is_whole()
-            && self.age >= GRACE
-            && self.remaining().is_none_or(|remaining| remaining > limit.max(GRACE))
+        !self.is_whole() && self.age >= GRACE && self.remaining().is_none_or(|rest| rest > limit.max(GRACE))
     }
 }
 
@@ -70,8 +68,12 @@ fn longer_than(transfers: &[Transfer], limit: Option<Duration>) -> Vec<usize> {
     late.map(|(index, _)| index).collect()
 }
 
-fn most_are_whole(transfers: &[Transfer]) -> bool {
-    transfers.iter().filter(|one| one.is_whole()).count() * 2 > transfers.len()
+/// Those that have taken longer than the limit already and still will; none before most are whole.
+fn overdue(transfers: &[Transfer], limit: Option<Duration>) -> Vec<usize> {
+    let most_are_whole = transfers.iter().filter(|one| one.is_whole()).count() * 2 > transfers.len();
+    let mut overdue = if most_are_whole { longer_than(transfers, limit) } else { Vec::new() };
+    overdue.retain(|index| limit.is_some_and(|limit| transfers[*index].age >= limit));
+    overdue
 }
 
 /// Transfers of which any share is enough, such as columns of which k are needed: those that are far behind the middle
@@ -83,15 +85,14 @@ pub fn behind(transfers: &[Transfer]) -> Vec<usize> {
 /// Transfers all of which must end well: those that another farmer would do sooner from the beginning. None before most
 /// are whole.
 pub fn late(transfers: &[Transfer]) -> Vec<usize> {
-    if most_are_whole(transfers) { behind(transfers) } else { Vec::new() }
+    overdue(transfers, anew(transfers).map(|anew| anew.saturating_mul(LATE)))
 }
 
 /// Transfers all of which must end well: those for which it is quicker to begin all of them again without their farmers.
 /// None before most are whole.
 pub fn hopeless(transfers: &[Transfer]) -> Vec<usize> {
     let slowest = transfers.iter().filter(|one| one.is_whole()).map(|one| one.age).max();
-    let limit = slowest.map(|slowest| slowest.max(GRACE).saturating_mul(HOPELESS));
-    if most_are_whole(transfers) { longer_than(transfers, limit) } else { Vec::new() }
+    overdue(transfers, slowest.map(|slowest| slowest.max(GRACE).saturating_mul(HOPELESS)))
 }
 
 #[cfg(test)]
@@ -123,8 +124,8 @@ mod tests {
             all
         };
         assert_eq!(late(&after(1)), [0usize; 0], "none is whole");
-        assert_eq!(late(&after(3)), [4]);
-        assert_eq!(hopeless(&after(3)), [4]);
+        assert_eq!((late(&after(3)), late(&after(5))), (vec![], vec![4]), "twice as long as the others");
+        assert_eq!((hopeless(&after(5)), hopeless(&after(13))), (vec![], vec![4]));
     }
 
     #[test]

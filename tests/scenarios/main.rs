@@ -4,4 +4,5 @@ mod discovery;
 mod groups;
 mod kill;
 mod liars;
+mod lines;
 mod quota;

@@ -39,9 +39,9 @@ impl Sent {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// So many have arrived.
+    /// So many have arrived; never fewer than before.
     pub(crate) fn arrived(&self, bytes: u64) {
-        self.bytes.store(bytes, Ordering::Relaxed);
+        self.bytes.fetch_max(bytes, Ordering::Relaxed);
     }
 
     /// Says that nothing can be reached, until the guard is dropped.

@@ -150,13 +150,15 @@ mod tests {
             runners[4].received.fetch_add(51, Ordering::Relaxed);
             race.look(at(second));
         }
-        assert_eq!((race.late(), race.hopeless()), (vec![(4, farmer(4))], vec![(4, farmer(4))]));
+        assert_eq!((race.late(), race.hopeless()), (vec![(4, farmer(4))], vec![]));
         assert_eq!(race.arrived(), 4_000_204);
-        let second = race.enter(4, farmer(9), at(7));
-        assert_eq!(race.late(), []);
-        assert!(race.won(4, farmer(9), at(9)));
+        race.look(at(13));
+        assert_eq!(race.hopeless(), [(4, farmer(4))]);
+        let second = race.enter(4, farmer(9), at(13));
+        assert_eq!((race.late(), race.hopeless()), (vec![], vec![]));
+        assert!(race.won(4, farmer(9), at(15)));
         assert!(runners[4].lost.is_cancelled() && !second.lost.is_cancelled());
-        assert!(!race.won(4, farmer(4), at(10)), "too late");
+        assert!(!race.won(4, farmer(4), at(16)), "too late");
         assert_eq!(race.arrived(), 5_000_000);
     }
 
