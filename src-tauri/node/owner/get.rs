@@ -116,7 +116,7 @@ pub(crate) async fn get(
         let reading = Reading { owner, fetcher: &fetcher, record: &record, progress, started };
         let (file, at) = match reading.all(wanted.start + resumed..wanted.end, file).await {
             Ok(read) => read,
-            Err(error @ OwnerError::TooFewAnswer { .. }) => {
+            Err(error @ (OwnerError::TooFewAnswer { .. } | OwnerError::Offline)) => {
                 // After a restart farmers have to be found again; one that breaks off half-way may go on soon.
                 let moved = context.run == Run::GoneOn || progress.look().done_bytes > resumed;
                 if !moved || !patience.is_left() {
