@@ -159,6 +159,20 @@ impl Devnet {
         Ok(Liar { _process: process, id })
     }
 
+    /// A stranger who attacks the node behind `client` in the way that `attack` names; the attack stands.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn flood(&self, attack: &str, client: &Client) -> Result<Flood> {
+        let addresses = client.status().await?.addresses;
+        let mut command = Command::new(built("hayloft-flood")?);
+        command.arg(self.network()).arg(attack).args(addresses);
+        // It waits until its attack stands, which must not hold up the test's own runtime.
+        let started = tokio::task::spawn_blocking(|| LivingProcess::start(command)).await?;
+        let (process, line) = started.context("the flood did not begin")?;
+        Ok(Flood { _process: process, count: line["begun"].as_u64().context("a flood without a count")? })
+    }
+
     /// The process of `hayloft devnet` itself.
     pub fn pid(&self) -> u32 {
         self.process.child.id()
@@ -273,6 +287,19 @@ impl Liar {
     /// Its device id in hex.
     pub fn id(&self) -> &str {
         &self.id
+    }
+}
+
+/// An attack from a process of its own, over with this value.
+pub struct Flood {
+    _process: LivingProcess,
+    count: u64,
+}
+
+impl Flood {
+    /// Connections, streams or requests of the attack.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 }
 

@@ -8,11 +8,17 @@ mod bed;
 mod books;
 mod field;
 mod line;
+#[cfg(target_os = "linux")]
+mod memory;
 mod run_command;
 
 pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
-pub use bed::{Devnet, Farmer, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate};
+pub use bed::{
+    Devnet, Farmer, Flood, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
+};
 pub use books::{Books, segments, segments_of_job};
 pub use field::{Field, Member};
 pub use line::{Carried, Conditions, Line, Lines, Place};
+#[cfg(target_os = "linux")]
+pub use memory::Memory;
 pub use run_command::{Finished, binary, hayloft, hayloft_fed, hayloft_held};

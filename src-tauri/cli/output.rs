@@ -103,16 +103,22 @@ pub(crate) fn day(seconds: u64) -> String {
     moment(seconds).split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// A name with its control characters escaped, so that it cannot drive the terminal.
+/// A name with its control characters escaped, so that it cannot drive the terminal, and those that turn the direction of
+/// writing, so that it cannot pass for another one.
 pub(crate) fn printable(name: &str) -> String {
     name.chars().fold(String::with_capacity(name.len()), |mut text, symbol| {
-        if symbol.is_control() {
-            text.extend(symbol.escape_default())
+        if symbol.is_control() || turns(symbol) {
+            text.extend(symbol.escape_unicode())
         } else {
             text.push(symbol)
         }
         text
     })
+}
+
+/// Whether a character is unseen itself and turns or breaks the line around it: marks, embeddings, overrides, isolates.
+fn turns(symbol: char) -> bool {
+    matches!(symbol, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Columns padded to their widest cell, as terminals measure it.
@@ -142,8 +148,9 @@ mod tests {
 
     #[test]
     fn a_name_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
-        assert_eq!(printable("Grüße 🌾"), "Grüße 🌾");
+        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
+        assert_eq!(printable("photo\u{202e}gpj.exe"), "photo\\u{202e}gpj.exe");
+        assert_eq!(printable("Grüße 🌾 עברית"), "Grüße 🌾 עברית");
     }
 
     #[test]

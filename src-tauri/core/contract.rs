@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use fraud::{Equivocation, NotFraud};
 pub use revision::{
     CLOCK_TOLERANCE_SECONDS, Change, MAX_CHANGES_PER_REVISION, MAX_SHARD_BYTES, MAX_TERM_SECONDS,
-    RevisionError, apply, apply_signed, countersign, propose,
+    RevisionError, apply, apply_signed, check_owner, countersign, countersign_same_shards, propose,
 };
 pub use root::shard_root;
 pub use space::{MAX_SHARDS, quota_bytes};

@@ -26,20 +26,22 @@ pub const CONNECTIONS_PENDING_OUT: u32 = 128;
 /// Established connections with one peer: both may dial at once, over two transports.
 pub const CONNECTIONS_PER_PEER: u32 = 4;
 /// Bytes of this process's memory beyond which no connection is accepted.
-pub const PROCESS_MEMORY_BYTES: usize = 2 * 1024 * 1024 * 1024;
-/// Streams that one connection may have open at once.
-pub const STREAMS_PER_CONNECTION: u32 = 256;
-/// Inbound streams of one connection that have not yet agreed on a protocol.
-pub const STREAMS_NEGOTIATING: usize = 64;
+pub const PROCESS_MEMORY_BYTES: usize = 1024 * 1024 * 1024;
+/// Streams that one connection may have open at once: requests, the DHT's, and some. Over TCP each may hold 256 KiB unread.
+pub const STREAMS_PER_CONNECTION: u32 = 96;
+/// Inbound streams of one connection that have not yet agreed on a protocol: as many as one peer's requests.
+pub const STREAMS_NEGOTIATING: usize = REQUESTS_PER_PEER;
 
 /// Inbound requests served at once.
 pub const REQUESTS: usize = 256;
 /// Inbound requests of one peer served at once.
 pub const REQUESTS_PER_PEER: usize = 32;
 /// Inbound requests of one /24 or /48 served at once.
-pub const REQUESTS_PER_SUBNET: usize = 96;
+pub const REQUESTS_PER_SUBNET: usize = 64;
 /// Inbound requests served at once of peers that are not known as customers.
 pub const REQUESTS_OF_STRANGERS: usize = 128;
+/// Of these, those of one peer.
+pub const REQUESTS_PER_STRANGER: usize = 8;
 /// Customers remembered while they are away.
 pub const CUSTOMERS_KNOWN: usize = 1024;
 /// Inbound requests being told "busy" at once; those beyond are dropped unheard.
@@ -104,7 +106,9 @@ pub const CANDIDATES: usize = 2048;
 /// Devices that may become candidates and wait to be asked.
 pub const SUSPECTS: usize = 2048;
 /// Devices asked for their record at once.
-pub const PROBES_AT_ONCE: usize = 16;
+pub const PROBES_AT_ONCE: usize = 32;
+/// How long a device may take to show its record: those that drip or say nothing must not keep honest ones waiting.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Seconds after which a candidate's record is asked for again.
 pub const RECORD_FRESH_SECONDS: u64 = 300;
 /// Seconds for which a device that gave no record is not asked again; doubles with each failure.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hayloft_core::{
-    ContractId, DeviceId, SegmentId, ShardId,
+    ContractId, DeviceId, SegmentId, ShardId, Timestamp,
     contract::{ShardEntry, SignedRevision, SignedTerms},
 };
 
@@ -63,6 +63,8 @@ pub struct OwnerContract {
     pub revision: Option<SignedRevision>,
     /// All shards after it, in order of id.
     pub shards: Vec<ShardEntry>,
+    /// When its farmer last denied it, although it signed.
+    pub denied: Option<Timestamp>,
 }
 
 /// A shard in flight: written down before its upload, so that a crash leaves nothing unknown.
@@ -110,7 +112,8 @@ impl Owner {
     /// [`OwnerError::Database`].
     pub async fn contract(&self, id: ContractId) -> Result<Option<OwnerContract>, OwnerError> {
         let mut read = self.inner.db.read().begin().await.map_err(DatabaseError::from)?;
-        let query = sqlx::query("SELECT contract, terms, revision FROM owner_contracts WHERE contract = ?");
+        let query =
+            sqlx::query("SELECT contract, terms, revision, denied FROM owner_contracts WHERE contract = ?");
         let row = query.bind(id.0.to_vec()).fetch_optional(&mut *read).await.map_err(DatabaseError::from)?;
         match row {
             Some(row) => Ok(Some(contract_of(&mut read, &row).await?)),
@@ -124,7 +127,7 @@ impl Owner {
     /// [`OwnerError::Database`].
     pub async fn contracts(&self, farmer: Option<DeviceId>) -> Result<Vec<OwnerContract>, OwnerError> {
         let mut read = self.inner.db.read().begin().await.map_err(DatabaseError::from)?;
-        let query = "SELECT contract, terms, revision FROM owner_contracts \
+        let query = "SELECT contract, terms, revision, denied FROM owner_contracts \
                      WHERE ?1 IS NULL OR farmer = ?1 ORDER BY number DESC";
         let query = sqlx::query(query).bind(farmer.map(|farmer| farmer.0.to_vec()));
         let mut contracts = Vec::new();
@@ -176,6 +179,18 @@ impl Owner {
         let (revision, shards) = (Box::new(revision.clone()), shards.to_vec());
         write.make_lazily(Entry::Rebased { revision, shards }).await?;
         Ok(write.commit().await?)
+    }
+
+    /// Writes down that its farmer denied a contract. What both signed stays: it is the evidence.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn deny_contract(&self, id: ContractId, at: Timestamp) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        let query = sqlx::query("UPDATE owner_contracts SET denied = ? WHERE contract = ?");
+        let query = query.bind(int(at.0)).bind(id.0.to_vec());
+        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+        Ok(write.commit().await.map_err(DatabaseError::from)?)
     }
 
     /// Forgets a contract that is over, with its shards and what was to be removed under it.
@@ -323,6 +338,7 @@ async fn contract_of(
         terms: from_blob(&bytes(row, 1)?)?,
         revision: revision.map(|bytes| from_blob(&bytes)).transpose()?,
         shards: shards_of(read, contract).await?,
+        denied: maybe_number(row, 3)?.map(Timestamp),
     })
 }
 

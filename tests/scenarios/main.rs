@@ -1,6 +1,8 @@
 //! Scenarios on networks of real processes; one binary, because each one linked costs as much as many tests.
 
 mod discovery;
+#[cfg(target_os = "linux")]
+mod floods;
 mod groups;
 mod kill;
 mod liars;

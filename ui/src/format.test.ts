@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { basename, bytes, duration, short } from "./format";
+import { basename, bytes, duration, short, shown } from "./format";
 
 test("sizes are decimal, as disks are sold", () => {
   expect(bytes(0)).toBe("0 B");
@@ -19,3 +19,9 @@ test("the last part of a path is found on every system", () => {
 });
 
 test("an identifier is shortened to eight digits", () => expect(short("0123456789abcdef")).toBe("01234567…"));
+
+test("names cannot turn the line they stand in", () => {
+  expect(shown("photo\u202egpj.exe")).toBe("photo\\u{202e}gpj.exe");
+  expect(shown("a\nb\u2066c")).toBe("a\\u{a}b\\u{2066}c");
+  expect(shown("Grüße 🌾 עברית")).toBe("Grüße 🌾 עברית");
+});

@@ -48,3 +48,9 @@ export function short(id: string): string {
 export function basename(path: string): string {
   return path.replace(/[/\\]+$/, "").split(/[/\\]/).pop() ?? path;
 }
+
+/** A name as it may be shown: characters that turn the direction of writing or break the line are spelled out. */
+export function shown(name: string): string {
+  const code = (symbol: string) => `\\u{${symbol.codePointAt(0)?.toString(16)}}`;
+  return name.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, code);
+}

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{MAX_SHARDS, Phase, Revision, ShardEntry, SignedRevision, State, Terms, TermsError, shard_root};
+use super::{
+    MAX_SHARDS, Phase, Revision, ShardEntry, SignedRevision, SignedTerms, State, Terms, TermsError,
+    shard_root,
+};
 use crate::{
     RevisionHash, ShardId, Signature, Timestamp, codec,
     keys::{BadSignature, DeviceKey, OwnerKey},
@@ -116,6 +119,11 @@ pub enum RevisionError {
 }
 
 impl Revision {
+    /// Whether no shard comes or goes.
+    pub fn changes_nothing(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
     /// By which the next revision names this one: BLAKE3 of its encoding.
     pub fn hash(&self) -> RevisionHash {
         RevisionHash(*blake3::hash(&codec::encode(VERSION, self)).as_bytes())
@@ -221,10 +229,65 @@ pub fn countersign(
 ) -> Result<(State, SignedRevision), RevisionError> {
     revision.verify_owner(state.terms(), owner)?;
     let next = apply(state, revision, now)?;
-    let farmer = key.sign(BY_FARMER, &state.terms().network, VERSION, revision);
-    let signed = SignedRevision { revision: revision.clone(), owner: *owner, farmer };
+    let signed = signed(&state.terms, revision, owner, key);
     signed.verify(state.terms())?;
     Ok((next, signed))
+}
+
+/// [`countersign`] for a revision that changes no shard. The shards need not be at hand, however many there are: their
+/// count, bytes and root stay those of `newest`.
+///
+/// # Errors
+/// As [`countersign`]; [`RevisionError::WrongCount`] if shards come or go.
+pub fn countersign_same_shards(
+    terms: &SignedTerms,
+    newest: &SignedRevision,
+    revision: &Revision,
+    owner: &Signature,
+    key: &DeviceKey,
+    now: Timestamp,
+) -> Result<SignedRevision, RevisionError> {
+    check_owner(terms, Some(newest), revision, owner)?;
+    let before = &newest.revision;
+    let state = State { newest: Some(before.clone()), ..State::new(terms.clone())? };
+    check_time(&state, revision, now)?;
+    if !revision.changes_nothing() || revision.shards != before.shards {
+        return Err(RevisionError::WrongCount);
+    }
+    if revision.bytes != before.bytes {
+        return Err(RevisionError::WrongBytes);
+    }
+    check_capacity(revision)?;
+    if revision.root != before.root {
+        return Err(RevisionError::WrongRoot);
+    }
+    Ok(signed(terms, revision, owner, key))
+}
+
+/// What can be refused without the shards: the owner did not sign, or the revision does not follow the newest.
+///
+/// # Errors
+/// The first [`RevisionError`] found.
+pub fn check_owner(
+    terms: &SignedTerms,
+    newest: Option<&SignedRevision>,
+    revision: &Revision,
+    owner: &Signature,
+) -> Result<(), RevisionError> {
+    let state = State {
+        contract: terms.terms.id(),
+        terms: terms.clone(),
+        newest: newest.map(|newest| newest.revision.clone()),
+        shards: BTreeMap::new(),
+    };
+    check_place(&state, revision)?;
+    check_lists(revision)?;
+    revision.verify_owner(&terms.terms, owner)
+}
+
+fn signed(terms: &SignedTerms, revision: &Revision, owner: &Signature, key: &DeviceKey) -> SignedRevision {
+    let farmer = key.sign(BY_FARMER, &terms.terms.network, VERSION, revision);
+    SignedRevision { revision: revision.clone(), owner: *owner, farmer }
 }
 
 fn check_place(state: &State, revision: &Revision) -> Result<(), RevisionError> {
@@ -260,7 +323,7 @@ fn check_time(state: &State, revision: &Revision, now: Timestamp) -> Result<(), 
     Ok(())
 }
 
-fn shards_after(state: &State, revision: &Revision) -> Result<BTreeMap<ShardId, ShardEntry>, RevisionError> {
+fn check_lists(revision: &Revision) -> Result<(), RevisionError> {
     let found = revision.added.len().max(revision.removed.len());
     if found > MAX_CHANGES_PER_REVISION {
         return Err(RevisionError::TooManyChanges { found });
@@ -268,6 +331,11 @@ fn shards_after(state: &State, revision: &Revision) -> Result<BTreeMap<ShardId, 
     if !revision.added.is_sorted_by(|a, b| a.id < b.id) || !revision.removed.is_sorted_by(|a, b| a < b) {
         return Err(RevisionError::OutOfOrder);
     }
+    Ok(())
+}
+
+fn shards_after(state: &State, revision: &Revision) -> Result<BTreeMap<ShardId, ShardEntry>, RevisionError> {
+    check_lists(revision)?;
     let mut shards = state.shards.clone();
     for shard in &revision.added {
         if !(1..=MAX_SHARD_BYTES).contains(&shard.bytes) {
@@ -289,23 +357,25 @@ pub(super) fn check_totals(
     revision: &Revision,
     shards: &BTreeMap<ShardId, ShardEntry>,
 ) -> Result<(), RevisionError> {
-    let Revision { capacity_bytes, bytes, .. } = *revision;
     if revision.shards != shards.len() as u64 {
         return Err(RevisionError::WrongCount);
     }
     if revision.shards > MAX_SHARDS {
         return Err(RevisionError::TooManyShards);
     }
-    if bytes != sum(shards)? {
+    if revision.bytes != sum(shards)? {
         return Err(RevisionError::WrongBytes);
     }
-    if bytes > capacity_bytes {
-        return Err(RevisionError::OverCapacity { bytes, capacity_bytes });
-    }
+    check_capacity(revision)?;
     if revision.root != shard_root(shards.values()) {
         return Err(RevisionError::WrongRoot);
     }
     Ok(())
+}
+
+fn check_capacity(revision: &Revision) -> Result<(), RevisionError> {
+    let Revision { capacity_bytes, bytes, .. } = *revision;
+    if bytes > capacity_bytes { Err(RevisionError::OverCapacity { bytes, capacity_bytes }) } else { Ok(()) }
 }
 
 fn sum(shards: &BTreeMap<ShardId, ShardEntry>) -> Result<u64, RevisionError> {

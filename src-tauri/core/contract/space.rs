@@ -7,8 +7,8 @@ const HEADER_BYTES: u64 = 128;
 /// Bytes of a shard's name, rows and lines in the journal.
 const RECORD_BYTES: u64 = 1024;
 
-/// Shards that one contract may hold.
-pub const MAX_SHARDS: u64 = 1 << 20;
+/// Shards that one contract may hold: who checks a revision that adds or removes some has all of them in memory.
+pub const MAX_SHARDS: u64 = 1 << 16;
 
 /// What a shard of so many bytes takes of a quota: its file in whole blocks, and what is written down about it. Owner and
 /// farmer count alike: so much is reserved before the shard is sent.

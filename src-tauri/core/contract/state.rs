@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Revision, RevisionError, ShardEntry, SignedRevision, SignedTerms, Terms, revision::check_totals,
+    MAX_CHANGES_PER_REVISION, MAX_SHARDS, Revision, RevisionError, ShardEntry, SignedRevision, SignedTerms,
+    Terms, revision::check_totals,
 };
 use crate::{ContractId, RevisionHash, ShardId, Timestamp};
 
@@ -102,6 +103,11 @@ impl State {
     /// One shard, if it is under this contract.
     pub fn shard(&self, id: &ShardId) -> Option<&ShardEntry> {
         self.shards.get(id)
+    }
+
+    /// Whether as many shards as one revision may add still find room.
+    pub fn has_room(&self) -> bool {
+        (self.shards.len() + MAX_CHANGES_PER_REVISION) as u64 <= MAX_SHARDS
     }
 
     /// Bytes under contract.

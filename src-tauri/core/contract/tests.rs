@@ -289,6 +289,72 @@ fn refused(change: impl Fn(&mut Revision)) -> RevisionError {
 }
 
 #[test]
+fn revision_that_changes_no_shard_is_judged_without_them_as_with_them() {
+    let (state, newest) = running();
+    let end = Some(NOW.plus_seconds(2 * MONTH));
+    let sound = propose(&state, Change { end, ..Change::default() }, NOW).unwrap();
+    let changes: [fn(&mut Revision); 9] = [
+        |_| {},
+        |r| r.shards += 1,
+        |r| r.bytes += 1,
+        |r| r.root[0] ^= 1,
+        |r| r.capacity_bytes = 99,
+        |r| r.number += 1,
+        |r| r.previous.0[0] ^= 1,
+        |r| r.end = Timestamp(0),
+        |r| r.at.0 += MONTH,
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut revision = sound.clone();
+        change(&mut revision);
+        let by_owner = revision.sign_as_owner(state.terms(), &owner());
+        let with = countersign(&state, &revision, &by_owner, &farmer(), NOW).map(|(_, signed)| signed);
+        let (terms, key) = (state.signed_terms(), farmer());
+        let without = countersign_same_shards(terms, &newest, &revision, &by_owner, &key, NOW);
+        assert_eq!(with.is_ok(), number == 0, "{with:?}");
+        assert_eq!(with, without);
+        let forged = Signature([7; 64]);
+        let refused = countersign_same_shards(terms, &newest, &revision, &forged, &key, NOW);
+        assert!(refused.is_err());
+    }
+}
+
+#[test]
+fn a_contract_holds_so_many_shards_and_no_more() {
+    let shards = (0..MAX_SHARDS + 1).map(|number| {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        ShardEntry { id: ShardId(id), bytes: 1, tag_key: None }
+    });
+    let shards: Vec<ShardEntry> = shards.collect();
+    let newest = |count: usize| {
+        let revision = Revision {
+            contract: terms().id(),
+            number: 0,
+            previous: RevisionHash([0; 32]),
+            capacity_bytes: MAX_SHARDS + 1,
+            end: NOW.plus_seconds(MONTH),
+            added: Vec::new(),
+            removed: Vec::new(),
+            shards: count as u64,
+            bytes: count as u64,
+            root: shard_root(&shards[..count]),
+            at: NOW,
+        };
+        let (owner, terms) = (owner(), terms());
+        let farmer = farmer().sign("contract revision by farmer", &terms.network, 1, &revision);
+        SignedRevision { owner: revision.sign_as_owner(&terms, &owner), farmer, revision }
+    };
+    let full = MAX_SHARDS as usize;
+    let state = State::load(sign(terms()), Some(&newest(full)), shards[..full].iter().cloned()).unwrap();
+    assert!(!state.has_room());
+    let one_more = Change { added: vec![shards[full].clone()], ..Change::default() };
+    assert_eq!(step(&state, one_more, NOW).unwrap_err(), RevisionError::TooManyShards);
+    let over = State::load(sign(terms()), Some(&newest(full + 1)), shards.iter().cloned());
+    assert_eq!(over.unwrap_err(), RevisionError::TooManyShards);
+}
+
+#[test]
 fn any_single_mutation_of_a_revision_is_refused_for_its_reason() {
     let id = |number: u8| ShardId([number; 32]);
     assert_eq!(refused(|r| r.contract.0[0] ^= 1), RevisionError::WrongContract);

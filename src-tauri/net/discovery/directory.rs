@@ -10,7 +10,11 @@ use std::{
 use hayloft_core::{DeviceId, Timestamp, record::SignedFarmerRecord};
 use tokio::{sync::watch, time::Instant};
 
-use crate::{Candidate, Source, limits};
+use crate::{
+    Candidate, Source,
+    address::{self, Subnet},
+    limits,
+};
 
 /// What discovery knows.
 #[derive(Debug, Default)]
@@ -137,7 +141,7 @@ impl Directory {
         if sources.is_empty() {
             sources.insert(Source::Met);
         }
-        if state.candidates.len() < limits::CANDIDATES || state.drop_oldest_candidate() {
+        if state.candidates.len() < limits::CANDIDATES || state.drop_one_candidate() {
             state.candidates.insert(device, Candidate { device, record, address, sources, seen: at });
         }
         drop(state);
@@ -200,8 +204,17 @@ impl State {
         worst.is_some_and(|device| self.suspects.remove(&device).is_some())
     }
 
-    fn drop_oldest_candidate(&mut self) -> bool {
-        let oldest = self.candidates.values().min_by_key(|candidate| candidate.seen);
+    /// Makes room by dropping the oldest candidate of the most crowded subnet: whoever makes ten thousand farmers of one
+    /// network pushes out its own. Addresses without a subnet are one crowd.
+    fn drop_one_candidate(&mut self) -> bool {
+        let subnet = |candidate: &Candidate| candidate.address.and_then(address::subnet_of);
+        let mut crowds: HashMap<Option<Subnet>, usize> = HashMap::new();
+        for candidate in self.candidates.values() {
+            *crowds.entry(subnet(candidate)).or_default() += 1;
+        }
+        let crowded = crowds.into_iter().max_by_key(|(_, members)| *members).map(|(subnet, _)| subnet);
+        let here = self.candidates.values().filter(|candidate| Some(subnet(candidate)) == crowded);
+        let oldest = here.min_by_key(|candidate| (candidate.seen, candidate.device));
         let oldest = oldest.map(|candidate| candidate.device);
         oldest.is_some_and(|device| self.candidates.remove(&device).is_some())
     }
@@ -253,6 +266,43 @@ mod tests {
         }
         assert!(pauses.is_sorted());
         assert_eq!(pauses.last(), Some(&Duration::from_secs(limits::PROBE_AGAIN_MOST_SECONDS)));
+    }
+
+    fn record(device: DeviceId) -> SignedFarmerRecord {
+        let record = hayloft_core::record::FarmerRecord {
+            network: "test".parse().unwrap(),
+            device,
+            protocol: 1,
+            accepting: true,
+            free_bytes: 1 << 40,
+            storage_price: hayloft_core::Amount(0),
+            egress_price: hayloft_core::Amount(0),
+            operator: Some("x".repeat(hayloft_core::record::MAX_OPERATOR_BYTES)),
+            country: None,
+            at: Timestamp(0),
+            expires: Timestamp(u64::MAX),
+        };
+        SignedFarmerRecord { record, signature: hayloft_core::Signature([0; 64]) }
+    }
+
+    #[test]
+    fn ten_thousand_farmers_of_one_subnet_are_bounded_and_push_nobody_else_out() {
+        let directory = Directory::default();
+        let honest: Vec<_> = (0..20).map(device).collect();
+        for (number, farmer) in honest.iter().enumerate() {
+            let address = IpAddr::from([203, 0, u8::try_from(number).unwrap(), 7]);
+            directory.answered(*farmer, record(*farmer), Some(address), Timestamp(0));
+        }
+        for number in 100..10_100 {
+            let address = IpAddr::from([198, 51, 100, u8::try_from(number % 256).unwrap()]);
+            directory.note(device(number), Source::Bucket(1));
+            directory.answered(device(number), record(device(number)), Some(address), Timestamp(1));
+        }
+        let known = directory.candidates();
+        assert_eq!(known.len(), limits::CANDIDATES);
+        let left = known.iter().filter(|candidate| honest.contains(&candidate.device)).count();
+        assert_eq!(left, honest.len());
+        assert!(directory.state().suspects.is_empty());
     }
 
     #[test]

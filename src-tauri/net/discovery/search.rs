@@ -147,7 +147,8 @@ async fn ask_all(shared: Arc<Shared>, questions: Vec<Question>) {
 
 /// Asks one device for its record and tells the directory.
 async fn probe(net: Net, device: DeviceId) {
-    if let Err(error) = ask_record(&net, device).await {
+    let asked = tokio::time::timeout(limits::PROBE_TIMEOUT, ask_record(&net, device)).await;
+    if let Err(error) = asked.unwrap_or(Err(NetError::Silent)) {
         tracing::debug!(%device, %error, "no farmer");
         net.shared.directory.unanswered(device, Instant::now());
     }

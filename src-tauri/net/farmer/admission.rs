@@ -1,7 +1,8 @@
 //! How many requests are served at once: in all, of one peer, of one subnet, and of strangers. A permit gives its place
 //! back when dropped.
 //!
-//! A stranger becomes a customer when the node says that its owner has a contract here. Strangers never get more than a
+//! A request that has not wholly come yet gives its place up to the next one when no other is left: what drips in keeps
+//! nobody waiting. A stranger becomes a customer when the node says that its owner has a contract here. Strangers never get more than a
 //! part of the places, however many keys they make: customers go on being served. Addresses without a subnet, such as
 //! loopback, are counted by peer alone.
 
@@ -42,6 +43,15 @@ pub(crate) enum Regard {
     Customer,
 }
 
+/// Why a request gets no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// Its peer or subnet has as many as it may.
+    OwnShare,
+    /// All places, or all those of strangers, are taken.
+    Full,
+}
+
 /// One place.
 #[derive(Debug)]
 pub(super) struct Permit {
@@ -60,24 +70,30 @@ impl Admission {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a request of this peer; none if all, or those for its kind, are taken.
-    pub(super) fn admit(self: &Arc<Self>, peer: PeerId, subnet: Option<Subnet>) -> Option<Permit> {
+    /// A place for a request of this peer.
+    ///
+    /// # Errors
+    /// [`Denied`] if all, or those for its kind, are taken.
+    pub(super) fn admit(self: &Arc<Self>, peer: PeerId, subnet: Option<Subnet>) -> Result<Permit, Denied> {
         let mut served = self.served();
         let stranger = !served.customers.contains_key(&peer);
         let of_peer = served.by_peer.get(&peer).copied().unwrap_or_default();
         let of_subnet = subnet.and_then(|subnet| served.by_subnet.get(&subnet).copied()).unwrap_or_default();
+        let Bounds { requests_per_peer, requests_per_stranger, .. } = self.bounds;
+        let share = if stranger { requests_per_peer.min(requests_per_stranger) } else { requests_per_peer };
+        if of_peer >= share || of_subnet >= self.bounds.requests_per_subnet {
+            return Err(Denied::OwnShare);
+        }
         if served.all >= self.bounds.requests
-            || of_peer >= self.bounds.requests_per_peer
-            || of_subnet >= self.bounds.requests_per_subnet
             || (stranger && served.strangers >= self.bounds.requests_of_strangers)
         {
-            return None;
+            return Err(Denied::Full);
         }
         served.all += 1;
         served.strangers += usize::from(stranger);
         served.by_peer.insert(peer, of_peer + 1);
         subnet.map(|subnet| served.by_subnet.insert(subnet, of_subnet + 1));
-        Some(Permit { admission: self.clone(), peer, subnet, stranger })
+        Ok(Permit { admission: self.clone(), peer, subnet, stranger })
     }
 
     /// Remembers a customer; of too many, the one welcomed longest ago is forgotten.
@@ -147,11 +163,11 @@ mod tests {
         let [a, b, c] = [PeerId::random(), PeerId::random(), PeerId::random()];
         let first = admission.admit(a, None).unwrap();
         let _second = admission.admit(a, None).unwrap();
-        assert!(admission.admit(a, None).is_none(), "a third of one peer");
+        assert_eq!(admission.admit(a, None).unwrap_err(), Denied::OwnShare, "a third of one peer");
         let _third = admission.admit(b, None).unwrap();
-        assert!(admission.admit(c, None).is_none(), "a fourth in all");
+        assert_eq!(admission.admit(c, None).unwrap_err(), Denied::Full, "a fourth in all");
         drop(first);
-        assert!(admission.admit(c, None).is_some());
+        assert!(admission.admit(c, None).is_ok());
         assert_eq!(admission.served().by_peer.len(), 2, "an idle peer leaves no trace");
     }
 
@@ -160,10 +176,10 @@ mod tests {
         let admission = admission(100, 100);
         let subnet_of = |ip: &str| crate::address::subnet_of(ip.parse().unwrap());
         let crowded = subnet_of("198.51.100.7");
-        let held: Vec<_> = (0..50).filter_map(|_| admission.admit(PeerId::random(), crowded)).collect();
+        let held: Vec<_> = (0..50).flat_map(|_| admission.admit(PeerId::random(), crowded)).collect();
         assert_eq!(held.len(), 3);
-        assert!(admission.admit(PeerId::random(), subnet_of("198.51.101.7")).is_some(), "another subnet");
-        assert!(admission.admit(PeerId::random(), subnet_of("127.0.0.1")).is_some(), "loopback has none");
+        assert!(admission.admit(PeerId::random(), subnet_of("198.51.101.7")).is_ok(), "another subnet");
+        assert!(admission.admit(PeerId::random(), subnet_of("127.0.0.1")).is_ok(), "loopback has none");
         drop(held);
         assert!(admission.served().by_subnet.is_empty());
     }
@@ -171,14 +187,14 @@ mod tests {
     #[test]
     fn strangers_never_take_the_places_of_customers() {
         let admission = admission(4, 2);
-        let strangers: Vec<_> = (0..50).filter_map(|_| admission.admit(PeerId::random(), None)).collect();
+        let strangers: Vec<_> = (0..50).flat_map(|_| admission.admit(PeerId::random(), None)).collect();
         assert_eq!(strangers.len(), 2);
         let customer = PeerId::random();
         assert_eq!(admission.regard(&customer), Regard::Idle);
         admission.welcome(customer);
         assert_eq!(admission.regard(&customer), Regard::Customer);
         let held = [admission.admit(customer, None), admission.admit(customer, None)];
-        assert!(held.iter().all(Option::is_some));
+        assert!(held.iter().all(Result::is_ok));
         drop((held, strangers));
         assert_eq!(admission.served().strangers, 0);
     }

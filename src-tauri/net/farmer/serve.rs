@@ -1,15 +1,19 @@
 //! The farmer's side: requests come in through [`Incoming`], each is answered by a method that consumes it. What is
 //! dropped unanswered ends the stream; the owner then sees it cut short.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use hayloft_core::DeviceId;
 use libp2p::{PeerId, Stream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::{
     Receiving,
-    admission::{Permit, Regard},
+    admission::{Denied, Permit, Regard},
     wire::{Broken, Wire, bounded},
 };
 use crate::{
@@ -187,14 +191,22 @@ impl Talk {
 
 /// Accepts the streams of others, and ends with the network. While this node does not farm, none come.
 pub(crate) async fn accept(shared: Arc<Shared>, mut streams: Streams, requests: mpsc::Sender<Inbound>) {
+    let mut reading = Reading::default();
     let refusals = Arc::new(Semaphore::new(limits::REFUSALS_AT_ONCE));
     while let Some(Some((peer, stream))) = shared.until_stopped(streams.recv()).await {
         let subnet = shared.peers.address_of(&peer).and_then(address::subnet_of);
-        match shared.admission.admit(peer, subnet) {
-            Some(permit) => {
-                tokio::spawn(receive(shared.clone(), peer, stream, permit, requests.clone()));
+        let mut admitted = shared.admission.admit(peer, subnet);
+        while let Err(Denied::Full) = admitted
+            && reading.give_up_oldest()
+        {
+            admitted = shared.admission.admit(peer, subnet);
+        }
+        match admitted {
+            Ok(permit) => {
+                let place = reading.place(permit);
+                tokio::spawn(receive(shared.clone(), peer, stream, place, requests.clone()));
             }
-            None => {
+            Err(_) => {
                 if let Ok(place) = refusals.clone().try_acquire_owned() {
                     let patience = shared.bounds.request;
                     tokio::spawn(async move {
@@ -204,6 +216,48 @@ pub(crate) async fn accept(shared: Arc<Shared>, mut streams: Streams, requests: 
                 }
             }
         }
+    }
+}
+
+/// The place of a request that is still coming.
+#[derive(Debug)]
+struct Place {
+    permit: Mutex<Option<Permit>>,
+    given_up: Notify,
+}
+
+impl Place {
+    fn take(&self) -> Option<Permit> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Requests that are still coming, the oldest first; those that have come leave their places empty.
+#[derive(Debug, Default)]
+struct Reading(VecDeque<Arc<Place>>);
+
+impl Reading {
+    fn place(&mut self, permit: Permit) -> Arc<Place> {
+        while self.0.front().is_some_and(|place| Arc::strong_count(place) == 1) {
+            self.0.pop_front();
+        }
+        let place = Arc::new(Place { permit: Mutex::new(Some(permit)), given_up: Notify::new() });
+        self.0.push_back(place.clone());
+        if self.0.len() > 2 * limits::REQUESTS {
+            self.0.retain(|place| Arc::strong_count(place) > 1);
+        }
+        place
+    }
+
+    /// Gives up the request that has been coming for longest; whether there was one.
+    fn give_up_oldest(&mut self) -> bool {
+        while let Some(place) = self.0.pop_front() {
+            if place.take().is_some() {
+                place.given_up.notify_one();
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -220,13 +274,18 @@ async fn receive(
     shared: Arc<Shared>,
     peer: PeerId,
     stream: Stream,
-    permit: Permit,
+    place: Arc<Place>,
     requests: mpsc::Sender<Inbound>,
 ) {
-    let Some(from) = address::device_of(&peer) else { return };
+    let Some(from) = address::device_of(&peer) else { return drop(place.take()) };
     let mut wire = Wire::new(stream, shared.bounds.progress);
     let read = tokio::time::timeout(shared.bounds.request, wire.message::<Envelope>());
-    let envelope = match shared.until_stopped(read).await {
+    let read = tokio::select! {
+        read = shared.until_stopped(read) => read,
+        () = place.given_up.notified() => return,
+    };
+    let Some(permit) = place.take() else { return };
+    let envelope = match read {
         Some(Ok(Ok(envelope))) => envelope,
         Some(Ok(Err(Broken::Fault(fault)))) => {
             let refusal = Refusal { code: RefusalCode::BadRequest, sentence: fault.to_string() };

@@ -175,9 +175,10 @@ fn data_frame(frame: Option<Bytes>, left: u64) -> Result<Option<Bytes>, Broken> 
     }
 }
 
-/// A refusal whose sentence keeps to its limit, cut at a character and cleared of control characters.
+/// A refusal whose sentence keeps to its limit, cut at a character and cleared of what drives a terminal or turns a line.
 pub(super) fn bounded(mut refusal: Refusal) -> Refusal {
-    refusal.sentence.retain(|c| !c.is_control());
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    refusal.sentence.retain(|c| !c.is_control() && !turns(c));
     let end = refusal.sentence.floor_char_boundary(limits::REFUSAL_SENTENCE_BYTES);
     refusal.sentence.truncate(end);
     refusal
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn refusal_sentences_are_cut_at_a_character_within_their_limit() {
-        let sentence = format!("\u{1b}[31m{}", "é".repeat(limits::REFUSAL_SENTENCE_BYTES));
+        let sentence = format!("\u{1b}\u{202e}[31m{}", "é".repeat(limits::REFUSAL_SENTENCE_BYTES));
         let refusal = bounded(Refusal { code: RefusalCode::Busy, sentence });
         assert!(refusal.sentence.len() <= limits::REFUSAL_SENTENCE_BYTES);
         assert!(refusal.sentence.starts_with("[31mé") && refusal.sentence.ends_with('é'));

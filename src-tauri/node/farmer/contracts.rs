@@ -5,7 +5,7 @@ use hayloft_core::{
     Amount, ContractId, OwnerId, ShardId, Signature, Timestamp,
     contract::{
         Revision, RevisionError, SignedRevision, SignedTerms, State, Terms, TermsOffered, UNUSED_SECONDS,
-        check_terms, countersign,
+        check_owner, check_terms, countersign, countersign_same_shards,
     },
 };
 use hayloft_net::{
@@ -156,8 +156,20 @@ impl Shared {
         revision: Revision,
         signature: Signature,
     ) -> Result<SignedRevision, Refusal> {
-        let entries = self.parts.store.farmer().entries(contract.id).await.map_err(refuse::store)?;
         let (device, now) = (self.parts.device.clone(), self.parts.clock.now());
+        let newest = contract.revision.as_ref();
+        check_owner(&contract.terms, newest, &revision, &signature)
+            .map_err(|error| refuse::revision(&error))?;
+        if let Some(newest) = newest.filter(|_| revision.changes_nothing()) {
+            let signed =
+                countersign_same_shards(&contract.terms, newest, &revision, &signature, &device, now);
+            return signed.map_err(|error| refuse::revision(&error));
+        }
+        // All shards of a contract are in memory meanwhile: of few contracts at once.
+        let Ok(_place) = self.revising.acquire().await else {
+            return Err(refuse::refuse(RefusalCode::Busy, "This farmer is shutting down."));
+        };
+        let entries = self.parts.store.farmer().entries(contract.id).await.map_err(refuse::store)?;
         let sign = move || {
             let state = State::load(contract.terms, contract.revision.as_ref(), entries).map_err(|error| {
                 tracing::error!(%error, contract = %contract.id, "a contract on this disk contradicts itself");

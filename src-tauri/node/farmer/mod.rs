@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use hayloft_core::ContractId;
 use hayloft_net::{Incoming, RateLimits, messages::Refusal};
 use jiff::tz::TimeZone;
-use tokio::sync::{Mutex, MutexGuard, Notify, watch};
+use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use self::agreements::Agreements;
@@ -33,6 +33,8 @@ use crate::{
 
 /// Contracts whose ids share a lock wait for each other: cheap, and bounded whatever strangers name.
 const LOCKS: usize = 64;
+/// Revisions that add or remove shards are checked so many at once.
+const REVISING: usize = 2;
 /// How long transfers under way may take to stop at shutdown.
 const STOP: Duration = Duration::from_secs(3);
 /// Front ends ask for all figures again at each change: they hear of many at once, not of each.
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
     settings: watch::Sender<FarmSettings>,
     zone: TimeZone,
     locks: [Mutex<()>; LOCKS],
+    revising: Semaphore,
     agreements: std::sync::Mutex<Agreements>,
     changes: Notify,
     scrub: scrub::Signals,
@@ -65,6 +68,7 @@ impl Farmer {
             settings: watch::Sender::new(settings),
             zone: TimeZone::system(),
             locks: std::array::from_fn(|_| Mutex::new(())),
+            revising: Semaphore::new(REVISING),
             agreements: std::sync::Mutex::default(),
             changes: Notify::new(),
             scrub,

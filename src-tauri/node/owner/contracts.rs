@@ -29,6 +29,8 @@ use crate::Clock;
 
 /// How often a revision is proposed anew after the farmer turned out to know a newer one.
 const REBASES: usize = 3;
+/// How long a contract that its farmer denied is not used.
+const ASK_DENIED_AGAIN_SECONDS: u64 = 24 * 60 * 60;
 const EPOCH_SECONDS: u32 = 24 * 60 * 60;
 const AUDIT_SHARE_PPM: u32 = 900_000;
 
@@ -141,30 +143,49 @@ impl Contracts {
         Ok(contract)
     }
 
-    /// Never places anything under this contract again: its farmer does not know it any more.
-    pub(crate) async fn give_up(&self, farmer: DeviceId, contract: ContractId) -> Result<(), ContractError> {
+    /// Places nothing under this contract for a day, because its farmer says that it knows no such contract. Whoever says
+    /// so of what it signed may lie: terms and newest revision are kept as evidence, and it is asked again. Answers whether
+    /// there is such evidence.
+    pub(crate) async fn give_up(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+    ) -> Result<bool, ContractError> {
         let current = lock(&self.current).entry(farmer).or_default().clone();
         let mut current = current.lock().await;
         if *current == Some(contract) {
             *current = None;
         }
         lock(&self.slots).remove(&contract);
-        Ok(self.store.remove_contract(contract).await?)
+        let stored = self.store.contract(contract).await?;
+        if stored.is_some_and(|stored| stored.revision.is_some()) {
+            self.store.deny_contract(contract, self.clock.now()).await?;
+            Ok(true)
+        } else {
+            // Agreed on and never used: farmers forget such ones, and nothing is proved by it.
+            self.store.remove_contract(contract).await?;
+            Ok(false)
+        }
     }
 
     async fn usable(&self, contract: ContractId) -> Result<bool, ContractError> {
         let slot = self.slot(contract);
         let mut slot = slot.lock().await;
         match self.loaded(contract, &mut slot).await {
-            Ok(state) => Ok(matches!(state.phase(self.clock.now()), Phase::Unused | Phase::Running)),
+            Ok(state) => {
+                let open = matches!(state.phase(self.clock.now()), Phase::Unused | Phase::Running);
+                Ok(open && state.has_room())
+            }
             Err(ContractError::Unknown) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     async fn stored(&self, farmer: DeviceId) -> Result<Option<ContractId>, ContractError> {
+        let now = self.clock.now();
         for contract in self.store.contracts(Some(farmer)).await? {
-            if self.usable(contract.id).await? {
+            let denied = contract.denied.is_some_and(|at| now < at.plus_seconds(ASK_DENIED_AGAIN_SECONDS));
+            if !denied && self.usable(contract.id).await? {
                 return Ok(Some(contract.id));
             }
         }

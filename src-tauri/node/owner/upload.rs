@@ -406,7 +406,9 @@ impl Attempt<'_> {
         let mut upload = match self.begin(&sealer, farmer, contract).await {
             // A contract that the farmer does not know any more is made anew, once.
             Err(Failure::Net(NetError::Refused(Refusal { code: RefusalCode::UnknownContract, .. }))) => {
-                self.owner.contracts.give_up(farmer, contract).await?;
+                if self.owner.contracts.give_up(farmer, contract).await? {
+                    self.owner.farmers.blame(farmer, "it denies a contract that it signed").await;
+                }
                 contract = self.over_the_line(farmer, with).await?;
                 self.begin(&sealer, farmer, contract).await?
             }

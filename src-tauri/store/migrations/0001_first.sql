@@ -109,7 +109,9 @@ CREATE TABLE owner_contracts (
     revision BLOB,
     revision_number INTEGER,
     -- 0: its farmer may hold shards that nothing here names
-    settled INTEGER NOT NULL DEFAULT 1
+    settled INTEGER NOT NULL DEFAULT 1,
+    -- when its farmer last said that it knows no such contract
+    denied INTEGER
 ) STRICT;
 CREATE INDEX owner_contracts_by_farmer ON owner_contracts (farmer);
 

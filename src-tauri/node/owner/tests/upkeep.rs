@@ -144,3 +144,26 @@ async fn farmers_that_were_away_are_told_later_what_to_remove() {
     bed.removals_become(0).await;
     assert_eq!(bed.used().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_that_its_farmer_denies_is_kept_as_evidence_and_not_used_for_a_day() {
+    let bed = Bed::with_clock(2, Clock::by_hand(Clock::system().now())).await;
+    let bytes = noise(27, 300_000);
+    bed.put_bytes("before", &bytes).await;
+    let owner = bed.node.owner_for_tests().await;
+    let (contracts, store) = (&owner.inner.contracts, &owner.inner.catalog.store);
+    let signed = store.contracts(None).await.expect("contracts");
+    assert_eq!(signed.len(), 2);
+    for stored in &signed {
+        assert!(contracts.give_up(stored.terms.terms.farmer, stored.id).await.expect("given up"), "signed");
+    }
+    assert_eq!(bed.put_bytes("after", &noise(28, 300_000)).await.farmers, 2);
+    let all = store.contracts(None).await.expect("contracts");
+    assert_eq!(all.len(), 4, "new ones are made, the old ones are kept");
+    for old in signed {
+        let kept = all.iter().find(|contract| contract.id == old.id).expect("kept");
+        assert_eq!((&kept.terms, &kept.revision, &kept.shards), (&old.terms, &old.revision, &old.shards));
+        assert_eq!(kept.denied, Some(bed.clock.now()));
+    }
+    assert!(bed.get_bytes("before").await == bytes, "what lies under the old ones is still asked for");
+}
