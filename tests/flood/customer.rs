@@ -32,7 +32,7 @@ const DAY_SECONDS: u64 = 24 * 3600;
 /// Transfers at one byte a second.
 const DRIPS: usize = 32;
 /// Requests of the storm before it counts as begun, and how many are under way at once.
-const STORM: usize = 10_000;
+const STORM: usize = 2_000;
 const AT_ONCE: usize = 200;
 /// Shards of one byte.
 const TINY: usize = 2000;

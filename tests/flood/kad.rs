@@ -10,7 +10,7 @@ use crate::{Victim, begun, stranger::Stranger};
 
 const STRANGERS: usize = 12;
 /// Messages that each stranger sends before the attack counts as begun.
-const FIRST: usize = 2000;
+const FIRST: usize = 200;
 
 fn varint(mut value: usize, out: &mut Vec<u8>) {
     while value >= 0x80 {

@@ -96,14 +96,13 @@ pub(crate) async fn wrong_lengths(victim: Victim) -> Result<()> {
 pub(crate) async fn full_windows(victim: Victim) -> Result<()> {
     let farmer = farmer_protocol(&victim)?;
     let kad = StreamProtocol::try_from_owned(format!("/hayloft/{}/kad/1", victim.network))?;
-    let ping = StreamProtocol::new("/ipfs/ping/1.0.0");
     let fill = |mut stream: Stream| async move {
         // A request without its last byte, a packet without its end: then whatever goes.
         let noise = [0; 16 * 1024];
         let filling = async { while stream.write_all(&noise).await.is_ok() {} };
         let _ = tokio::time::timeout(Duration::from_secs(60), filling).await;
     };
-    let all = [farmer, kad, ping].map(|protocol| {
+    let all = [farmer, kad].map(|protocol| {
         let victim = victim.clone();
         async move { on_streams(&victim, &protocol, fill).await }
     });
