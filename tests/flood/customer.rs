@@ -176,11 +176,12 @@ pub(crate) async fn slow_reader(victim: Victim) -> Result<()> {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
+            // Not all get a first byte: the unread ones of others soon fill the connection's window.
+            if std::mem::take(&mut first) && begun_ones.fetch_add(1, Ordering::Relaxed) + 1 == DRIPS {
+                begun(DRIPS);
+            }
             let mut byte = [0; 1];
             while stream.read_exact(&mut byte).await.is_ok() {
-                if std::mem::take(&mut first) && begun_ones.fetch_add(1, Ordering::Relaxed) + 1 == DRIPS {
-                    begun(DRIPS);
-                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
