@@ -67,8 +67,6 @@ pub struct Bounds {
     pub requests_per_subnet: usize,
     /// Inbound requests of peers that are not known as customers served at once.
     pub requests_of_strangers: usize,
-    /// Of these, those of one peer.
-    pub requests_per_stranger: usize,
     /// How long a connection or a stream may take to come about.
     pub connect: Duration,
     /// How long a whole request frame may take to arrive.
@@ -88,7 +86,6 @@ impl Default for Bounds {
             requests_per_peer: limits::REQUESTS_PER_PEER,
             requests_per_subnet: limits::REQUESTS_PER_SUBNET,
             requests_of_strangers: limits::REQUESTS_OF_STRANGERS,
-            requests_per_stranger: limits::REQUESTS_PER_STRANGER,
             connect: limits::CONNECT_TIMEOUT,
             request: limits::REQUEST_TIMEOUT,
             progress: limits::PROGRESS_TIMEOUT,

@@ -40,8 +40,6 @@ pub const REQUESTS_PER_PEER: usize = 32;
 pub const REQUESTS_PER_SUBNET: usize = 64;
 /// Inbound requests served at once of peers that are not known as customers.
 pub const REQUESTS_OF_STRANGERS: usize = 128;
-/// Of these, those of one peer.
-pub const REQUESTS_PER_STRANGER: usize = 8;
 /// Customers remembered while they are away.
 pub const CUSTOMERS_KNOWN: usize = 1024;
 /// Inbound requests being told "busy" at once; those beyond are dropped unheard.

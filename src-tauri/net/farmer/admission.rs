@@ -79,9 +79,7 @@ impl Admission {
         let stranger = !served.customers.contains_key(&peer);
         let of_peer = served.by_peer.get(&peer).copied().unwrap_or_default();
         let of_subnet = subnet.and_then(|subnet| served.by_subnet.get(&subnet).copied()).unwrap_or_default();
-        let Bounds { requests_per_peer, requests_per_stranger, .. } = self.bounds;
-        let share = if stranger { requests_per_peer.min(requests_per_stranger) } else { requests_per_peer };
-        if of_peer >= share || of_subnet >= self.bounds.requests_per_subnet {
+        if of_peer >= self.bounds.requests_per_peer || of_subnet >= self.bounds.requests_per_subnet {
             return Err(Denied::OwnShare);
         }
         if served.all >= self.bounds.requests
