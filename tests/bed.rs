@@ -205,6 +205,27 @@ impl NodeProcess {
         Self::start_on(home, network, &listen, words)
     }
 
+    /// Starts `hayloft node WORDS` as the one process that sees a small disk, and waits until it is up.
+    ///
+    /// # Errors
+    /// If it does not come up; the reason is on this test's stderr.
+    #[cfg(target_os = "linux")]
+    pub fn start_on_disk(
+        disk: &crate::SmallDisk,
+        home: &Path,
+        network: &str,
+        words: &[&str],
+    ) -> Result<Self> {
+        let listen = ["/ip4/127.0.0.1/udp/0/quic-v1".to_owned(), "/ip4/127.0.0.1/tcp/0".to_owned()];
+        let command = disk.under(&command(home, network, &listen, words)?);
+        let (process, line) = LivingProcess::start(command)
+            .context("the node did not start: `unshare --mount` and a tmpfs are needed")?;
+        let node = Self { process, home: home.to_owned(), line, place: None };
+        let inside =
+            home.strip_prefix(disk.folder()).map(|within| disk.seen_from_outside(&node).join(within));
+        Ok(Self { home: inside.unwrap_or_else(|_| home.to_owned()), ..node })
+    }
+
     /// Starts `hayloft node WORDS` behind a line and waits until it is up; [`NodeProcess::addresses`] are then those
     /// by which others reach it over that line.
     ///
@@ -223,12 +244,7 @@ impl NodeProcess {
     }
 
     fn start_on(home: &Path, network: &str, listen: &[String], words: &[&str]) -> Result<Self> {
-        let mut command = Command::new(binary()?);
-        command.arg("--home").arg(home).args(["--network", network, "--json", "node"]);
-        command.args(["--until-stdin-closes", "--no-mdns"]).args(words);
-        for address in listen {
-            command.args(["--listen", address]);
-        }
+        let command = command(home, network, listen, words)?;
         let (process, line) = LivingProcess::start(command).context("the node did not start")?;
         Ok(Self { process, home: home.to_owned(), line, place: None })
     }
@@ -275,6 +291,16 @@ impl NodeProcess {
         self.process.child.wait()?;
         Ok(())
     }
+}
+
+fn command(home: &Path, network: &str, listen: &[String], words: &[&str]) -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    command.arg("--home").arg(home).args(["--network", network, "--json", "node"]);
+    command.args(["--until-stdin-closes", "--no-mdns"]).args(words);
+    for address in listen {
+        command.args(["--listen", address]);
+    }
+    Ok(command)
 }
 
 /// A farmer that breaks its word, gone with this value.

@@ -6,6 +6,8 @@
 mod afar;
 mod bed;
 mod books;
+#[cfg(target_os = "linux")]
+mod disk;
 mod field;
 mod line;
 #[cfg(target_os = "linux")]
@@ -17,6 +19,8 @@ pub use bed::{
     Devnet, Farmer, Flood, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
 };
 pub use books::{Books, segments, segments_of_job};
+#[cfg(target_os = "linux")]
+pub use disk::SmallDisk;
 pub use field::{Field, Member};
 pub use line::{Carried, Conditions, Line, Lines, Place};
 #[cfg(target_os = "linux")]

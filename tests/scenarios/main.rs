@@ -3,6 +3,7 @@
 mod discovery;
 #[cfg(target_os = "linux")]
 mod floods;
+mod disks;
 mod groups;
 mod kill;
 mod liars;
