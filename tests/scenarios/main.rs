@@ -2,8 +2,9 @@
 
 mod discovery;
 #[cfg(target_os = "linux")]
-mod floods;
 mod disks;
+#[cfg(target_os = "linux")]
+mod floods;
 mod groups;
 mod kill;
 mod liars;
