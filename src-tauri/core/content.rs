@@ -3,7 +3,7 @@
 //! ```text
 //! file ──► item ──► chunk ──► segment ──► stripe ──► shard ──► cell
 //!          Packer             SealedSegment  CodedSegment  ShardSealer
-//!          ItemOpener         Coder::decode                ShardOpener, ColumnReader
+//!          ItemReader         Coder::decode_each           ShardOpener, ColumnReader
 //! ```
 //!
 //! Format 1. A *chunk* is up to [`CHUNK`] plain bytes under AES-256-GCM, its tag behind it, with the item's random
@@ -32,7 +32,7 @@ mod shard;
 pub(crate) mod tests;
 
 pub use coding::{CodedSegment, Coder, Coding, CodingError};
-pub use item::{ItemError, ItemOpener};
+pub use item::{ItemError, ItemOpener, ItemReader};
 pub use layout::{Layout, LayoutError};
 pub use packer::{PackError, Packer, SealedSegment};
 pub use shard::{ColumnReader, ShardError, ShardOpener, ShardSealer, check_root};

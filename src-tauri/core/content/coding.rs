@@ -143,21 +143,39 @@ impl Coder {
         stripes: Range<u32>,
         columns: &mut [(u8, C)],
     ) -> Result<Vec<u8>, CodingError> {
+        let held = layout.stripes_range(stripes.clone());
+        let mut out = Vec::with_capacity((held.end - held.start) as usize);
+        let decoded = self.decode_each(layout, stripes, columns, |stripe| {
+            out.extend_from_slice(stripe);
+            Ok(())
+        });
+        decoded.map(|()| out)
+    }
+
+    /// The same, one stripe after the other, so that a stripe is used while it is still in the processor's cache.
+    ///
+    /// # Errors
+    /// As [`Coder::decode`], before `take` is called; or what `take` says.
+    pub fn decode_each<C: AsRef<[u8]> + AsMut<[u8]>, E: From<CodingError>>(
+        &self,
+        layout: &Layout,
+        stripes: Range<u32>,
+        columns: &mut [(u8, C)],
+        mut take: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let stripes = stripes.start..stripes.end.min(layout.stripes());
         self.check(layout, &stripes, columns)?;
-        let wanted = layout.stripes_range(stripes.clone());
-        let wanted = (wanted.end - wanted.start) as usize;
-        let units = stripes.clone().map(|stripe| layout.unit_len(stripe));
-        let mut out = vec![0; units.sum::<usize>() * usize::from(self.coding.k)];
-        let (mut rest, mut at) = (out.as_mut_slice(), 0);
+        let mut data = vec![0; layout.unit_len(stripes.start) * usize::from(self.coding.k)];
+        let mut at = 0;
         for stripe in stripes {
             let unit = layout.unit_len(stripe);
-            let (head, tail) = rest.split_at_mut(unit * usize::from(self.coding.k));
-            self.decode_stripe(columns, at..at + unit, head);
-            (rest, at) = (tail, at + unit);
+            let data = &mut data[..unit * usize::from(self.coding.k)];
+            self.decode_stripe(columns, at..at + unit, data);
+            at += unit;
+            let held = layout.stripes_range(stripe..stripe + 1);
+            take(&mut data[..(held.end - held.start) as usize])?;
         }
-        out.truncate(wanted);
-        Ok(out)
+        Ok(())
     }
 
     fn check<C: AsRef<[u8]>>(

@@ -16,15 +16,7 @@ pub enum ItemError {
         /// Bytes that these chunks have.
         expected: usize,
     },
-    /// A chunk of this item that belongs elsewhere in it.
-    #[error("chunk {chunk} is really chunk {belongs}")]
-    Moved {
-        /// Where it stood.
-        chunk: u32,
-        /// Where it was sealed.
-        belongs: u32,
-    },
-    /// A chunk that was changed, or sealed under another key or for another item.
+    /// A chunk that was changed or moved, or sealed under another key or for another item.
     #[error("chunk {chunk} is not what was sealed")]
     Chunk {
         /// Its index.
@@ -69,7 +61,7 @@ impl ItemOpener {
         }
         match self.stream.open(chunk, self.is_last(chunk), sealed) {
             Ok(plain) => Ok(&sealed[..plain]),
-            Err(_) => Err(self.diagnose(chunk, sealed)),
+            Err(_) => Err(ItemError::Chunk { chunk }),
         }
     }
 
@@ -105,13 +97,66 @@ impl ItemOpener {
     fn is_last(&self, chunk: u32) -> bool {
         chunk + 1 == self.item.chunks()
     }
+}
 
-    fn diagnose(&self, chunk: u32, sealed: &mut [u8]) -> ItemError {
-        let mut others = (0..self.item.chunks()).filter(|&other| other != chunk);
-        match others.find(|&other| self.stream.open(other, self.is_last(other), sealed).is_ok()) {
-            Some(belongs) => ItemError::Moved { chunk, belongs },
-            None => ItemError::Chunk { chunk },
+/// A part of an item as its sealed bytes come in: opened chunk by chunk, in place where a chunk comes whole.
+pub struct ItemReader {
+    opener: ItemOpener,
+    plain: Range<u64>,
+    next: u32,
+    end: u32,
+    /// The beginning of a chunk whose rest has not come yet.
+    begun: Vec<u8>,
+}
+
+impl ItemReader {
+    /// Begins to read these plain bytes of the item.
+    pub fn new(item: &Item, plain: Range<u64>) -> Self {
+        let chunks = item.chunks_of(plain.clone());
+        let opener = ItemOpener::new(item);
+        Self { opener, plain, next: chunks.start, end: chunks.end, begun: Vec::new() }
+    }
+
+    /// Takes the next of the bytes that [`ItemOpener::needs`] names, in pieces of any size, and gives the wanted plain
+    /// bytes of each chunk that they complete.
+    ///
+    /// # Errors
+    /// [`ItemError`] at the first wrong chunk, or what `take` says.
+    pub fn push<E: From<ItemError>>(
+        &mut self,
+        mut sealed: &mut [u8],
+        take: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while self.next < self.end && !sealed.is_empty() {
+            let len = layout::sealed_len(self.opener.item.chunk_len(self.next) as u64) as usize;
+            let missing = (len - self.begun.len()).min(sealed.len());
+            let (head, rest) = sealed.split_at_mut(missing);
+            sealed = rest;
+            if missing == len {
+                self.open(head, take)?;
+                continue;
+            }
+            self.begun.extend_from_slice(head);
+            if self.begun.len() == len {
+                let mut chunk = std::mem::take(&mut self.begun);
+                self.open(&mut chunk, take)?;
+                chunk.clear();
+                self.begun = chunk;
+            }
         }
+        Ok(())
+    }
+
+    fn open<E: From<ItemError>>(
+        &mut self,
+        sealed: &mut [u8],
+        take: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let opened = self.opener.open_chunk(self.next, sealed)?;
+        let begin = u64::from(self.next) * CHUNK as u64;
+        let within = |at: u64| (at.saturating_sub(begin) as usize).min(opened.len());
+        self.next += 1;
+        take(&opened[within(self.plain.start)..within(self.plain.end)])
     }
 }
 
