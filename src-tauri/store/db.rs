@@ -154,13 +154,24 @@ impl Db {
         }
     }
 
-    /// Begins the one write at a time.
+    /// Begins the one write at a time; what it commits is on the disk, with all that was committed before.
     pub(crate) async fn write(&self) -> Result<Write, DatabaseError> {
-        match self.writer.begin_with("BEGIN IMMEDIATE").await {
+        self.begin("PRAGMA synchronous = FULL; BEGIN IMMEDIATE").await
+    }
+
+    /// Begins a write of what may be lost when the power fails, because nothing was promised on it and whoever needs it
+    /// finds out: its commit waits for no disk. A crash of this process alone loses nothing. The next [`Db::write`]
+    /// brings it to the disk too.
+    pub(crate) async fn write_soft(&self) -> Result<Write, DatabaseError> {
+        self.begin("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE").await
+    }
+
+    async fn begin(&self, statement: &'static str) -> Result<Write, DatabaseError> {
+        match self.writer.begin_with(statement).await {
             // SQLite rolls a write back by itself when the disk is full or fails; the driver still counts it as open.
             Err(sqlx::Error::InvalidSavePointStatement) => {
                 self.writer.acquire().await?.close().await?;
-                Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+                Ok(self.writer.begin_with(statement).await?)
             }
             begun => Ok(begun?),
         }

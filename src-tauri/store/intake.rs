@@ -32,7 +32,7 @@ impl Farmer {
         self.expire_reservations(now).await?;
         let space = self.space().await?;
         let expires = now.plus_seconds(RESERVATION_SECONDS);
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.inner.db.write_soft().await?;
         known(&mut write, wish.contract).await?;
         quota::reserve(&mut write, wish, limits, space, space.guarded(self.inner.guard), expires).await?;
         crash_point!(ReservationWritten);
@@ -52,7 +52,7 @@ impl Farmer {
         seconds: u64,
     ) -> Result<Timestamp, FarmerError> {
         let expires = now.plus_seconds(seconds);
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.inner.db.write_soft().await?;
         if !quota::prolong(&mut write, shard, expires).await? {
             return Err(FarmerError::NotReserved { wanted: 0, reserved: 0 });
         }
@@ -86,7 +86,7 @@ impl Farmer {
 
     /// Makes the row of an incoming shard, unless it is here already.
     async fn take(&self, contract: ContractId, shard: ShardId, bytes: u64) -> Result<Begun, FarmerError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.inner.db.write_soft().await?;
         known(&mut write, contract).await?;
         let query = "SELECT shards.contract, bytes, state, hash, expires FROM shards \
                      LEFT JOIN arrivals ON arrivals.shard = shards.shard WHERE shards.shard = ?";
@@ -114,7 +114,7 @@ impl Farmer {
     /// Gives a synced shard its final name, then its row the state arrived.
     pub(crate) async fn arrive(&self, part: Part, header: Header) -> Result<(), FarmerError> {
         let _gate = self.inner.gate.lock().await;
-        let mut write = self.inner.db.write().await?;
+        let mut write = self.inner.db.write_soft().await?;
         let query = "UPDATE shards SET state = ?, hash = ? WHERE shard = ? AND contract = ? AND state = ?";
         let query = sqlx::query(query).bind(ARRIVED).bind(header.hash.to_vec());
         let query = query.bind(header.shard.as_bytes().to_vec()).bind(key(header.contract)).bind(INCOMING);

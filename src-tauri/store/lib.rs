@@ -28,6 +28,7 @@ mod intake;
 mod journal;
 mod keep;
 mod open;
+mod placing;
 mod quota;
 mod reconcile;
 pub mod scrub;

@@ -17,6 +17,7 @@ use crate::{
     db::Db,
     disk::Disk,
     home::write_whole,
+    placing::Waiting,
     reconcile,
     shards::{ActiveSet, Folder, blocking},
 };
@@ -107,6 +108,8 @@ pub(crate) struct Inner {
     pub(crate) gate: Mutex<()>,
     /// Contracts whose journal could not be written.
     pub(crate) stale_journals: Mutex<HashSet<ContractId>>,
+    /// Shards about to be sent that wait for the writer.
+    pub(crate) placing: Waiting,
 }
 
 /// A home's store. Cheap to clone; the home stays locked until the last clone is dropped.
@@ -149,6 +152,7 @@ impl Store {
             active: ActiveSet::default(),
             gate: Mutex::default(),
             stale_journals: Mutex::default(),
+            placing: Waiting::default(),
         });
         let store = Self { inner };
         match store.mend(database, records).await {

@@ -137,13 +137,14 @@ impl Owner {
         Ok(contracts)
     }
 
-    /// Keeps a revision that both signed, and the contract's shards after it. The newest once more is no error.
+    /// Keeps a revision that both signed, and the contract's shards after it. The newest once more is no error. It may be
+    /// lost when the power fails before the next save of a segment: its farmer has it, and tells it again.
     ///
     /// # Errors
     /// [`OwnerError::UnknownContract`] or [`OwnerError::NotNext`] with nothing changed, or [`OwnerError::Database`].
     pub async fn save_revision(&self, revision: &SignedRevision) -> Result<(), OwnerError> {
         let (contract, found) = (revision.revision.contract, revision.revision.number);
-        let mut write = self.change().await?;
+        let mut write = Change::begin_soft(&self.inner).await?;
         let query = sqlx::query("SELECT revision_number, revision FROM owner_contracts WHERE contract = ?");
         let row = query
             .bind(contract.0.to_vec())
@@ -201,23 +202,6 @@ impl Owner {
         let mut write = self.change().await?;
         write.make_lazily(Entry::ContractGone(id)).await?;
         Ok(write.commit().await?)
-    }
-
-    /// Writes down shards about to be sent.
-    ///
-    /// # Errors
-    /// [`OwnerError::Database`].
-    pub async fn add_placing(&self, placing: &[Placing]) -> Result<(), OwnerError> {
-        let mut write = self.change().await?;
-        for one in placing {
-            let query = "INSERT OR REPLACE INTO placing (shard, farmer, contract, segment, job) VALUES (?, ?, ?, ?, ?)";
-            let query = sqlx::query(query).bind(one.shard.0.to_vec()).bind(one.farmer.0.to_vec());
-            let query = query.bind(one.contract.0.to_vec()).bind(one.segment.0.to_vec());
-            query.bind(one.job.map(i64::from)).execute(&mut **write).await.map_err(DatabaseError::from)?;
-        }
-        write.commit().await?;
-        crash_point!(PlacingCommitted);
-        Ok(())
     }
 
     /// Clears shards no longer in flight.

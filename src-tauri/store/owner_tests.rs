@@ -1,6 +1,6 @@
 //! What the owner's tables promise, seen through their public operations.
 
-use hayloft_core::{DeviceId, FileId, SegmentId, Timestamp};
+use hayloft_core::{DeviceId, FileId, SegmentId, ShardId, Timestamp};
 use serde_json::json;
 
 use crate::{
@@ -80,6 +80,22 @@ async fn files_and_segments_are_saved_together_or_not_at_all() {
     assert!(matches!(owner.save(&unplaced).await, Err(OwnerError::UnknownSegment)));
     assert_eq!(owner.segments().await.unwrap().len(), 1);
     assert_eq!(owner.files().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn shards_written_down_at_once_are_all_there_and_given_up_ones_are_not() {
+    let (_folder, _store, owner) = owner().await;
+    let adding = (0..40).map(|seed| {
+        let owner = owner.clone();
+        async move { owner.add_placing(&[placing(seed)]).await }
+    });
+    futures::future::try_join_all(adding).await.unwrap();
+    assert_eq!(owner.placing().await.unwrap().len(), 40);
+    let given_up = futures::FutureExt::now_or_never(owner.add_placing(&[placing(50)]));
+    assert!(given_up.is_none(), "written down without waiting for the disk");
+    owner.add_placing(&[placing(51)]).await.unwrap();
+    let shards: Vec<ShardId> = owner.placing().await.unwrap().iter().map(|placing| placing.shard).collect();
+    assert!(shards.contains(&shard_id(51)) && !shards.contains(&shard_id(50)));
 }
 
 #[tokio::test]
