@@ -101,6 +101,8 @@ pub const MDNS_AT_ONCE: usize = 64;
 pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Farmers kept as candidates.
 pub const CANDIDATES: usize = 2048;
+/// Candidates up to which rounds of discovery follow each other quickly while they find more.
+pub const CANDIDATES_ENOUGH: usize = 64;
 /// Devices that may become candidates and wait to be asked.
 pub const SUSPECTS: usize = 2048;
 /// Devices asked for their record at once.
@@ -134,8 +136,8 @@ pub const QUERIES_AT_ONCE: usize = 8;
 pub const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long one DHT request may take.
 pub const QUERY_STREAM_TIMEOUT: Duration = Duration::from_secs(4);
-/// First pause between rounds of discovery; each is twice the one before.
-pub const ROUND_PAUSE: Duration = Duration::from_millis(500);
+/// First pause between rounds of discovery, counted from begin to begin; each is twice the one before.
+pub const ROUND_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause between rounds of discovery.
 pub const ROUND_PAUSE_MOST: Duration = Duration::from_secs(600);
 /// How long rounds go on after somebody last asked for farmers.

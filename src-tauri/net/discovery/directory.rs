@@ -177,13 +177,16 @@ impl Directory {
         }
     }
 
-    /// After a round, when all who were heard of have been asked.
-    pub(super) fn end_round(&self, now: Instant) {
+    /// After a round, when all who were heard of have been asked; says whether the next one is worth hurrying for,
+    /// because this one found farmers and there are not yet enough for a placement.
+    pub(super) fn end_round(&self, now: Instant) -> bool {
         let mut state = self.state();
         state.quiet_rounds = if state.found_in_round { 0 } else { state.quiet_rounds.saturating_add(1) };
         state.last_round = Some(now);
+        let hurry = state.found_in_round && state.candidates.len() < limits::CANDIDATES_ENOUGH;
         drop(state);
         self.changed();
+        hurry
     }
 
     /// Forgets that rounds were quiet: the network has just been joined.

@@ -91,8 +91,8 @@ impl Search {
     /// Ends the round whose answers have all been looked at, and begins the next.
     fn turn(&mut self) {
         let now = Instant::now();
-        if self.rounds > 0 {
-            self.directory().end_round(now);
+        if self.rounds > 0 && self.directory().end_round(now) {
+            self.pause = limits::ROUND_PAUSE;
         }
         self.directory().begin_round(super::now());
         let questions = questions(&self.net.shared, self.rounds);
