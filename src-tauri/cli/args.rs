@@ -43,7 +43,7 @@ pub(crate) enum Command {
     },
     /// Store files and folders
     Put(Put),
-    /// Bring a file back
+    /// Bring a file or a folder back
     Get(Get),
     /// List stored files
     Ls,
@@ -222,9 +222,9 @@ pub(crate) struct Put {
 
 #[derive(ClapArgs)]
 pub(crate) struct Get {
-    /// The file's name
+    /// The name of a file, or of a folder that was stored
     pub(crate) name: String,
-    /// The file to write [default: the last part of the name, here]
+    /// The file or folder to write [default: the last part of the name, here]
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
     /// Begin at this byte

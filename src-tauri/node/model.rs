@@ -244,11 +244,11 @@ pub struct Quote {
 /// A wish to bring a file back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct GetRequest {
-    /// The file's name.
+    /// The name of a file, or of a folder: then all files whose names begin with it and a slash.
     pub name: String,
-    /// The file to write, absolute.
+    /// The file or folder to write, absolute.
     pub output: PathBuf,
-    /// Replace what is there.
+    /// Replace what is there; a folder that is there is kept, and files of the same names in it are replaced.
     pub overwrite: bool,
     /// First byte wanted; 0 is the beginning.
     pub offset: u64,

@@ -219,11 +219,11 @@ export type GetReport = {
 
 /**  A wish to bring a file back. */
 export type GetRequest = {
-	/**  The file's name. */
+	/**  The name of a file, or of a folder: then all files whose names begin with it and a slash. */
 	name: string,
-	/**  The file to write, absolute. */
+	/**  The file or folder to write, absolute. */
 	output: string,
-	/**  Replace what is there. */
+	/**  Replace what is there; a folder that is there is kept, and files of the same names in it are replaced. */
 	overwrite: boolean,
 	/**  First byte wanted; 0 is the beginning. */
 	offset: number,

@@ -88,6 +88,12 @@ pub(crate) enum OwnerError {
         /// The file's size.
         bytes: u64,
     },
+    /// A range of a folder.
+    #[error("A part can be had of a file only, not of a folder.")]
+    RangeOfFolder,
+    /// A stored name that would lead out of the folder it is brought back to.
+    #[error("“{0}” cannot be brought back with its folder: bring it back by itself.")]
+    UnsafeName(String),
     /// Writing the output fails.
     #[error("{} cannot be written: {}.", path.display(), plain(cause))]
     Output {
@@ -216,6 +222,8 @@ impl OwnerError {
             | Self::WrongKeep
             | Self::WrongOutput(_)
             | Self::WrongRange { .. }
+            | Self::RangeOfFolder
+            | Self::UnsafeName(_)
             | Self::JobIsOver(_) => ErrorCode::BadRequest,
             Self::NoSuchPath(_) | Self::Vanished(_) | Self::NoSuchFile(_) | Self::NoSuchJob(_) => {
                 ErrorCode::NotFound

@@ -1,5 +1,5 @@
-//! Bringing stripes of one segment back: k farmers and a few spare ones are asked at once, and the first k columns that
-//! come whole and right win.
+//! Bringing stripes of one segment back: k farmers and a few spare ones are asked, and the first k columns that come whole
+//! and right win.
 //!
 //! Each cell is verified as it comes, so that the first wrong one names its farmer. A farmer that lies is blamed and
 //! another one asked; one that cannot be reached is not blamed. A farmer that is there and yet sent nothing when all
@@ -16,7 +16,7 @@ use std::{
 };
 
 use hayloft_core::{
-    DeviceId,
+    DeviceId, SegmentId,
     content::{Layout, ShardError, ShardOpener},
     manifest::{PlacementRecord, Shard},
 };
@@ -27,7 +27,7 @@ use hayloft_net::{
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Inner, OwnerError, lock, tally::Tally};
+use super::{Inner, OwnerError, lock, opening::Columns, tally::Tally};
 
 /// Farmers asked beyond k.
 const SPARES: usize = 2;
@@ -121,6 +121,11 @@ impl Fetcher {
         (Self { owner, blamed: Arc::default(), tasks: TaskTracker::new(), dropped }, guard)
     }
 
+    /// Where a segment's shards lie.
+    pub(crate) async fn placement(&self, segment: SegmentId) -> Result<Arc<PlacementRecord>, OwnerError> {
+        self.owner.catalog.placement(segment).await
+    }
+
     /// Waits for the last verdicts and tells who sent something wrong, or nothing.
     pub(crate) async fn blamed(&self) -> Vec<DeviceId> {
         self.tasks.close();
@@ -128,19 +133,17 @@ impl Fetcher {
         lock(&self.blamed).iter().copied().collect()
     }
 
-    /// The segment's bytes in these stripes, still sealed by their items.
+    /// These of the segment's bytes, which lie in these stripes; to be decoded off the async threads.
     pub(crate) async fn stripes(
         &self,
         placement: &Arc<PlacementRecord>,
         stripes: Range<u32>,
-    ) -> Result<Vec<u8>, OwnerError> {
+        wanted: Range<u64>,
+    ) -> Result<Columns, OwnerError> {
         let layout = layout(placement)?;
         let coding = placement.coding()?;
-        let mut columns = self.columns(placement, &layout, stripes.clone()).await?;
-        let coder = self.owner.coder(coding);
-        let decoding = move || coder.decode(&layout, stripes, &mut columns);
-        let decoded = tokio::task::spawn_blocking(decoding).await.map_err(|_| OwnerError::Stopped)?;
-        Ok(decoded?)
+        let columns = self.columns(placement, &layout, stripes.clone()).await?;
+        Ok(Columns { coder: self.owner.coder(coding), layout, stripes, columns, wanted })
     }
 
     async fn columns(

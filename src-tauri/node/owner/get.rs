@@ -1,11 +1,11 @@
-//! Bringing a file back, whole or in part: fetched window by window, opened, written beside the output and renamed
-//! when all of it is right.
+//! Bringing a file back, whole or in part: fetched window by window, opened, written beside the output and renamed when
+//! all of it is right. Folders: [`get_folder`].
 //!
 //! The output is never half written: what comes in goes to a part file in the same folder, which is synced and then
 //! renamed. A get that begins again goes on behind what its part file holds; the whole file's hash has the last word. A
 //! get that ended just before it could be written down finds its output there, and is done.
 
-use std::{ops::Range, sync::Arc, time::Instant};
+use std::{ops::Range, path::PathBuf, sync::Arc, time::Instant};
 
 use futures::{StreamExt, stream};
 use hayloft_core::manifest::{ContentRecord, Item, PlacementRecord};
@@ -14,7 +14,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Inner, OwnerError,
     fetch::{FetchGuard, Fetcher, layout},
-    opening::{Opening, open_and_write},
+    get_folder::{self, get_folder},
+    opening::{Opening, Sealed, open_and_write},
     output::{self, Output, PartFile},
     patience::Patience,
 };
@@ -94,50 +95,25 @@ pub(crate) async fn get(
 ) -> Result<GetReport, OwnerError> {
     let progress = &context.progress;
     let started = Instant::now();
-    let record = owner.catalog.file(&request.name).await?;
+    let Some(record) = owner.catalog.find(&request.name).await? else {
+        let files = folder(owner, request).await?;
+        let part = request.output.with_file_name(part);
+        return get_folder(owner, request, files, part, context).await;
+    };
     let wanted = wanted(&record, request)?;
     progress.expect(wanted.end - wanted.start, 1);
-    let whole = wanted == (0..record.bytes);
     let part = request.output.with_file_name(part);
+    let whole = wanted == (0..record.bytes);
     if context.run != Run::First && whole && output::holds(&request.output, record.bytes, record.hash).await?
     {
         output::discard(part).await;
         progress.settle(record.bytes, 1);
         return Ok(report(&record, record.bytes, started, None, Vec::new()));
     }
-    let mut first_byte = None;
     let (fetcher, guard) = Fetcher::new(owner.clone());
-    let mut patience = Patience::default();
-    let written = loop {
-        let file = PartFile::open(part.clone(), whole).await?;
-        let resumed = file.bytes();
-        progress.restart();
-        progress.settle(resumed, 0);
-        let reading = Reading { owner, fetcher: &fetcher, record: &record, progress, started };
-        let (file, at) = match reading.all(wanted.start + resumed..wanted.end, file).await {
-            Ok(read) => read,
-            Err(error @ (OwnerError::TooFewAnswer { .. } | OwnerError::Offline)) => {
-                // After a restart farmers have to be found again; one that breaks off half-way may go on soon.
-                let moved = context.run == Run::GoneOn || progress.look().done_bytes > resumed;
-                if !moved || !patience.is_left() {
-                    return Err(error);
-                }
-                progress.say(Some(format!("Waiting for farmers. {error}")));
-                patience.wait().await;
-                progress.say(None);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        first_byte = first_byte.or(at);
-        if !whole || file.hash() == record.hash {
-            break file;
-        }
-        file.discard().await;
-        if resumed == 0 {
-            return Err(OwnerError::Damaged(record.name));
-        }
-    };
+    let brought = bring(owner, &fetcher, &record, wanted.clone(), part, context, (0, 0)).await?;
+    let Brought { file: written, first_byte } = brought;
+    let first_byte = first_byte.map(|at| (at - started).as_secs_f64());
     let output = Output { path: request.output.clone(), overwrite: request.overwrite };
     written.finish(output).await?;
     progress.settle(0, 1);
@@ -158,6 +134,60 @@ fn report(
     GetReport { name: record.name.clone(), bytes, seconds, first_byte_seconds, farmers_blamed }
 }
 
+/// A part file that holds all that was wanted.
+pub(crate) struct Brought {
+    pub(crate) file: PartFile,
+    /// When its first byte was there; none if an earlier run had left all of it.
+    pub(crate) first_byte: Option<Instant>,
+}
+
+/// Brings these bytes of a file into a part file. One that an earlier run has begun is gone on with; the whole file's hash
+/// has the last word. Of the job, `before` bytes and files are done already.
+pub(crate) async fn bring(
+    owner: &Arc<Inner>,
+    fetcher: &Fetcher,
+    record: &ContentRecord,
+    wanted: Range<u64>,
+    part: PathBuf,
+    context: &JobContext,
+    before: (u64, u64),
+) -> Result<Brought, OwnerError> {
+    let progress = &context.progress;
+    let whole = wanted == (0..record.bytes);
+    let mut first_byte = None;
+    let mut patience = Patience::default();
+    loop {
+        let file = PartFile::open(part.clone(), whole).await?;
+        let resumed = file.bytes();
+        progress.restart();
+        progress.settle(before.0 + resumed, before.1);
+        let reading = Reading { owner, fetcher, record, progress };
+        let (file, at) = match reading.all(wanted.start + resumed..wanted.end, file).await {
+            Ok(read) => read,
+            Err(error @ (OwnerError::TooFewAnswer { .. } | OwnerError::Offline)) => {
+                // After a restart farmers have to be found again; one that breaks off half-way may go on soon.
+                let moved = context.run == Run::GoneOn || progress.look().done_bytes > before.0 + resumed;
+                if !moved || !patience.is_left() {
+                    return Err(error);
+                }
+                progress.say(Some(format!("Waiting for farmers. {error}")));
+                patience.wait().await;
+                progress.say(None);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        first_byte = first_byte.or(at);
+        if !whole || file.hash() == record.hash {
+            return Ok(Brought { file, first_byte });
+        }
+        file.discard().await;
+        if resumed == 0 {
+            return Err(OwnerError::Damaged(record.name.clone()));
+        }
+    }
+}
+
 /// The part of the file that is asked for.
 ///
 /// # Errors
@@ -171,17 +201,35 @@ pub(crate) fn wanted(record: &ContentRecord, request: &GetRequest) -> Result<Ran
     Ok(request.offset..end)
 }
 
+/// The files of the folder that is asked for.
+///
+/// # Errors
+/// [`OwnerError::NoSuchFile`] if nothing is stored under that name; [`OwnerError::RangeOfFolder`].
+pub(crate) async fn folder(owner: &Inner, request: &GetRequest) -> Result<Vec<ContentRecord>, OwnerError> {
+    let files = get_folder::files(owner, &request.name).await?;
+    if files.is_empty() {
+        return Err(OwnerError::NoSuchFile(request.name.clone()));
+    }
+    if request.offset > 0 || request.bytes.is_some() {
+        return Err(OwnerError::RangeOfFolder);
+    }
+    Ok(files)
+}
+
 struct Reading<'a> {
     owner: &'a Arc<Inner>,
     fetcher: &'a Fetcher,
     record: &'a ContentRecord,
     progress: &'a Arc<Progress>,
-    started: Instant,
 }
 
 impl Reading<'_> {
     /// Writes these bytes of the file, and tells when the first of them was there.
-    async fn all(&self, wanted: Range<u64>, file: PartFile) -> Result<(PartFile, Option<f64>), OwnerError> {
+    async fn all(
+        &self,
+        wanted: Range<u64>,
+        file: PartFile,
+    ) -> Result<(PartFile, Option<Instant>), OwnerError> {
         let mut file = file;
         let mut first_byte = None;
         let plan = self.windows(&wanted).await?;
@@ -208,7 +256,7 @@ impl Reading<'_> {
             let current = opening.take().ok_or(OwnerError::Stopped)?;
             let (current, written, moved) = open_and_write(current, bytes, file, &self.record.name).await?;
             (opening, file) = (Some(current), written);
-            first_byte = first_byte.or_else(|| (moved > 0).then(|| self.started.elapsed().as_secs_f64()));
+            first_byte = first_byte.or_else(|| (moved > 0).then(Instant::now));
             self.progress.settle(moved, 0);
         }
         Ok((file, first_byte))
@@ -232,15 +280,12 @@ pub(crate) async fn fetch_sealed(
     fetcher: &Fetcher,
     placement: &Arc<PlacementRecord>,
     window: &Window,
-) -> Result<Vec<u8>, OwnerError> {
+) -> Result<Sealed, OwnerError> {
     if let Some(bytes) = fetcher.few_cells(placement, window.sealed.clone()).await? {
-        return Ok(bytes);
+        return Ok(Sealed::Whole(bytes));
     }
-    let held = layout(placement)?.stripes_range(window.stripes.clone());
-    let mut bytes = fetcher.stripes(placement, window.stripes.clone()).await?;
-    bytes.truncate((window.sealed.end - held.start) as usize);
-    bytes.drain(..(window.sealed.start - held.start) as usize);
-    Ok(bytes)
+    let columns = fetcher.stripes(placement, window.stripes.clone(), window.sealed.clone()).await?;
+    Ok(Sealed::Coded(columns))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod error;
 mod farmers;
 mod fetch;
 pub(crate) mod get;
+mod get_folder;
 mod health;
 mod keep;
 mod line;
@@ -174,11 +175,19 @@ impl Owner {
         Ok(self.jobs.begin(Spec::Put(request)).await?)
     }
 
-    /// Begins to bring a file back; returns the job's number.
+    /// Begins to bring a file back, or all files of a folder; returns the job's number.
     pub(crate) async fn get(&self, request: GetRequest) -> Result<u32, ApiError> {
-        let record = self.inner.catalog.file(&request.name).await?;
-        get::wanted(&record, &request)?;
-        output::Output { path: request.output.clone(), overwrite: request.overwrite }.check()?;
+        let output = output::Output { path: request.output.clone(), overwrite: request.overwrite };
+        match self.inner.catalog.find(&request.name).await? {
+            Some(record) => {
+                get::wanted(&record, &request)?;
+                output.check()?;
+            }
+            None => {
+                get::folder(&self.inner, &request).await?;
+                output.check_for_folder()?;
+            }
+        }
         Ok(self.jobs.begin(Spec::get(request)).await?)
     }
 

@@ -1,72 +1,103 @@
 //! Opening an item's chunks as its sealed bytes come in, off the async threads.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use hayloft_core::{content::ItemOpener, manifest::Item};
+use hayloft_core::{
+    content::{Coder, ItemError, ItemReader, Layout},
+    manifest::Item,
+};
 
 use super::{OwnerError, output::PartFile};
+
+/// Bytes of a segment, still sealed by their items.
+pub(crate) enum Sealed {
+    /// As they are.
+    Whole(Vec<u8>),
+    /// In columns, to be decoded.
+    Coded(Columns),
+}
+
+/// Stripes of a segment in k of its columns, of which a range of the segment's bytes is wanted.
+pub(crate) struct Columns {
+    pub(crate) coder: Arc<Coder>,
+    pub(crate) layout: Layout,
+    pub(crate) stripes: Range<u32>,
+    pub(crate) columns: Vec<(u8, Vec<u8>)>,
+    pub(crate) wanted: Range<u64>,
+}
+
+impl Sealed {
+    /// Gives the bytes in order, in pieces of any size; decodes on this thread.
+    pub(crate) fn each(
+        self,
+        mut take: impl FnMut(&mut [u8]) -> Result<(), OwnerError>,
+    ) -> Result<(), OwnerError> {
+        let Columns { coder, layout, stripes, mut columns, wanted } = match self {
+            Self::Whole(mut bytes) => return take(&mut bytes),
+            Self::Coded(columns) => columns,
+        };
+        let mut at = layout.stripes_range(stripes.clone()).start;
+        coder.decode_each(&layout, stripes, &mut columns, |stripe| {
+            let end = at + stripe.len() as u64;
+            let within = |bound: u64| (bound.clamp(at, end) - at) as usize;
+            let (from, until) = (within(wanted.start), within(wanted.end));
+            at = end;
+            take(&mut stripe[from..until])
+        })
+    }
+}
 
 /// An item being read: opened chunk by chunk, whatever the pieces that its sealed bytes come in.
 pub(crate) struct Opening {
     /// Index of the item in its file's record.
     pub(crate) index: usize,
-    item: Item,
-    opener: ItemOpener,
-    plain: Range<u64>,
-    next: u32,
-    end: u32,
-    buffer: Vec<u8>,
+    reader: ItemReader,
 }
 
 impl Opening {
     /// Begins to read these plain bytes of an item.
     pub(crate) fn new(index: usize, item: &Item, plain: Range<u64>) -> Self {
-        let chunks = item.chunks_of(plain.clone());
-        let (opener, item) = (ItemOpener::new(item), item.clone());
-        Self { index, opener, item, plain, next: chunks.start, end: chunks.end, buffer: Vec::new() }
+        Self { index, reader: ItemReader::new(item, plain) }
     }
 
     /// Takes the next sealed bytes, and gives the plain bytes of every chunk they complete.
     ///
     /// # Errors
-    /// [`OwnerError::Damaged`] with an empty name: the chunk is not what was sealed.
-    pub(crate) fn push(&mut self, sealed: Vec<u8>, out: &mut Vec<u8>) -> Result<(), OwnerError> {
-        if self.buffer.is_empty() {
-            self.buffer = sealed;
-        } else {
-            self.buffer.extend_from_slice(&sealed);
-        }
-        let mut used = 0;
-        while self.next < self.end {
-            let place = self.item.chunks_range(self.next..self.next + 1);
-            let len = (place.end - place.start) as usize;
-            let Some(chunk) = self.buffer.get_mut(used..used + len) else { break };
-            let opened = self.opener.open_chunk(self.next, chunk);
-            let opened = opened.map_err(|error| OwnerError::Damaged(error.to_string()))?;
-            let begin = u64::from(self.next) * hayloft_core::content::CHUNK as u64;
-            let within = |at: u64| (at.saturating_sub(begin) as usize).min(opened.len());
-            out.extend_from_slice(&opened[within(self.plain.start)..within(self.plain.end)]);
-            used += len;
-            self.next += 1;
-        }
-        self.buffer.drain(..used);
-        Ok(())
+    /// [`OwnerError::Damaged`] without the file's name: a chunk is not what was sealed; or what `take` says.
+    pub(crate) fn push(
+        &mut self,
+        sealed: Sealed,
+        mut take: impl FnMut(&[u8]) -> Result<(), OwnerError>,
+    ) -> Result<(), OwnerError> {
+        sealed.each(|bytes| self.reader.push(bytes, &mut take))
+    }
+}
+
+impl From<ItemError> for OwnerError {
+    fn from(error: ItemError) -> Self {
+        Self::Damaged(error.to_string())
     }
 }
 
 /// Opens and writes what has come, off the async threads. Gives back both, and how many plain bytes were written.
 pub(crate) async fn open_and_write(
     mut opening: Opening,
-    sealed: Vec<u8>,
+    sealed: Sealed,
     mut file: PartFile,
     name: &str,
 ) -> Result<(Opening, PartFile, u64), OwnerError> {
     let name = name.to_owned();
     let work = move || {
-        let mut plain = Vec::with_capacity(sealed.len());
-        opening.push(sealed, &mut plain).map_err(|_| OwnerError::Damaged(name))?;
-        file.write(&plain)?;
-        Ok((opening, file, plain.len() as u64))
+        let mut written = 0;
+        let opened = opening.push(sealed, |plain| {
+            written += plain.len() as u64;
+            file.write(plain)
+        });
+        opened.map_err(|error| match error {
+            OwnerError::Damaged(_) => OwnerError::Damaged(name),
+            other => other,
+        })?;
+        Ok((opening, file, written))
     };
     tokio::task::spawn_blocking(work).await.map_err(|_| OwnerError::Stopped)?
 }

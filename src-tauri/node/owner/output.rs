@@ -24,8 +24,27 @@ impl Output {
     /// # Errors
     /// [`OwnerError`] if something is in the way, or there is no such folder.
     pub(crate) fn check(&self) -> Result<(), OwnerError> {
+        if self.path.is_dir() {
+            return Err(OwnerError::WrongOutput(self.path.clone()));
+        }
+        self.check_place()
+    }
+
+    /// Whether a folder may be made there now, or filled if it is there.
+    ///
+    /// # Errors
+    /// [`OwnerError`] if something is in the way, or there is no such folder.
+    pub(crate) fn check_for_folder(&self) -> Result<(), OwnerError> {
+        let taken = std::fs::symlink_metadata(&self.path).is_ok();
+        if taken && !(self.overwrite && self.path.is_dir()) {
+            return Err(OwnerError::OutputTaken(self.path.clone()));
+        }
+        self.check_place()
+    }
+
+    fn check_place(&self) -> Result<(), OwnerError> {
         let folder = self.path.parent().filter(|folder| folder.is_dir());
-        if folder.is_none() || self.path.file_name().is_none() || self.path.is_dir() {
+        if folder.is_none() || self.path.file_name().is_none() {
             return Err(OwnerError::WrongOutput(self.path.clone()));
         }
         if !self.overwrite && std::fs::symlink_metadata(&self.path).is_ok() {
@@ -115,15 +134,28 @@ impl PartFile {
         sync_folder(&output.path)
     }
 
+    /// Syncs it; it keeps its name.
+    pub(crate) async fn sync(self) -> Result<(), OwnerError> {
+        let syncing = move || {
+            self.file.sync_all().map_err(|cause| OwnerError::Output { path: self.path.clone(), cause })
+        };
+        tokio::task::spawn_blocking(syncing).await.map_err(|_| OwnerError::Stopped)?
+    }
+
     /// Deletes it.
     pub(crate) async fn discard(self) {
         discard(self.path).await;
     }
 }
 
-/// Deletes a part file, if it is there.
+/// Deletes a part file, or a folder of them, if it is there.
 pub(crate) async fn discard(path: PathBuf) {
-    if let Err(error) = tokio::fs::remove_file(&path).await
+    let removed = if path.is_dir() {
+        tokio::fs::remove_dir_all(&path).await
+    } else {
+        tokio::fs::remove_file(&path).await
+    };
+    if let Err(error) = removed
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(path = %path.display(), %error, "a part file stays behind");
@@ -204,28 +236,31 @@ fn is_same(named: &std::fs::Metadata, opened: &std::fs::Metadata) -> bool {
     named.len() == opened.len()
 }
 
+/// How files are made that nobody else may read.
 #[cfg(unix)]
-fn private() -> OpenOptions {
+pub(crate) fn private() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options
 }
 
+/// How files are made that nobody else may read.
 #[cfg(not(unix))]
-fn private() -> OpenOptions {
+pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     options
 }
 
+/// Syncs the folder that a path is in.
 #[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -157,7 +157,15 @@ async fn read(
     let mut opening = Opening::new(index, item, 0..item.bytes);
     let mut plain = Vec::new();
     for window in windows(index, item, 0..item.bytes, placement, u64::MAX)? {
-        opening.push(fetch_sealed(fetcher, placement, &window).await?, &mut plain)?;
+        let sealed = fetch_sealed(fetcher, placement, &window).await?;
+        let opened = tokio::task::spawn_blocking(move || {
+            let pushed = opening.push(sealed, |bytes| {
+                plain.extend_from_slice(bytes);
+                Ok(())
+            });
+            pushed.map(|()| (opening, plain))
+        });
+        (opening, plain) = opened.await.map_err(|_| OwnerError::Stopped)??;
     }
     Ok(plain)
 }

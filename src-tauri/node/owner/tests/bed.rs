@@ -185,6 +185,7 @@ impl Bed {
         let id = self.node.get(request).await.map_err(|error| error.to_string())?;
         let job = self.end(id).await;
         match self.node.job_report(id).await.expect("a report") {
+            Some(JobReport::Get(report)) if output.is_dir() => Ok((report, Vec::new())),
             Some(JobReport::Get(report)) => Ok((report, std::fs::read(output).expect("the output is there"))),
             _ => Err(job.message.unwrap_or_default()),
         }
