@@ -84,16 +84,6 @@ impl Change {
         Ok(Self { inner: inner.clone(), write: inner.db.write().await?, entries: Vec::new(), durable: false })
     }
 
-    /// Begins a change of nothing but what can be had again: its commit waits for no disk.
-    pub(crate) async fn begin_soft(inner: &Arc<Inner>) -> Result<Self, DatabaseError> {
-        let write = inner.db.write_soft().await?;
-        if inner.catalog.lock().await.stale {
-            drop(write);
-            return Self::begin(inner).await;
-        }
-        Ok(Self { inner: inner.clone(), write, entries: Vec::new(), durable: false })
-    }
-
     /// Applies an entry to the rows and notes it for the log. The change is on disk when the commit returns.
     pub(crate) async fn make(&mut self, entry: Entry) -> Result<(), DatabaseError> {
         self.durable = true;

@@ -137,14 +137,13 @@ impl Owner {
         Ok(contracts)
     }
 
-    /// Keeps a revision that both signed, and the contract's shards after it. The newest once more is no error. It may be
-    /// lost when the power fails before the next save of a segment: its farmer has it, and tells it again.
+    /// Keeps a revision that both signed, and the contract's shards after it. The newest once more is no error.
     ///
     /// # Errors
     /// [`OwnerError::UnknownContract`] or [`OwnerError::NotNext`] with nothing changed, or [`OwnerError::Database`].
     pub async fn save_revision(&self, revision: &SignedRevision) -> Result<(), OwnerError> {
         let (contract, found) = (revision.revision.contract, revision.revision.number);
-        let mut write = Change::begin_soft(&self.inner).await?;
+        let mut write = self.change().await?;
         let query = sqlx::query("SELECT revision_number, revision FROM owner_contracts WHERE contract = ?");
         let row = query
             .bind(contract.0.to_vec())

@@ -15,10 +15,10 @@ use rand::{SeedableRng, rngs::StdRng};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 /// Plain bytes of one segment.
-pub const BYTES: usize = TARGET_SEGMENT - 8192;
+pub(crate) const BYTES: usize = TARGET_SEGMENT - 8192;
 
 /// Bytes that do not repeat soon.
-pub fn plain() -> Vec<u8> {
+pub(crate) fn plain() -> Vec<u8> {
     (0..BYTES).map(|at| (at * 31 % 251) as u8).collect()
 }
 
@@ -27,12 +27,12 @@ fn rng() -> StdRng {
 }
 
 /// The coding of 40 farmers.
-pub fn coder() -> Coder {
+pub(crate) fn coder() -> Coder {
     Coder::new(Coding::new(16, 40).expect("16 of 40"))
 }
 
 /// Seals all bytes in chunks, as a library does it.
-pub fn aes(bytes: &mut [u8]) {
+pub(crate) fn aes(bytes: &mut [u8]) {
     let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).expect("a key"));
     for (index, chunk) in bytes.chunks_mut(CHUNK).enumerate() {
         let mut nonce = [0; 12];
@@ -44,7 +44,7 @@ pub fn aes(bytes: &mut [u8]) {
 }
 
 /// The bytes as one sealed segment of one item.
-pub fn pack(plain: &[u8]) -> SealedSegment {
+pub(crate) fn pack(plain: &[u8]) -> SealedSegment {
     let mut packer = Packer::new(TARGET_SEGMENT, rng()).expect("a good target");
     packer.begin(FileId([0; 32]), plain.len() as u64).expect("nothing open");
     packer.push(plain).expect("open");
@@ -53,7 +53,7 @@ pub fn pack(plain: &[u8]) -> SealedSegment {
 }
 
 /// Seals all shards cell by cell into one buffer, as they are sent; returns the last cell.
-pub fn seal(segment: CodedSegment) -> Vec<u8> {
+pub(crate) fn seal(segment: CodedSegment) -> Vec<u8> {
     let (segment, mut rng) = (Arc::new(segment), rng());
     let outer = SecretKey::random(&mut rng);
     let mut frame = Vec::with_capacity(UNIT + TAG);
@@ -69,12 +69,12 @@ pub fn seal(segment: CodedSegment) -> Vec<u8> {
 }
 
 /// Both seals and the coding between them.
-pub fn encode(coder: &Coder, plain: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(coder: &Coder, plain: &[u8]) -> Vec<u8> {
     seal(coder.encode(pack(plain).bytes).expect("fits"))
 }
 
 /// Sixteen shards of a segment, from a given column on, as their farmers hold them.
-pub struct Shards {
+pub(crate) struct Shards {
     coder: Coder,
     layout: Layout,
     outer: SecretKey,
@@ -84,7 +84,7 @@ pub struct Shards {
 
 impl Shards {
     /// Those from column `first` on: 0 takes the data, 24 parity alone.
-    pub fn from_column(first: u8) -> Self {
+    pub(crate) fn from_column(first: u8) -> Self {
         let (coder, segment) = (coder(), pack(&plain()));
         let item = segment.items[0].1.clone();
         let coded = Arc::new(coder.encode(segment.bytes).expect("fits"));
@@ -101,7 +101,7 @@ impl Shards {
     }
 
     /// Opens, decodes and opens again, one stripe after the other; gives each chunk to `take` and returns their bytes.
-    pub fn decode(&self, mut take: impl FnMut(&[u8])) -> usize {
+    pub(crate) fn decode(&self, mut take: impl FnMut(&[u8])) -> usize {
         let read = |(column, id, shard): &(u8, _, Vec<u8>)| {
             let mut reader = ShardOpener::new(&self.outer, id, self.layout).read(0..self.layout.stripes());
             shard.chunks(CHUNK).try_for_each(|bytes| reader.push(bytes)).expect("right");
