@@ -32,7 +32,7 @@ pub(crate) fn measure(table: &mut Table) {
 }
 
 /// MB of file per processor second.
-fn rate_of(mut work: impl FnMut()) -> f64 {
+pub(crate) fn rate_of(mut work: impl FnMut()) -> f64 {
     let used = || cpu_seconds(std::process::id()).unwrap_or(0.0);
     work();
     let (begun, mut rounds) = (used(), 0.0);

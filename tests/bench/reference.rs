@@ -17,6 +17,7 @@ use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    coding,
     table::{Reference, Table},
     usage::cpu_seconds,
     work,
@@ -47,10 +48,7 @@ pub(crate) fn measure(runtime: &tokio::runtime::Runtime, table: &mut Table) -> R
 
 fn aes() -> f64 {
     let mut bytes = work::plain();
-    work::aes(&mut bytes);
-    let (begun, rounds) = (Instant::now(), 64);
-    (0..rounds).for_each(|_| work::aes(&mut bytes));
-    (rounds * bytes.len()) as f64 / 1e6 / begun.elapsed().as_secs_f64()
+    coding::rate_of(|| work::aes(&mut bytes))
 }
 
 fn disk() -> Result<f64> {
