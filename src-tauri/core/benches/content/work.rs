@@ -39,7 +39,7 @@ pub(crate) fn aes(bytes: &mut [u8]) {
         nonce[..8].copy_from_slice(&(index as u64).to_be_bytes());
         let nonce = Nonce::assume_unique_for_key(nonce);
         let tag = cipher.seal_in_place_separate_tag(nonce, Aad::empty(), chunk);
-        black_box(tag.expect("short"));
+        black_box(tag.expect("short").as_ref());
     }
 }
 
