@@ -317,26 +317,25 @@ impl Owner {
         Ok(())
     }
 
-    /// Forgets dead segments and writes down their shards for removal, in one transaction.
+    /// Forgets dead segments and writes down their shards for removal, in one transaction. Those that somebody else has
+    /// removed meanwhile are passed over.
     ///
     /// # Errors
     /// [`OwnerError::SegmentInUse`] with nothing changed, or [`OwnerError::Database`].
-    pub async fn remove_segments(
-        &self,
-        segments: &[SegmentId],
-        removals: &[Removal],
-    ) -> Result<(), OwnerError> {
+    pub async fn remove_segments(&self, dead: &[(SegmentId, Vec<Removal>)]) -> Result<(), OwnerError> {
         let mut write = self.change().await?;
-        for segment in segments {
-            let query = "SELECT 1 FROM segments WHERE segment = ?1 AND job IS NULL AND \
-                         NOT EXISTS (SELECT 1 FROM file_segments WHERE segment = ?1)";
+        for (segment, removals) in dead {
+            let query = "SELECT job IS NULL AND NOT EXISTS (SELECT 1 FROM file_segments WHERE segment = ?1) \
+                         FROM segments WHERE segment = ?1";
             let query = sqlx::query(query).bind(segment.0.to_vec());
-            if query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?.is_none() {
+            let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
+            let Some(row) = row else { continue };
+            if number(&row, 0)? == 0 {
                 return Err(OwnerError::SegmentInUse);
             }
             write.make_lazily(Entry::SegmentGone(*segment)).await?;
+            insert_removals(&mut write, removals).await?;
         }
-        insert_removals(&mut write, removals).await?;
         write.commit().await?;
         crash_point!(SegmentsRemoved);
         Ok(())

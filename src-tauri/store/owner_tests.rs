@@ -131,7 +131,7 @@ async fn replacing_and_removing_leave_dead_bytes_until_segments_are_removed() {
     assert_eq!(half_dead.iter().map(|segment| segment.live_bytes).collect::<Vec<_>>(), [40]);
     let living = owner.file(&[2; 32]).await.unwrap().unwrap();
     assert_eq!(owner.files_in(half_dead[0].segment).await.unwrap(), [living]);
-    let in_use = owner.remove_segments(&[SegmentId([1; 32])], &[]).await;
+    let in_use = owner.remove_segments(&[(SegmentId([1; 32]), Vec::new())]).await;
     assert!(matches!(in_use, Err(OwnerError::SegmentInUse)));
 
     let unknown = owner.remove_files(&[[2; 32], [7; 32]]).await;
@@ -141,11 +141,13 @@ async fn replacing_and_removing_leave_dead_bytes_until_segments_are_removed() {
     assert_eq!(dead.iter().map(|segment| segment.segment).collect::<Vec<_>>(), [SegmentId([1; 32])]);
     let removal = Removal { farmer: FARMER, contract: contract_id(1), shard: shard_id(1) };
     owner.add_placing(&[placing(1)]).await.unwrap();
-    owner.remove_segments(&[SegmentId([1; 32])], &[removal]).await.unwrap();
+    let dead = [(SegmentId([1; 32]), vec![removal])];
+    owner.remove_segments(&dead).await.unwrap();
     assert!(owner.dead_segments().await.unwrap().is_empty() && owner.placing().await.unwrap().is_empty());
     assert_eq!(owner.removals().await.unwrap(), [removal]);
     owner.clear_removals(&[removal.shard]).await.unwrap();
-    assert!(owner.removals().await.unwrap().is_empty());
+    owner.remove_segments(&dead).await.expect("somebody else was faster");
+    assert!(owner.removals().await.unwrap().is_empty(), "its farmers were told already");
 }
 
 #[tokio::test]

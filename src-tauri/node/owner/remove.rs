@@ -54,12 +54,10 @@ pub(crate) async fn remove(owner: &Inner, names: &[String]) -> Result<(), OwnerE
 pub(crate) async fn sweep(owner: &Inner) -> Result<(), OwnerError> {
     let dead = owner.catalog.store.dead_segments().await?;
     if !dead.is_empty() {
-        let mut removals = Vec::new();
-        for segment in &dead {
-            removals.extend(shards_of(owner, segment)?);
-        }
-        let ids: Vec<_> = dead.iter().map(|segment| segment.segment).collect();
-        owner.catalog.store.remove_segments(&ids, &removals).await?;
+        let removals =
+            dead.iter().map(|segment| shards_of(owner, segment).map(|shards| (segment.segment, shards)));
+        let removals: Vec<_> = removals.collect::<Result<_, _>>()?;
+        owner.catalog.store.remove_segments(&removals).await?;
         owner.removals.notify_one();
     }
     owner.rewrites.notify_one();

@@ -108,7 +108,7 @@ async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
         10 => owner.end_job_segments(1).await,
         11 => {
             let removal = Removal { farmer: FARMER, contract: contract_id(1), shard: shard_id(2) };
-            owner.remove_segments(&[SegmentId([2; 32])], &[removal]).await
+            owner.remove_segments(&[(SegmentId([2; 32]), vec![removal])]).await
         }
         12 => owner.rebase(&revision(1, 7, vec![], vec![]), &[entry(1, 10), entry(5, 50)]).await,
         13 => Ok(jobs.finish(1, JobState::Done, &nothing, Some(&json!("report")), NOW).await?),
