@@ -25,4 +25,4 @@ pub use field::{Field, Member};
 pub use line::{Carried, Conditions, Line, Lines, Place};
 #[cfg(target_os = "linux")]
 pub use memory::Memory;
-pub use run_command::{Finished, binary, hayloft, hayloft_fed, hayloft_held};
+pub use run_command::{Finished, binary, built, hayloft, hayloft_fed, hayloft_held};

@@ -68,7 +68,7 @@ pub fn binary() -> Result<PathBuf> {
 ///
 /// # Errors
 /// If it was not built.
-pub(crate) fn built(program: &str) -> Result<PathBuf> {
+pub fn built(program: &str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     // A test lies in target/PROFILE/deps, programs in target/PROFILE.
     let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);

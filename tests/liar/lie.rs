@@ -25,3 +25,19 @@ pub(crate) enum Lie {
     /// Takes a shard and then refuses to sign for it.
     RefusesRevision,
 }
+
+impl Lie {
+    /// All of them.
+    #[allow(dead_code, reason = "the soak lets liars of every kind join; a liar itself is told its one")]
+    pub(crate) const ALL: [Self; 9] = [
+        Self::WrongBytes,
+        Self::TooManyBytes,
+        Self::Nothing,
+        Self::AnotherShard,
+        Self::Forgets,
+        Self::RefusesUpload,
+        Self::WrongHash,
+        Self::NeverReads,
+        Self::RefusesRevision,
+    ];
+}

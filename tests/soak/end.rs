@@ -1,0 +1,177 @@
+//! The last judgement, when all farmers that did not leave are back: every file comes back identical, no shard of it is
+//! missing but for those of liars and of farmers that left, and once all files are removed farmers keep nothing.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
+use hayloft_gateway::Client;
+use hayloft_node::model::{FarmStatus, JobState};
+
+use crate::{
+    worker::Worker,
+    world::{Slot, World},
+};
+
+/// How long one thing may take to come right: longer than an owner waits before it tries again what failed.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long reservations of uploads that broke off may still hold space.
+const RESERVED: Duration = Duration::from_secs(12 * 60);
+/// How often it is looked again while there is no news.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What came out.
+#[derive(Debug, Default, serde::Serialize)]
+pub(crate) struct Outcome {
+    /// Files that came back identical at the end.
+    pub(crate) files: usize,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Bytes on farmers' disks while they were there.
+    pub(crate) used_bytes: u64,
+    /// How long it took to compare them.
+    pub(crate) seconds: f64,
+}
+
+/// Judges. With `thorough` it is also waited until space reserved by uploads that broke off is free again.
+///
+/// # Errors
+/// Whatever is not as it should be.
+pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker], thorough: bool) -> Result<Outcome> {
+    let begun = Instant::now();
+    let mut outcome = Outcome::default();
+    nothing_is_under_way(world).await?;
+    for worker in workers.iter_mut() {
+        worker.compare_list(&Default::default()).await?;
+        for (name, kept) in worker.model.files().clone() {
+            worker.get_at_the_end(&name, kept).await.with_context(|| format!("at the end, {name}"))?;
+            all_shards_are_there(world, worker, &name).await?;
+            outcome.files += 1;
+            outcome.bytes += kept.content.bytes;
+        }
+    }
+    outcome.seconds = begun.elapsed().as_secs_f64();
+    let farmers = world.farmers_left();
+    for farmer in &farmers {
+        let sum = |farm: &FarmStatus| farm.contracts.iter().map(|contract| contract.bytes).sum::<u64>();
+        let farm =
+            until(farmer, "its contracts do not add up to what is used", |farm| sum(farm) == farm.used_bytes);
+        outcome.used_bytes += farm.await?.used_bytes;
+    }
+    ensure!(outcome.used_bytes >= outcome.bytes, "farmers keep less than the files hold");
+    for worker in workers.iter_mut() {
+        let names: Vec<String> = worker.model.files().keys().cloned().collect();
+        if !names.is_empty() {
+            worker.remove(names).await?;
+        }
+    }
+    for farmer in &farmers {
+        until(farmer, "it keeps shards of removed files", |farm| {
+            farm.used_bytes == 0 && farm.contracts.is_empty()
+        })
+        .await?;
+    }
+    if thorough {
+        for farmer in &farmers {
+            until_within(farmer, RESERVED, "space stays reserved", |farm| farm.reserved_bytes == 0).await?;
+            let left = shard_files(&farmer.place.home.join("shards"))?;
+            ensure!(left.is_empty(), "{}: files of no shard: {left:?}", farmer.name);
+        }
+    }
+    no_temporary_files(world)?;
+    no_panics(world)?;
+    Ok(outcome)
+}
+
+async fn nothing_is_under_way(world: &World) -> Result<()> {
+    for owner in &world.owners {
+        let jobs = owner.door.sure(async |node: Client| node.jobs().await).await?;
+        let open = jobs.iter().find(|job| matches!(job.state, JobState::Running | JobState::Paused));
+        ensure!(open.is_none(), "{}: a transfer is not over: {open:?}", owner.slot.name);
+    }
+    Ok(())
+}
+
+/// Every shard is found at its farmer, but for liars' and those of farmers that left.
+async fn all_shards_are_there(world: &World, worker: &Worker, name: &str) -> Result<()> {
+    let farmers = world.farmers_left();
+    let there: HashSet<&str> = farmers.iter().map(|farmer| &*farmer.id).collect();
+    let begun = Instant::now();
+    loop {
+        let health = worker.door().sure(async |node: Client| node.health(name).await).await?;
+        let missing = health.segments.iter().flat_map(|segment| &segment.missing);
+        let missing: HashSet<&String> = missing.filter(|farmer| there.contains(farmer.as_str())).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&String> =
+            farmers.iter().filter(|farmer| missing.contains(&farmer.id)).map(|farmer| &farmer.name).collect();
+        ensure!(begun.elapsed() < PATIENCE, "shards of {name} are missing at {names:?}, which are there");
+        world.tally.action("health asked again");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn until(farmer: &Slot, otherwise: &str, good: impl Fn(&FarmStatus) -> bool) -> Result<FarmStatus> {
+    until_within(farmer, PATIENCE, otherwise, good).await
+}
+
+/// Returns as soon as a farmer's figures are good.
+async fn until_within(
+    farmer: &Slot,
+    patience: Duration,
+    otherwise: &str,
+    good: impl Fn(&FarmStatus) -> bool,
+) -> Result<FarmStatus> {
+    let begun = Instant::now();
+    let node = farmer.place.client().await.with_context(|| farmer.name.clone())?;
+    let mut news = node.events().await?;
+    loop {
+        let farm = node.farm_status().await?;
+        if good(&farm) {
+            return Ok(farm);
+        }
+        ensure!(begun.elapsed() < patience, "{}: {otherwise}: {farm:?}", farmer.name);
+        // Not all that changes the figures is news.
+        let _ = tokio::time::timeout(LOOK_AGAIN, news.next()).await;
+    }
+}
+
+/// Files in a farmer's folder that hold a shard or a part of one.
+fn shard_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let prefix = entry.file_name().len() == 2 && entry.path().is_dir();
+        if prefix {
+            found.extend(std::fs::read_dir(entry.path())?.flatten().map(|file| file.path()));
+        }
+    }
+    Ok(found)
+}
+
+fn no_temporary_files(world: &World) -> Result<()> {
+    let farmers = world.farmers_left();
+    for slot in world.owners.iter().map(|owner| &owner.slot).chain(&farmers) {
+        for folder in [slot.place.home.clone(), slot.place.home.join("shards/contracts")] {
+            let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+            let left =
+                entries.flatten().find(|entry| entry.file_name().to_string_lossy().starts_with(".new-"));
+            ensure!(left.is_none(), "a temporary file was left behind: {left:?}");
+        }
+    }
+    Ok(())
+}
+
+fn no_panics(world: &World) -> Result<()> {
+    for log in std::fs::read_dir(world.folder.join("logs"))?.flatten() {
+        let text = std::fs::read_to_string(log.path())?;
+        let panic = text.lines().skip_while(|line| !line.contains("panicked at")).take(3).collect::<Vec<_>>();
+        ensure!(panic.is_empty(), "{:?}: {}", log.file_name(), panic.join(" "));
+    }
+    Ok(())
+}
