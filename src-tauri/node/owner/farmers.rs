@@ -25,8 +25,9 @@ use crate::Clock;
 const BLAMED: &str = "blamed";
 /// For how long a lie counts.
 const BLAME_SECONDS: u64 = 30 * 24 * 60 * 60;
-/// For how long a farmer that did not answer is asked last.
+/// For how long a farmer that did not answer is asked last: each time in a row twice as long, up to the second.
 const DOWN: Duration = Duration::from_secs(30);
+const DOWN_AT_MOST: Duration = Duration::from_secs(600);
 /// How long farmers are looked for when there are fewer than wanted.
 const SEARCH: Duration = Duration::from_secs(3);
 /// With so many others, farmers with demerits are left out of a placement.
@@ -36,6 +37,8 @@ const ENOUGH_WITHOUT: usize = 3;
 struct Standing {
     blames: u32,
     down_until: Option<Instant>,
+    /// Times in a row that it did not answer.
+    silences: u32,
     latency_ms: Option<u32>,
 }
 
@@ -77,14 +80,14 @@ impl Farmers {
 
     /// Asks this farmer last for a while: it does not answer, and nobody is to blame.
     pub(crate) fn is_down(&self, farmer: DeviceId) {
-        lock(&self.standing).entry(farmer).or_default().down_until = Some(Instant::now() + DOWN);
+        lock(&self.standing).entry(farmer).or_default().goes_down(Instant::now());
     }
 
     /// The farmer answered, so long after it was asked.
     pub(crate) fn answered(&self, farmer: DeviceId, after: Duration) {
         let mut standing = lock(&self.standing);
         let standing = standing.entry(farmer).or_default();
-        standing.down_until = None;
+        (standing.down_until, standing.silences) = (None, 0);
         standing.latency_ms = Some(u32::try_from(after.as_millis()).unwrap_or(u32::MAX));
     }
 
@@ -139,6 +142,15 @@ impl Farmers {
 }
 
 impl Standing {
+    /// Who asks several times at once hears several times that nobody answers: that counts as once.
+    fn goes_down(&mut self, now: Instant) {
+        if self.down_until.is_none_or(|until| until <= now) {
+            let span = DOWN * 2_u32.saturating_pow(self.silences.min(16));
+            self.down_until = Some(now + span.min(DOWN_AT_MOST));
+            self.silences += 1;
+        }
+    }
+
     fn is_down(&self) -> bool {
         self.down_until.is_some_and(|until| until > Instant::now())
     }
@@ -168,4 +180,24 @@ fn source_numbers(sources: &BTreeSet<Source>) -> BTreeSet<u32> {
         Source::Remembered => None,
     };
     sources.iter().filter_map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_farmer_that_never_answers_is_asked_ever_more_rarely_but_always_again() {
+        let mut standing = Standing::default();
+        let mut now = Instant::now();
+        let mut spans = Vec::new();
+        for _ in 0..8 {
+            standing.goes_down(now);
+            standing.goes_down(now);
+            let until = standing.down_until.expect("it is down");
+            spans.push(until.duration_since(now).as_secs());
+            now = until;
+        }
+        assert_eq!(spans, [30, 60, 120, 240, 480, 600, 600, 600]);
+    }
 }
