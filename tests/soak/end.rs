@@ -2,14 +2,14 @@
 //! missing but for those of liars and of farmers that left, and once all files are removed farmers keep nothing.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use futures::StreamExt;
+use futures::{StreamExt, future::try_join_all};
 use hayloft_gateway::Client;
 use hayloft_node::model::{FarmStatus, JobState};
 
@@ -20,8 +20,6 @@ use crate::{
 
 /// How long one thing may take to come right: longer than an owner waits before it tries again what failed.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long reservations of uploads that broke off may still hold space.
-const RESERVED: Duration = Duration::from_secs(12 * 60);
 /// How often it is looked again while there is no news.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -38,22 +36,17 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
 }
 
-/// Judges. With `thorough` it is also waited until space reserved by uploads that broke off is free again.
+/// Judges.
 ///
 /// # Errors
 /// Whatever is not as it should be.
-pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker], thorough: bool) -> Result<Outcome> {
+pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker]) -> Result<Outcome> {
     let begun = Instant::now();
     let mut outcome = Outcome::default();
     nothing_is_under_way(world).await?;
-    for worker in workers.iter_mut() {
-        worker.compare_list(&Default::default()).await?;
-        for (name, kept) in worker.model.files().clone() {
-            worker.get_at_the_end(&name, kept).await.with_context(|| format!("at the end, {name}"))?;
-            all_shards_are_there(world, worker, &name).await?;
-            outcome.files += 1;
-            outcome.bytes += kept.content.bytes;
-        }
+    for (files, bytes) in try_join_all(workers.iter_mut().map(|worker| compare_all(world, worker))).await? {
+        outcome.files += files;
+        outcome.bytes += bytes;
     }
     outcome.seconds = begun.elapsed().as_secs_f64();
     let farmers = world.farmers_left();
@@ -76,16 +69,24 @@ pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker], thorough: b
         })
         .await?;
     }
-    if thorough {
-        for farmer in &farmers {
-            until_within(farmer, RESERVED, "space stays reserved", |farm| farm.reserved_bytes == 0).await?;
-            let left = shard_files(&farmer.place.home.join("shards"))?;
-            ensure!(left.is_empty(), "{}: files of no shard: {left:?}", farmer.name);
-        }
+    for farmer in &farmers {
+        until(farmer, "space stays reserved", |farm| farm.reserved_bytes == 0).await?;
+        let left = shard_files(&farmer.place.home.join("shards"))?;
+        ensure!(left.is_empty(), "{}: files of no shard: {left:?}", farmer.name);
     }
     no_temporary_files(world)?;
     no_panics(world)?;
     Ok(outcome)
+}
+
+/// Compares all files of a worker; gives how many they are, and their bytes.
+async fn compare_all(world: &World, worker: &mut Worker) -> Result<(usize, u64)> {
+    worker.compare_list(&BTreeMap::new()).await?;
+    for (name, kept) in worker.model.files().clone() {
+        worker.get_at_the_end(&name, kept).await.with_context(|| format!("at the end, {name}"))?;
+        all_shards_are_there(world, worker, &name).await?;
+    }
+    Ok((worker.model.files().len(), worker.model.bytes()))
 }
 
 async fn nothing_is_under_way(world: &World) -> Result<()> {
@@ -117,17 +118,8 @@ async fn all_shards_are_there(world: &World, worker: &Worker, name: &str) -> Res
     }
 }
 
-async fn until(farmer: &Slot, otherwise: &str, good: impl Fn(&FarmStatus) -> bool) -> Result<FarmStatus> {
-    until_within(farmer, PATIENCE, otherwise, good).await
-}
-
 /// Returns as soon as a farmer's figures are good.
-async fn until_within(
-    farmer: &Slot,
-    patience: Duration,
-    otherwise: &str,
-    good: impl Fn(&FarmStatus) -> bool,
-) -> Result<FarmStatus> {
+async fn until(farmer: &Slot, otherwise: &str, good: impl Fn(&FarmStatus) -> bool) -> Result<FarmStatus> {
     let begun = Instant::now();
     let node = farmer.place.client().await.with_context(|| farmer.name.clone())?;
     let mut news = node.events().await?;
@@ -136,7 +128,7 @@ async fn until_within(
         if good(&farm) {
             return Ok(farm);
         }
-        ensure!(begun.elapsed() < patience, "{}: {otherwise}: {farm:?}", farmer.name);
+        ensure!(begun.elapsed() < PATIENCE, "{}: {otherwise}: {farm:?}", farmer.name);
         // Not all that changes the figures is news.
         let _ = tokio::time::timeout(LOOK_AGAIN, news.next()).await;
     }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use hayloft_gateway::Client;
 use hayloft_node::model::{
-    GetReport, GetRequest, Job, JobKind, JobReport, JobState, PresetName, PutReport, PutRequest,
+    ErrorCode, GetReport, GetRequest, Job, JobKind, JobReport, JobState, PresetName, PutReport, PutRequest,
 };
 use rand::RngExt;
 
@@ -101,8 +101,8 @@ impl Worker {
             if job.state != JobState::Failed {
                 return Ok(job);
             }
-            let reason = job.message.unwrap_or_default();
-            ensure!(reason.contains("armer"), "a put failed for a reason of its own: {reason}");
+            let for_farmers = job.error == Some(ErrorCode::NotEnoughFarmers);
+            ensure!(for_farmers, "a put failed for a reason of its own: {:?}", job.message);
             if give_up {
                 self.door().sure(async |node: Client| node.cancel(id).await).await?;
                 return self.door().end_of(id).await;
@@ -218,8 +218,8 @@ impl Worker {
                 ensure!(difference.is_none(), "{name} came back changed at byte {difference:?}: {kept:?}");
             }
             JobState::Failed => {
-                let reason = job.message.as_deref().unwrap_or_default();
-                ensure!(reason.contains("armer"), "a get of {name} failed for a reason of its own: {reason}");
+                let for_farmers = job.error == Some(ErrorCode::NotEnoughFarmers);
+                ensure!(for_farmers, "a get of {name} failed for a reason of its own: {:?}", job.message);
             }
             _ => {}
         }

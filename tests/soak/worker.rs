@@ -296,7 +296,12 @@ impl Worker {
         }
         let job = self.door().end_of(id).await?;
         if job.state == JobState::Failed {
-            self.world.tally.refusal(&shape(job.message.as_deref().unwrap_or("no reason")));
+            let code = job.error.context("a failed transfer without a code")?;
+            self.world.tally.refusal(&format!(
+                "{:?} {code:?}: {}",
+                job.kind,
+                shape(job.message.as_deref().unwrap_or_default())
+            ));
         }
         Ok(job)
     }
