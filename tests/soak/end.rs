@@ -3,15 +3,16 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::{Path, PathBuf},
+    path::Path,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, future::try_join_all};
+use hayloft_core::contract::quota_bytes;
 use hayloft_gateway::Client;
-use hayloft_node::model::{FarmStatus, JobState};
+use hayloft_node::model::{FarmContract, FarmStatus, JobState};
 
 use crate::{
     worker::Worker,
@@ -30,8 +31,8 @@ pub(crate) struct Outcome {
     pub(crate) files: usize,
     /// Their bytes.
     pub(crate) bytes: u64,
-    /// Bytes on farmers' disks while they were there.
-    pub(crate) used_bytes: u64,
+    /// Bytes of shards under contract while they were there.
+    pub(crate) kept_bytes: u64,
     /// How long it took to compare them.
     pub(crate) seconds: f64,
 }
@@ -51,12 +52,11 @@ pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker]) -> Result<O
     outcome.seconds = begun.elapsed().as_secs_f64();
     let farmers = world.farmers_left();
     for farmer in &farmers {
-        let sum = |farm: &FarmStatus| farm.contracts.iter().map(|contract| contract.bytes).sum::<u64>();
         let farm =
-            until(farmer, "its contracts do not add up to what is used", |farm| sum(farm) == farm.used_bytes);
-        outcome.used_bytes += farm.await?.used_bytes;
+            until(farmer, "its disk does not hold what its contracts say", |farm| adds_up(farmer, farm));
+        outcome.kept_bytes += farm.await?.contracts.iter().map(|contract| contract.bytes).sum::<u64>();
     }
-    ensure!(outcome.used_bytes >= outcome.bytes, "farmers keep less than the files hold");
+    ensure!(outcome.kept_bytes >= outcome.bytes, "farmers keep less than the files hold");
     for worker in workers.iter_mut() {
         let names: Vec<String> = worker.model.files().keys().cloned().collect();
         if !names.is_empty() {
@@ -70,9 +70,7 @@ pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker]) -> Result<O
         .await?;
     }
     for farmer in &farmers {
-        until(farmer, "space stays reserved", |farm| farm.reserved_bytes == 0).await?;
-        let left = shard_files(&farmer.place.home.join("shards"))?;
-        ensure!(left.is_empty(), "{}: files of no shard: {left:?}", farmer.name);
+        until(farmer, "files of no shard are left", |farm| adds_up(farmer, farm)).await?;
     }
     no_temporary_files(world)?;
     no_panics(world)?;
@@ -134,13 +132,28 @@ async fn until(farmer: &Slot, otherwise: &str, good: impl Fn(&FarmStatus) -> boo
     }
 }
 
-/// Files in a farmer's folder that hold a shard or a part of one.
-fn shard_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Whether a farmer's folder holds exactly the shards under its contracts, and so much is counted as used.
+fn adds_up(farmer: &Slot, farm: &FarmStatus) -> bool {
+    // A file that goes while its folder is read is looked at again.
+    let Ok(files) = shard_files(&farmer.place.home.join("shards")) else { return false };
+    let contracts = |figure: fn(&FarmContract) -> u64| farm.contracts.iter().map(figure).sum::<u64>();
+    let there = (files.len() as u64, files.iter().sum::<u64>());
+    farm.reserved_bytes == 0
+        && farm.scrub.lost_shards == 0
+        && there == (contracts(|contract| contract.shards), contracts(|contract| contract.bytes))
+        && farm.used_bytes == files.iter().map(|bytes| quota_bytes(*bytes)).sum::<u64>()
+}
+
+/// Bytes of the shards in a farmer's folder, those that are not whole too.
+fn shard_files(folder: &Path) -> Result<Vec<u64>> {
+    const HEADER_BYTES: u64 = 128;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)?.flatten() {
         let prefix = entry.file_name().len() == 2 && entry.path().is_dir();
         if prefix {
-            found.extend(std::fs::read_dir(entry.path())?.flatten().map(|file| file.path()));
+            for file in std::fs::read_dir(entry.path())? {
+                found.push(file?.metadata()?.len().saturating_sub(HEADER_BYTES));
+            }
         }
     }
     Ok(found)

@@ -206,7 +206,7 @@ fn show(report: &Report) {
         end.files,
         end.bytes as f64 / 1e6,
         end.seconds,
-        end.used_bytes as f64 / 1e6
+        end.kept_bytes as f64 / 1e6
     );
     println!(
         "{:<12} {:<12} {:>14} {:>14} {:>14}",
