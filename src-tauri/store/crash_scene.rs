@@ -169,8 +169,8 @@ async fn owners_step(store: &Store, number: usize) -> bool {
         8 => jobs.finish(1, JobState::Done, &json!({}), Some(&json!([])), NOW).await.unwrap(),
         9 => owner.remove_files(&[[1; 32]]).await.unwrap(),
         10 => {
-            let removals = [removal(1), removal(2)];
-            owner.remove_segments(&[SegmentId([1; 32])], &removals).await.unwrap();
+            let dead = [(SegmentId([1; 32]), vec![removal(1), removal(2)])];
+            owner.remove_segments(&dead).await.unwrap();
         }
         _ => return false,
     }
