@@ -45,6 +45,13 @@ pub struct Home {
     lock: File,
 }
 
+impl Drop for Home {
+    /// Gives the lock back at once: a child of this process that has not begun its own program yet holds the file too.
+    fn drop(&mut self) {
+        let _ = self.release();
+    }
+}
+
 impl Home {
     /// Makes the folder if needed (for its user alone) and takes its lock.
     ///
@@ -186,6 +193,16 @@ fn make_readable(_file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lock_is_given_back_although_a_child_holds_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        let child = home.lock.try_clone().unwrap();
+        drop(home);
+        assert!(Home::open(folder.path()).is_ok());
+        drop(child);
+    }
 
     #[test]
     fn a_second_node_on_one_home_is_refused_until_the_first_ends() {
