@@ -35,11 +35,11 @@ enum Attack {
     HalfOpenTcp,
     /// QUIC handshakes that stop after their first packet, and datagrams of noise.
     HalfOpenQuic,
-    /// Thousands of connections of one identity.
+    /// Hundreds of connections of one identity, over and over.
     ConnectionsOfOne,
     /// More connections of as many identities than there are places.
     ConnectionsOfMany,
-    /// Tens of thousands of requests at once, sound and unsound.
+    /// Requests without end, hundreds at once, sound and unsound.
     RequestStorm,
     /// Announcements under thousands of keys, queries, and packets beyond every limit.
     Kad,

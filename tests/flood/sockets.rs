@@ -13,11 +13,11 @@ use crate::{
 };
 
 /// Half-open connections at once.
-const HALF_OPEN: usize = 3000;
+const HALF_OPEN: usize = 600;
 /// Connections of one identity.
-const OF_ONE: usize = 2000;
+const OF_ONE: usize = 400;
 /// Identities with a connection each: more than there are places.
-const OF_MANY: usize = 700;
+const OF_MANY: usize = 560;
 const AGAIN: Duration = Duration::from_millis(200);
 
 fn socket_of(address: &Multiaddr) -> Result<SocketAddr> {
@@ -85,7 +85,7 @@ pub(crate) async fn half_open_quic(victim: Victim) -> Result<()> {
     let mut under_way = 0;
     let mut said = false;
     loop {
-        while under_way < HALF_OPEN / 3 {
+        while under_way < HALF_OPEN {
             let stranger = Keypair::generate_ed25519().public().to_peer_id();
             swarm.dial(dial(&through, stranger))?;
             under_way += 1;

@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 
 /// Longer than any attack lasts.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Unread bytes of a stream: so few that even one who reads nothing can open many.
+const STREAM_WINDOW: u32 = 64 * 1024;
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Streams {
@@ -29,6 +31,7 @@ pub(crate) struct Streams {
 /// A connected stranger; gone with this value.
 pub(crate) struct Stranger {
     pub(crate) control: Control,
+    pub(crate) own: PeerId,
     pub(crate) victim: PeerId,
     running: JoinHandle<()>,
 }
@@ -43,7 +46,10 @@ pub(crate) fn swarm(key: Keypair) -> Result<Swarm<Streams>> {
     let built = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)?
-        .with_quic()
+        .with_quic_config(|mut config| {
+            config.max_stream_data = STREAM_WINDOW;
+            config
+        })
         .with_behaviour(|key| Streams {
             stream: libp2p_stream::Behaviour::new(),
             identify: identify::Behaviour::new(identify::Config::new("/flood/1".to_owned(), key.public())),
@@ -66,6 +72,7 @@ impl Stranger {
         address: &Multiaddr,
         victim: PeerId,
     ) -> Result<Self> {
+        let own = *swarm.local_peer_id();
         let control = swarm.behaviour().stream.new_control();
         swarm.dial(dial(address, victim))?;
         loop {
@@ -80,7 +87,7 @@ impl Stranger {
                 swarm.select_next_some().await;
             }
         });
-        Ok(Self { control, victim, running })
+        Ok(Self { control, own, victim, running })
     }
 
     /// A stream of that protocol.
