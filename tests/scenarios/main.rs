@@ -10,3 +10,4 @@ mod kill;
 mod liars;
 mod lines;
 mod quota;
+mod scrub;

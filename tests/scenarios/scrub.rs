@@ -1,0 +1,49 @@
+//! What a disk loses is noticed by the farmer itself, seen by the owner, and costs no file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use hayloft_tests::{Devnet, hayloft};
+
+/// The one shard in a farmer's folder.
+fn only_shard(home: &Path) -> Result<PathBuf> {
+    let mut found = Vec::new();
+    for folder in std::fs::read_dir(home.join("shards"))? {
+        let folder = folder?;
+        if folder.file_name().len() == 2 {
+            for shard in std::fs::read_dir(folder.path())? {
+                found.push(shard?.path());
+            }
+        }
+    }
+    ensure!(found.len() == 1, "{found:?}");
+    found.pop().context("no shard")
+}
+
+#[test]
+fn a_flipped_bit_is_found_by_the_farmer_itself_and_costs_no_file() -> Result<()> {
+    let devnet = Devnet::start(5, None)?;
+    let owner = devnet.owner_home()?;
+    let file = devnet.scratch()?.join("file");
+    std::fs::write(&file, vec![9; 1_000_000])?;
+    let put = hayloft(owner, ["put", file.to_str().context("a path")?])?.done()?;
+    ensure!(put["segments"] == 1 && put["n"] == 5, "{put}");
+    let farmer = &devnet.farmers()[2].home;
+    let whole = hayloft(farmer, ["farm", "scrub"])?.done()?;
+    ensure!(whole["lost_shards"] == 0 && whole["checked_shards"] == 1, "{whole}");
+
+    let shard = only_shard(farmer)?;
+    let mut bytes = std::fs::read(&shard)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&shard, bytes)?;
+    let found = hayloft(farmer, ["farm", "scrub"])?.done()?;
+    ensure!(found["lost_shards"] == 1, "{found}");
+
+    let health = hayloft(owner, ["health", "file"])?.done()?;
+    ensure!(health["segments"][0]["alive"] == 4, "{health}");
+    let output = devnet.scratch()?.join("back");
+    hayloft(owner, ["get", "file", "--output", output.to_str().context("a path")?])?.done()?;
+    ensure!(std::fs::read(output)? == std::fs::read(file)?, "the file came back changed");
+    Ok(())
+}
