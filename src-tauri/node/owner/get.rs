@@ -155,7 +155,8 @@ pub(crate) async fn bring(
     let progress = &context.progress;
     let whole = wanted == (0..record.bytes);
     let mut first_byte = None;
-    let mut patience = Patience::default();
+    // After a restart farmers have to be found again; one that breaks off half-way may go on soon.
+    let mut patience = Patience::new(context.run == Run::GoneOn);
     loop {
         let file = PartFile::open(part.clone(), whole).await?;
         let resumed = file.bytes();
@@ -165,9 +166,7 @@ pub(crate) async fn bring(
         let (file, at) = match reading.all(wanted.start + resumed..wanted.end, file).await {
             Ok(read) => read,
             Err(error @ (OwnerError::TooFewAnswer { .. } | OwnerError::Offline)) => {
-                // After a restart farmers have to be found again; one that breaks off half-way may go on soon.
-                let moved = context.run == Run::GoneOn || progress.look().done_bytes > before.0 + resumed;
-                if !moved || !patience.is_left() {
+                if !patience.lasts(progress.look().done_bytes > before.0 + resumed) {
                     return Err(error);
                 }
                 progress.say(Some(format!("Waiting for farmers. {error}")));

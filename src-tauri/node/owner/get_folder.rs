@@ -28,6 +28,7 @@ use super::{
     get::{Brought, Window, bring, fetch_sealed},
     opening::Sealed,
     output::{private, sync_folder},
+    patience::Patience,
 };
 use crate::{
     jobs::{JobContext, Run},
@@ -104,22 +105,9 @@ pub(crate) async fn get_folder(
         context.progress.settle(bytes, wanted.len() as u64);
         return Ok(report(request, bytes, started, None, Vec::new()));
     }
-    let top = part.clone();
-    let (missing, whole) = blocking(move || sort_out(&top, wanted)).await?;
-    let kept = whole.iter().map(|file| file.record.bytes).sum();
-    context.progress.settle(kept, whole.len() as u64);
-    let (small, large): (Vec<_>, Vec<_>) =
-        missing.into_iter().partition(|file| file.record.bytes <= SMALL && file.record.items.len() == 1);
     let (fetcher, guard) = Fetcher::new(owner.clone());
     let mut first_byte = None;
-    let mut stretches =
-        stream::iter(stretches(small)).map(|stretch| fetch(&fetcher, stretch)).buffered(STRETCHES);
-    while let Some((files, begin, sealed)) = stretches.try_next().await? {
-        first_byte = first_byte.or_else(|| Some(started.elapsed().as_secs_f64()));
-        let written = write_all(files, begin, sealed).await?;
-        context.progress.settle(written.0, written.1);
-    }
-    drop(stretches);
+    let large = bring_small(&fetcher, &part, wanted, context, started, &mut first_byte).await?;
     let small_bytes = bytes - large.iter().map(|file| file.record.bytes).sum::<u64>();
     let mut done = (small_bytes, count - large.len() as u64);
     for file in large {
@@ -136,6 +124,49 @@ pub(crate) async fn get_folder(
     let farmers_blamed = fetcher.blamed().await.iter().map(ToString::to_string).collect();
     drop::<FetchGuard>(guard);
     Ok(report(request, bytes, started, first_byte, farmers_blamed))
+}
+
+/// Brings the small files, and gives the others that are missing. While something came of it, it waits for farmers.
+async fn bring_small(
+    fetcher: &Fetcher,
+    part: &Path,
+    wanted: Vec<Wanted>,
+    context: &JobContext,
+    started: Instant,
+    first_byte: &mut Option<f64>,
+) -> Result<Vec<Wanted>, OwnerError> {
+    let progress = &context.progress;
+    let mut patience = Patience::new(context.run == Run::GoneOn);
+    loop {
+        let (top, all) = (part.to_owned(), wanted.clone());
+        let (missing, whole) = blocking(move || sort_out(&top, all)).await?;
+        progress.restart();
+        let kept: u64 = whole.iter().map(|file| file.record.bytes).sum();
+        progress.settle(kept, whole.len() as u64);
+        let (small, large): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|file| file.record.bytes <= SMALL && file.record.items.len() == 1);
+        let mut stretches =
+            stream::iter(stretches(small)).map(|stretch| fetch(fetcher, stretch)).buffered(STRETCHES);
+        let error = loop {
+            match stretches.try_next().await {
+                Ok(None) => return Ok(large),
+                Ok(Some((files, begin, sealed))) => {
+                    first_byte.get_or_insert_with(|| started.elapsed().as_secs_f64());
+                    let written = write_all(files, begin, sealed).await?;
+                    progress.settle(written.0, written.1);
+                }
+                Err(error @ (OwnerError::TooFewAnswer { .. } | OwnerError::Offline)) => break error,
+                Err(error) => return Err(error),
+            }
+        };
+        drop(stretches);
+        if !patience.lasts(progress.look().done_bytes > kept) {
+            return Err(error);
+        }
+        progress.say(Some(format!("Waiting for farmers. {error}")));
+        patience.wait().await;
+        progress.say(None);
+    }
 }
 
 fn report(

@@ -4,28 +4,32 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// In all.
+/// From the first failure on; what moves meanwhile begins it anew.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Before the second try; each wait is twice the one before, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What is left of it.
+/// What is left of it. There is none for a transfer that nothing has ever come of: its person is told at once.
 pub(crate) struct Patience {
-    deadline: Instant,
+    under_way: bool,
+    since: Option<Instant>,
     next: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Self {
-        Self { deadline: Instant::now() + PATIENCE, next: FIRST_WAIT }
-    }
-}
-
 impl Patience {
-    /// Whether it is worth to try again.
-    pub(crate) fn is_left(&self) -> bool {
-        Instant::now() < self.deadline
+    /// Of a transfer that is under way already, or not yet.
+    pub(crate) fn new(under_way: bool) -> Self {
+        Self { under_way, since: None, next: FIRST_WAIT }
+    }
+
+    /// A try has failed, after something moved in it or not. Whether it is worth to wait and try again.
+    pub(crate) fn lasts(&mut self, moved: bool) -> bool {
+        if moved {
+            *self = Self::new(true);
+        }
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.under_way && since.elapsed() < PATIENCE
     }
 
     /// Waits before the next try, longer each time.
@@ -46,9 +50,21 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_bound() {
-        let mut patience = Patience::default();
-        assert!(patience.is_left());
+        let mut patience = Patience::new(true);
         let waits: Vec<u128> = (0..7).map(|_| patience.step().as_millis()).collect();
         assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_that_went_well_uses_no_patience_up_and_what_moves_gives_all_of_it_back() {
+        let mut patience = Patience::new(false);
+        assert!(!patience.lasts(false), "nothing ever moved");
+        tokio::time::advance(PATIENCE * 2).await;
+        assert!(patience.lasts(true));
+        tokio::time::advance(PATIENCE / 2).await;
+        assert!(patience.lasts(false));
+        tokio::time::advance(PATIENCE / 2).await;
+        assert!(!patience.lasts(false));
+        assert!(patience.lasts(true));
     }
 }

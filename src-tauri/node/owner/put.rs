@@ -234,7 +234,7 @@ impl Run<'_> {
             let sent = Arc::new(Sent::default());
             let plain = parts.iter().map(|part| part.item.bytes).sum();
             progress.moving(plain, &sent);
-            let mut patience = Patience::default();
+            let mut patience = Patience::new(patient);
             let mut sealed = sealed;
             loop {
                 match place(&owner, segment, sealed, purpose, &sent).await {
@@ -243,7 +243,7 @@ impl Run<'_> {
                         return Ok(Arrived { placement, parts, sent });
                     }
                     Err(NotPlaced { error, sealed: kept }) => {
-                        if !patience.is_left() || !patient || !error.is_for_want_of_farmers() {
+                        if !error.is_for_want_of_farmers() || !patience.lasts(false) {
                             return Err(error);
                         }
                         sealed = kept;

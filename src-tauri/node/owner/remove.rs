@@ -111,20 +111,24 @@ pub(crate) async fn keep_removing(owner: Arc<Inner>) {
 /// Records that came back from the catalog log may know less than farmers hold: each contract is compared with its farmer,
 /// and what nothing names is written down for removal.
 async fn settle(owner: &Inner) -> Result<(), OwnerError> {
-    for contract in owner.catalog.store.unsettled().await? {
-        match owner.contracts.sync(contract).await {
-            Ok(()) => {}
-            Err(error) if is_gone(&error) => {}
-            Err(ContractError::Store(error)) => return Err(error.into()),
-            Err(error) => {
-                tracing::debug!(%contract, %error, "a contract is settled later");
-                continue;
-            }
+    let unsettled = owner.catalog.store.unsettled().await?;
+    let settled = stream::iter(unsettled).map(|contract| settle_one(owner, contract));
+    let settled: Vec<_> = settled.buffer_unordered(AT_ONCE).collect().await;
+    settled.into_iter().collect()
+}
+
+async fn settle_one(owner: &Inner, contract: ContractId) -> Result<(), OwnerError> {
+    match owner.contracts.sync(contract).await {
+        Ok(()) => {}
+        Err(error) if is_gone(&error) => {}
+        Err(ContractError::Store(error)) => return Err(error.into()),
+        Err(error) => {
+            tracing::debug!(%contract, %error, "a contract is settled later");
+            return Ok(());
         }
-        let unnamed = unnamed(owner, contract).await?;
-        owner.catalog.store.settle(contract, &unnamed).await?;
     }
-    Ok(())
+    let unnamed = unnamed(owner, contract).await?;
+    Ok(owner.catalog.store.settle(contract, &unnamed).await?)
 }
 
 /// Shards under a contract that no segment names and no upload is about. They are asked for in this order because a shard

@@ -41,8 +41,10 @@ pub(crate) async fn keep_rewriting(owner: Arc<Inner>) {
 async fn rewrite_all(owner: &Arc<Inner>) -> Result<(), OwnerError> {
     for segment in owner.catalog.store.half_dead_segments().await? {
         // A running job may still save files that lie in it.
-        if segment.job.is_none() {
-            rewrite(owner, segment.segment).await?;
+        if segment.job.is_none()
+            && let Err(error) = rewrite(owner, segment.segment).await
+        {
+            tracing::info!(segment = %segment.segment, %error, "a half-dead segment is rewritten later");
         }
     }
     Ok(())

@@ -27,6 +27,7 @@ use hayloft_net::{
     messages::{Refusal, RefusalCode},
 };
 use hayloft_store::{files::Removal, owner::Placing};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Inner, OwnerError,
@@ -78,6 +79,8 @@ enum Failure {
     NoOffer,
     #[error("nobody can be reached")]
     Offline,
+    #[error("others failed, and nobody is left to take their place")]
+    Hopeless,
     #[error(transparent)]
     Store(#[from] hayloft_store::owner::OwnerError),
 }
@@ -110,6 +113,8 @@ struct Attempt<'a> {
     offers: &'a [Offer],
     plan: Mutex<Plan>,
     tried: Mutex<Vec<Removal>>,
+    /// Some column has no farmer: nothing more needs to be sent.
+    hopeless: CancellationToken,
     sent: &'a Sent,
 }
 
@@ -123,6 +128,7 @@ pub(crate) async fn place(
     sent: &Sent,
 ) -> Result<PlacementRecord, NotPlaced> {
     let mut failed = HashSet::new();
+    let mut too_few = OwnerError::NoFarmers;
     for _ in 0..PLANS {
         let planned = plan(owner, sealed.len() as u64, purpose.preset, &failed).await;
         let (offers, choice, plan) = match planned {
@@ -140,17 +146,24 @@ pub(crate) async fn place(
             offers: &offers,
             plan: Mutex::new(plan),
             tried: Mutex::default(),
+            hopeless: CancellationToken::new(),
             sent,
             coded,
         };
+        let failed_before = failed.len();
         let result = attempt.run(&mut failed).await;
         sealed = match result {
             Ok(Some(placement)) => return Ok(placement),
-            Ok(None) => attempt.coded.sealed().to_vec(),
+            Ok(None) => {
+                let needed = usize::from(choice.coding.n());
+                let found = needed.saturating_sub(failed.len() - failed_before);
+                too_few = OwnerError::TooFewFarmers { found, needed };
+                attempt.coded.sealed().to_vec()
+            }
             Err(error) => return Err(NotPlaced { error, sealed: attempt.coded.sealed().to_vec() }),
         };
     }
-    Err(NotPlaced { error: OwnerError::NoFarmers, sealed })
+    Err(NotPlaced { error: too_few, sealed })
 }
 
 async fn code(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, OwnerError> {
@@ -204,19 +217,19 @@ impl Attempt<'_> {
     async fn run(&self, failed: &mut HashSet<DeviceId>) -> Result<Option<PlacementRecord>, OwnerError> {
         let farmers: Vec<DeviceId> = lock(&self.plan).farmers().collect();
         let columns = farmers.into_iter().zip(0..).map(|(farmer, column)| (column, farmer)).collect();
-        let stored = self.on_farmers(columns, failed, |runner| self.send(runner)).await?;
-        let placed = match stored {
-            Some(stored) => self.put_under_contract(stored, failed).await?,
-            None => None,
+        let placed = match self.on_farmers(columns, failed, |runner| self.send(runner)).await {
+            Ok(Some(stored)) => self.put_under_contract(stored, failed).await,
+            result => result,
         };
-        let kept: HashSet<ShardId> = placed.iter().flatten().map(|shard| shard.id).collect();
+        let shards = placed.as_ref().ok().and_then(Option::as_ref);
+        let kept: HashSet<ShardId> = shards.into_iter().flatten().map(|shard| shard.id).collect();
         let mut leftovers = std::mem::take(&mut *lock(&self.tried));
         leftovers.retain(|tried| !kept.contains(&tried.shard));
         if !leftovers.is_empty() {
             self.owner.catalog.store.give_up_placing(&leftovers).await?;
             self.owner.removals.notify_one();
         }
-        Ok(placed.map(|shards| self.record(shards)))
+        Ok(placed?.map(|shards| self.record(shards)))
     }
 
     /// Signs the revisions of all farmers at once. A farmer that fails now is replaced like one that failed before.
@@ -225,9 +238,8 @@ impl Attempt<'_> {
         stored: Vec<Shard>,
         failed: &mut HashSet<DeviceId>,
     ) -> Result<Option<Vec<Shard>>, OwnerError> {
-        let known: Vec<Shard> = stored;
-        let columns = known.iter().map(|shard| (shard.column, shard.farmer)).collect();
-        let first: Mutex<Vec<Shard>> = Mutex::new(known);
+        let columns = stored.iter().map(|shard| (shard.column, shard.farmer)).collect();
+        let first: Mutex<Vec<Shard>> = Mutex::new(stored);
         self.on_farmers(columns, failed, |runner| {
             let first = &first;
             let (column, farmer) = (runner.column, runner.farmer);
@@ -250,7 +262,8 @@ impl Attempt<'_> {
 
     /// Does `work` for each column at its farmer, all at once, and again at a spare for each that fails. Beside a farmer
     /// that is late while most others are done, a spare is sent the same column under a new id; if there is none, and it
-    /// takes too long, the farmer counts as failed.
+    /// takes too long, the farmer counts as failed. Once a column has nobody, nothing more is sent, but all are still heard:
+    /// the next plan does without every farmer that is gone, not only the first.
     async fn on_farmers<W, F>(
         &self,
         columns: Vec<(u8, DeviceId)>,
@@ -282,7 +295,7 @@ impl Attempt<'_> {
         let mut ticks = tokio::time::interval(LOOK);
         let mut checking = pin!(OptionFuture::default());
         let mut is_checking = false;
-        while done.len() < wanted {
+        while done.len() < wanted && !running.is_empty() {
             tokio::select! {
                 Some((column, farmer, result)) = running.next() => match result {
                     None => {}
@@ -298,20 +311,23 @@ impl Attempt<'_> {
                         return Err(error.into());
                     }
                     Some(Err(Failure::Offline)) => return Err(OwnerError::Offline),
+                    Some(Err(Failure::Hopeless)) => {}
                     Some(Err(_)) => {
                         failed.insert(farmer);
                         let replaced = self.replaced(column, farmer, race.failed(column, farmer));
                         match replaced {
                             Replaced::ByTheOther => {}
-                            Replaced::By(spare) => running.push(named(race.enter(column, spare, tokio::time::Instant::now()))),
-                            Replaced::ByNobody => return Ok(None),
+                            Replaced::By(spare) if !self.hopeless.is_cancelled() => {
+                                running.push(named(race.enter(column, spare, tokio::time::Instant::now())));
+                            }
+                            Replaced::By(_) | Replaced::ByNobody => self.hopeless.cancel(),
                         }
                     }
                 },
                 now = ticks.tick() => {
                     race.look(now);
                     self.sent.arrived(race.arrived());
-                    if !is_checking && !race.late().is_empty() {
+                    if !is_checking && !self.hopeless.is_cancelled() && !race.late().is_empty() {
                         checking.set(Some(self.owner.line.works(None)).into());
                         is_checking = true;
                     }
@@ -336,7 +352,7 @@ impl Attempt<'_> {
             }
         }
         self.sent.arrived(race.arrived());
-        Ok(Some(done))
+        Ok((!self.hopeless.is_cancelled()).then_some(done))
     }
 
     /// Who has a column in place of a farmer that failed; `other` is sent it already.
@@ -378,7 +394,10 @@ impl Attempt<'_> {
         tracing::info!(%farmer, %failure, "a farmer did not take a shard");
         let farmers = &self.owner.farmers;
         let lied = match failure {
-            Failure::Offline | Failure::Store(_) | Failure::Contract(ContractError::Store(_)) => return,
+            Failure::Offline
+            | Failure::Hopeless
+            | Failure::Store(_)
+            | Failure::Contract(ContractError::Store(_)) => return,
             Failure::Net(error) => error.blames_peer(),
             Failure::Contract(error) => error.blames_farmer(),
             Failure::WrongHash | Failure::KnowsTooMuch => true,
@@ -418,7 +437,8 @@ impl Attempt<'_> {
         let mut resumed = 0;
         loop {
             upload.tell(received.clone());
-            match self.transfer(&sealer, upload).await {
+            let transfer = self.hopeless.run_until_cancelled(self.transfer(&sealer, upload)).await;
+            match transfer.unwrap_or(Err(Failure::Hopeless)) {
                 // The line broke: the farmer still has what came through.
                 Err(failure) if failure.is_of_the_line() && resumed < RESUMES => {
                     resumed += 1;

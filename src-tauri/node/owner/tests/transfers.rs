@@ -37,6 +37,19 @@ async fn a_file_comes_back_although_all_farmers_that_may_be_lost_are_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_stored_although_most_farmers_at_hand_have_just_gone() {
+    let bed = Bed::new(12).await;
+    for farmer in 5..12 {
+        bed.kill(farmer).await;
+    }
+    let bytes = noise(3, MIB);
+    let report = bed.put_bytes("film", &bytes).await;
+    assert_eq!((report.k, report.n, report.farmers), (2, 5, 5), "with those that are left");
+    assert!(bed.get_bytes("film").await == bytes, "the file came back changed");
+    bed.nothing_is_reserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn small_and_empty_files_of_a_folder_share_a_segment_and_come_back() {
     let bed = Bed::new(3).await;
     bed.file("album/empty", b"");
