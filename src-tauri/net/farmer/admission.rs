@@ -2,9 +2,9 @@
 //! back when dropped.
 //!
 //! A request that has not wholly come yet gives its place up to the next one when no other is left: what drips in keeps
-//! nobody waiting. A stranger becomes a customer when the node says that its owner has a contract here. Strangers never get more than a
-//! part of the places, however many keys they make: customers go on being served. Addresses without a subnet, such as
-//! loopback, are counted by peer alone.
+//! nobody waiting. Only those of strangers give theirs up to a stranger. A stranger becomes a customer when the node says
+//! that its owner has a contract here. Strangers never get more than a part of the places, however many keys they make:
+//! customers go on being served. Addresses without a subnet, such as loopback, are counted by peer alone.
 
 use std::{
     collections::HashMap,
@@ -48,8 +48,11 @@ pub(crate) enum Regard {
 pub(super) enum Denied {
     /// Its peer or subnet has as many as it may.
     OwnShare,
-    /// All places, or all those of strangers, are taken.
-    Full,
+    /// All places are taken, or, for a stranger, all those of strangers.
+    Full {
+        /// Whether a stranger asked: it has no claim to a customer's place.
+        stranger: bool,
+    },
 }
 
 /// One place.
@@ -85,7 +88,7 @@ impl Admission {
         if served.all >= self.bounds.requests
             || (stranger && served.strangers >= self.bounds.requests_of_strangers)
         {
-            return Err(Denied::Full);
+            return Err(Denied::Full { stranger });
         }
         served.all += 1;
         served.strangers += usize::from(stranger);
@@ -116,6 +119,13 @@ impl Admission {
         } else {
             Regard::Idle
         }
+    }
+}
+
+impl Permit {
+    /// Whether the place counts among those of strangers.
+    pub(super) fn is_strangers(&self) -> bool {
+        self.stranger
     }
 }
 
@@ -163,7 +173,7 @@ mod tests {
         let _second = admission.admit(a, None).unwrap();
         assert_eq!(admission.admit(a, None).unwrap_err(), Denied::OwnShare, "a third of one peer");
         let _third = admission.admit(b, None).unwrap();
-        assert_eq!(admission.admit(c, None).unwrap_err(), Denied::Full, "a fourth in all");
+        assert_eq!(admission.admit(c, None).unwrap_err(), Denied::Full { stranger: true }, "a fourth in all");
         drop(first);
         assert!(admission.admit(c, None).is_ok());
         assert_eq!(admission.served().by_peer.len(), 2, "an idle peer leaves no trace");
@@ -193,6 +203,9 @@ mod tests {
         assert_eq!(admission.regard(&customer), Regard::Customer);
         let held = [admission.admit(customer, None), admission.admit(customer, None)];
         assert!(held.iter().all(Result::is_ok));
+        let other = PeerId::random();
+        admission.welcome(other);
+        assert_eq!(admission.admit(other, None).unwrap_err(), Denied::Full { stranger: false });
         drop((held, strangers));
         assert_eq!(admission.served().strangers, 0);
     }

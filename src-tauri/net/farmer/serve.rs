@@ -196,8 +196,8 @@ pub(crate) async fn accept(shared: Arc<Shared>, mut streams: Streams, requests: 
     while let Some(Some((peer, stream))) = shared.until_stopped(streams.recv()).await {
         let subnet = shared.peers.address_of(&peer).and_then(address::subnet_of);
         let mut admitted = shared.admission.admit(peer, subnet);
-        while let Err(Denied::Full) = admitted
-            && reading.give_up_oldest()
+        while let Err(Denied::Full { stranger }) = admitted
+            && reading.give_up_for(stranger)
         {
             admitted = shared.admission.admit(peer, subnet);
         }
@@ -228,7 +228,11 @@ struct Place {
 
 impl Place {
     fn take(&self) -> Option<Permit> {
-        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.take_if(|_| true)
+    }
+
+    fn take_if(&self, gives: impl Fn(&Permit) -> bool) -> Option<Permit> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner).take_if(|permit| gives(permit))
     }
 }
 
@@ -249,16 +253,24 @@ impl Reading {
         place
     }
 
-    /// Gives up the request that has been coming for longest; whether there was one.
-    fn give_up_oldest(&mut self) -> bool {
-        while let Some(place) = self.0.pop_front() {
-            if place.take().is_some() {
-                place.given_up.notify_one();
-                return true;
-            }
-        }
-        false
+    /// Gives up a request for the next one; whether there was any. Strangers' go first, and for a stranger no others.
+    fn give_up_for(&mut self, stranger: bool) -> bool {
+        self.give_up_oldest(Permit::is_strangers) || (!stranger && self.give_up_oldest(|_| true))
     }
+
+    /// Gives up the request that has been coming for longest, of those that may be; whether there was one.
+    fn give_up_oldest(&mut self, may_be: impl Fn(&Permit) -> bool) -> bool {
+        let Some(at) = self.0.iter().position(|place| place.take_if(&may_be).is_some()) else { return false };
+        if let Some(place) = self.0.remove(at) {
+            place.given_up.notify_one();
+        }
+        true
+    }
+}
+
+/// Tells one whose request was given up; those that do not take it are dropped soon, for there may be many.
+async fn refuse_given_up(wire: Wire) {
+    let _ = tokio::time::timeout(limits::CLOSE_TIMEOUT, refuse_busy(wire)).await;
 }
 
 async fn refuse_busy(mut wire: Wire) {
@@ -281,10 +293,11 @@ async fn receive(
     let mut wire = Wire::new(stream, shared.bounds.progress);
     let read = tokio::time::timeout(shared.bounds.request, wire.message::<Envelope>());
     let read = tokio::select! {
-        read = shared.until_stopped(read) => read,
-        () = place.given_up.notified() => return,
+        read = shared.until_stopped(read) => Some(read),
+        () = place.given_up.notified() => None,
     };
-    let Some(permit) = place.take() else { return };
+    // It may have been given up in the moment in which it came.
+    let (Some(read), Some(permit)) = (read, place.take()) else { return refuse_given_up(wire).await };
     let envelope = match read {
         Some(Ok(Ok(envelope))) => envelope,
         Some(Ok(Err(Broken::Fault(fault)))) => {
@@ -308,5 +321,66 @@ async fn receive(
             // Not "not accepting": whoever reads may be refused for a moment only.
             let _ = inbound.refuse(RefusalCode::Busy, "shutting down").await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bounds, farmer::Admission};
+
+    fn admission(requests: usize, requests_of_strangers: usize) -> Arc<Admission> {
+        Admission::new(Bounds { requests, requests_of_strangers, ..Bounds::default() })
+    }
+
+    fn customer(admission: &Admission) -> PeerId {
+        let customer = PeerId::random();
+        admission.welcome(customer);
+        customer
+    }
+
+    fn is_coming(place: &Place) -> bool {
+        place.permit.lock().unwrap().is_some()
+    }
+
+    #[test]
+    fn strangers_push_out_no_customers_when_their_share_is_being_served() {
+        let admission = admission(4, 2);
+        let customer = customer(&admission);
+        let _served = [0; 2].map(|_| admission.admit(PeerId::random(), None).unwrap());
+        let mut reading = Reading::default();
+        let coming = reading.place(admission.admit(customer, None).unwrap());
+        assert_eq!(admission.admit(PeerId::random(), None).unwrap_err(), Denied::Full { stranger: true });
+        assert!(!reading.give_up_for(true));
+        assert!(is_coming(&coming));
+    }
+
+    #[test]
+    fn a_strangers_place_goes_to_the_next_stranger_past_an_older_customers() {
+        let admission = admission(4, 1);
+        let customer = customer(&admission);
+        let mut reading = Reading::default();
+        let older = reading.place(admission.admit(customer, None).unwrap());
+        let strangers = reading.place(admission.admit(PeerId::random(), None).unwrap());
+        assert!(reading.give_up_for(true));
+        assert!(is_coming(&older) && !is_coming(&strangers));
+        assert!(admission.admit(PeerId::random(), None).is_ok());
+        assert!(!reading.give_up_for(true), "given up twice");
+    }
+
+    #[test]
+    fn for_a_customer_strangers_give_up_first_and_then_whoever_came_first() {
+        let admission = admission(3, 1);
+        let customer = customer(&admission);
+        let mut reading = Reading::default();
+        let first = reading.place(admission.admit(customer, None).unwrap());
+        let second = reading.place(admission.admit(customer, None).unwrap());
+        let strangers = reading.place(admission.admit(PeerId::random(), None).unwrap());
+        assert!(reading.give_up_for(false));
+        assert!(is_coming(&first) && is_coming(&second) && !is_coming(&strangers));
+        assert!(reading.give_up_for(false));
+        assert!(!is_coming(&first) && is_coming(&second));
+        assert!(reading.give_up_for(false) && !reading.give_up_for(false));
+        assert_eq!(admission.admit(customer, None).map(|permit| permit.is_strangers()).ok(), Some(false));
     }
 }

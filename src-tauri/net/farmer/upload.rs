@@ -99,7 +99,7 @@ impl Upload {
                             note(said, self.sent, self.bytes, &mut self.room, &self.received)?;
                             self.talk.heard = Instant::now();
                             shared.hears();
-                        self.doubted = false;
+                            self.doubted = false;
                         }
                         Err(broken) => break broken,
                     },
