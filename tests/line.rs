@@ -305,31 +305,47 @@ impl Relay {
         &self,
         bytes: &[u8],
         up: &Mutex<Link>,
-        down: &Mutex<Link>,
+        down: &Arc<Mutex<Link>>,
         by: &Arc<UdpSocket>,
         to: Option<SocketAddr>,
     ) {
         let now = Instant::now();
         let left = held(up).pass(now, bytes.len());
-        let Some(due) = left.and_then(|left| held(down).pass(left, bytes.len())) else { return };
-        let packet = Packet { due, bytes: bytes.to_vec(), by: by.clone(), to };
-        if due > now {
+        let Some(due) = left else { return };
+        let packet = Packet { due, down: Some(down.clone()), bytes: bytes.to_vec(), by: by.clone(), to };
+        if let Some(packet) = packet.go_on(now) {
             let _ = self.post.send(packet);
-        } else {
-            packet.deliver();
         }
     }
 }
 
-/// A packet on its way.
+/// A packet on its way: first up the sender's line, then down the receiver's, which it enters only when it gets there,
+/// for others that set out later may be there before it.
 struct Packet {
+    /// When it comes out of the direction it is in.
     due: Instant,
+    /// The direction it enters next.
+    down: Option<Arc<Mutex<Link>>>,
     bytes: Vec<u8>,
     by: Arc<UdpSocket>,
     to: Option<SocketAddr>,
 }
 
 impl Packet {
+    /// As far as it gets by `now`; none once it is delivered or lost.
+    fn go_on(mut self, now: Instant) -> Option<Self> {
+        if self.due <= now
+            && let Some(down) = self.down.take()
+        {
+            self.due = held(&down).pass(now, self.bytes.len())?;
+        }
+        if self.due > now {
+            return Some(self);
+        }
+        self.deliver();
+        None
+    }
+
     /// A full socket buffer loses it, as anywhere.
     fn deliver(self) {
         let _ = match self.to {
@@ -339,13 +355,37 @@ impl Packet {
     }
 }
 
-/// Delivers packets when they are due; those due at once in the order they were sent.
+/// Packets that wait for their time; of those due at once, the first that came.
+#[derive(Default)]
+struct Waiting {
+    order: BinaryHeap<Reverse<(Instant, u64)>>,
+    packets: HashMap<u64, Packet>,
+    number: u64,
+}
+
+impl Waiting {
+    fn push(&mut self, packet: Packet) {
+        self.order.push(Reverse((packet.due, self.number)));
+        self.packets.insert(self.number, packet);
+        self.number += 1;
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.order.peek().map(|Reverse((due, _))| *due)
+    }
+
+    fn pop(&mut self, now: Instant) -> Option<Packet> {
+        self.next().filter(|due| *due <= now)?;
+        let Reverse((_, number)) = self.order.pop()?;
+        self.packets.remove(&number)
+    }
+}
+
+/// Takes packets on when they are due.
 async fn carry(mut posted: mpsc::UnboundedReceiver<Packet>) {
-    let mut waiting: BinaryHeap<Reverse<(Instant, u64)>> = BinaryHeap::new();
-    let mut packets: HashMap<u64, Packet> = HashMap::new();
-    let mut number = 0;
+    let mut waiting = Waiting::default();
     loop {
-        let next = waiting.peek().map(|Reverse((due, _))| *due);
+        let next = waiting.next();
         let due = async {
             match next {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -355,15 +395,13 @@ async fn carry(mut posted: mpsc::UnboundedReceiver<Packet>) {
         tokio::select! {
             packet = posted.recv() => {
                 let Some(packet) = packet else { return };
-                waiting.push(Reverse((packet.due, number)));
-                packets.insert(number, packet);
-                number += 1;
+                waiting.push(packet);
             }
             () = due => {
-                while waiting.peek().is_some_and(|Reverse((due, _))| *due <= Instant::now()) {
-                    let Some(Reverse((_, number))) = waiting.pop() else { break };
-                    if let Some(packet) = packets.remove(&number) {
-                        packet.deliver();
+                let now = Instant::now();
+                while let Some(packet) = waiting.pop(now) {
+                    if let Some(packet) = packet.go_on(now) {
+                        waiting.push(packet);
                     }
                 }
             }
@@ -444,6 +482,30 @@ mod tests {
         assert_eq!((&buffer[..len], from), (&b"back"[..], there.public));
         let one = |carried: Carried| carried.packets == 1;
         assert!(one(near.sent()) && one(far.received()) && one(far.sent()) && one(near.received()));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_packet_from_afar_keeps_no_place_before_it_arrives() -> Result<()> {
+        const DELAY: Duration = Duration::from_millis(400);
+        let lines = Lines::new()?;
+        let (far, near, receiver) = (Line::new(1), Line::new(2), Line::new(3));
+        far.set_up(Conditions { delay: DELAY, ..Conditions::FREE });
+        let queue = Duration::from_millis(50);
+        receiver.set_down(Conditions { bits_per_second: Some(1_000_000), queue, ..Conditions::FREE });
+        let places = [lines.place(&far)?, lines.place(&near)?, lines.place(&receiver)?];
+        let [far, near, here] = places;
+        let sockets = [UdpSocket::bind(far.hidden).await?, UdpSocket::bind(near.hidden).await?];
+        let socket = UdpSocket::bind(here.hidden).await?;
+        sockets[0].send_to(b"far", here.public).await?;
+        sockets[1].send_to(b"near", here.public).await?;
+        let mut buffer = [0; 16];
+        for expected in [&b"near"[..], b"far"] {
+            let received = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut buffer)).await;
+            let len = received.context("lost")??;
+            assert_eq!(&buffer[..len], expected);
+        }
+        assert_eq!((receiver.received().packets, receiver.received().dropped), (2, 0));
         Ok(())
     }
 }
