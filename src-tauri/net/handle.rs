@@ -1,12 +1,6 @@
 //! [`Net`]: the handle by which a node uses its network.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use hayloft_core::{DeviceId, NetworkName, keys::DeviceKey};
 use libp2p::{Stream, StreamProtocol};
@@ -22,6 +16,7 @@ use crate::{
     discovery::{self, Directory},
     error::{Fault, NetError, StartError},
     farmer::{self, Admission},
+    hearing::Hearing,
     limits,
     rate::Rates,
     swarm::{self, Command, Door, Peers},
@@ -47,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) farming: watch::Sender<bool>,
     pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) heard: Mutex<Instant>,
+    pub(crate) hearing: Hearing,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -64,7 +59,12 @@ impl std::fmt::Debug for Control {
 impl Shared {
     /// Somebody answered or sent something.
     pub(crate) fn hears(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.hearing.hears(Instant::now());
+    }
+
+    /// Something is expected from somebody.
+    pub(crate) fn awaits(&self) {
+        self.hearing.awaits(Instant::now());
     }
 
     /// What the future gives; none if the network is shut down first.
@@ -100,7 +100,7 @@ impl Net {
             directory: Directory::default(),
             farming,
             commands,
-            heard: Mutex::new(Instant::now()),
+            hearing: Hearing::new(Instant::now()),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -140,7 +140,13 @@ impl Net {
 
     /// For how long no farmer has answered or sent anything, whether asked or not.
     pub fn quiet_for(&self) -> Duration {
-        self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.shared.hearing.quiet_for()
+    }
+
+    /// Whether a time in which nobody at all was heard ended after `at`, or so shortly before that what was begun then may
+    /// still have failed for it.
+    pub fn was_silent_after(&self, at: Instant) -> bool {
+        self.shared.hearing.was_silent_after(at)
     }
 
     /// Changes the bandwidth of data frames, of running transfers too.

@@ -14,6 +14,7 @@ mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handle;
+mod hearing;
 pub mod limits;
 pub mod messages;
 mod rate;

@@ -69,6 +69,8 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a silent peer that has just proved to be alive, over a line that works, may go on being silent.
 pub const SILENCE_OF_THE_LIVING: Duration = Duration::from_secs(5);
+/// How long nobody at all may be heard, although somebody is awaited, before it counts as a silence of our own line.
+pub const SILENCE_OF_ALL: Duration = Duration::from_secs(5);
 /// How often a farmer says how much of an upload has arrived.
 pub const RECEIVED_PAUSE: Duration = Duration::from_secs(1);
 /// How long a connection without streams is kept.

@@ -37,6 +37,7 @@ impl Talk {
         device: DeviceId,
         envelope: &Envelope,
     ) -> Result<(Self, Answer), NetError> {
+        net.shared.awaits();
         let stream = net.open_stream(device).await?;
         let wire = Wire::new(stream, net.shared.bounds.progress);
         let mut talk = Self { net: net.clone(), device, wire, heard: Instant::now() };
@@ -51,6 +52,7 @@ impl Talk {
     /// The next answer, which is no refusal.
     pub(super) async fn answer(&mut self) -> Result<Answer, NetError> {
         let shared = self.net.shared.clone();
+        shared.awaits();
         let whole = tokio::time::timeout(limits::ANSWER_TIMEOUT, async {
             match self.wire.message().await {
                 Err(Broken::Stalled) => {

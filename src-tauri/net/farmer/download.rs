@@ -112,6 +112,7 @@ impl Download {
 
     async fn frame(&mut self) -> Result<Bytes, NetError> {
         let shared = self.talk.net.shared.clone();
+        shared.awaits();
         let mut patience = shared.bounds.progress;
         let mut doubted = false;
         loop {

@@ -42,8 +42,6 @@ const SILENCE: Duration = Duration::from_secs(5);
 const SILENCE_TIMES: u32 = 4;
 /// While this node keeps to a limit, it is not the farmers who are slow to send.
 const LIMITED: Duration = Duration::from_secs(5);
-/// After so long without news from anywhere, farmers that could not be reached are asked once more.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// Why a column did not come.
 #[derive(Debug, thiserror::Error)]
@@ -219,9 +217,8 @@ impl Fetcher {
         needed: usize,
     ) -> Result<(), OwnerError> {
         let line = &self.owner.line;
-        let was_quiet = line.quiet_for() > QUIET;
         if line.works(None).await {
-            let again = was_quiet && rounds <= ROUNDS;
+            let again = line.was_silent_after(begun) && rounds <= ROUNDS;
             return if again { Ok(()) } else { Err(OwnerError::TooFewAnswer { found, needed }) };
         }
         line.wait(begun).await
@@ -279,17 +276,8 @@ impl Fetcher {
         stripes: Range<u32>,
     ) -> Result<Vec<u8>, ColumnError> {
         let mut column = Vec::new();
-        let result = read_column(
-            &self.owner,
-            placement,
-            layout,
-            shard,
-            stripes,
-            Arc::default(),
-            || {},
-            |bytes| column = bytes,
-        )
-        .await;
+        let cells = Cells { owner: &self.owner, placement, layout, shard, stripes };
+        let result = cells.read(Arc::default(), || {}, |bytes| column = bytes).await;
         if let Err(error) = &result {
             self.judge(placement, shard.farmer, error).await;
         }
@@ -343,8 +331,9 @@ impl Task {
             let _ = to.send(News::Came { column: self.shard.column, bytes });
         };
         let owner = self.fetcher.owner.clone();
-        let (placement, arrived) = (&self.placement, self.arrived.clone());
-        let reading = read_column(&owner, placement, &layout, &self.shard, stripes, arrived, on_move, on_all);
+        let (placement, shard) = (&self.placement, &self.shard);
+        let cells = Cells { owner: &owner, placement, layout: &layout, shard, stripes };
+        let reading = cells.read(self.arrived.clone(), on_move, on_all);
         tokio::pin!(reading);
         let result = tokio::select! {
             result = &mut reading => Some(result),
@@ -402,37 +391,45 @@ pub(crate) async fn check_cell(
     shard: &Shard,
     cell: u32,
 ) -> Result<(), ColumnError> {
-    read_column(owner, placement, layout, shard, cell..cell + 1, Arc::default(), || {}, drop).await
+    let cells = Cells { owner, placement, layout, shard, stripes: cell..cell + 1 };
+    cells.read(Arc::default(), || {}, drop).await
 }
 
-/// Reads and opens one farmer's cells. `arrived` counts the bytes as they come; `on_move` hears of each frame; `on_all` gets the cells as soon as they are all
-/// there and right. An error after that tells of bytes too many.
-#[expect(clippy::too_many_arguments, reason = "one call in each of three places")]
-async fn read_column(
-    owner: &Inner,
-    placement: &PlacementRecord,
-    layout: &Layout,
-    shard: &Shard,
+/// What is wanted of one farmer.
+struct Cells<'a> {
+    owner: &'a Inner,
+    placement: &'a PlacementRecord,
+    layout: &'a Layout,
+    shard: &'a Shard,
     stripes: Range<u32>,
-    arrived: Arc<AtomicU64>,
-    on_move: impl Fn(),
-    on_all: impl FnOnce(Vec<u8>),
-) -> Result<(), ColumnError> {
-    let asked = Instant::now();
-    let range = layout.cells_range(stripes.clone());
-    let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, *layout).read(stripes);
-    let bytes = range.end - range.start;
-    let mut download =
-        owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
-    download.tell(arrived);
-    owner.farmers.answered(shard.farmer, asked.elapsed());
-    while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
-        on_move();
-        reader.push(&frame)?;
+}
+
+impl Cells<'_> {
+    /// Reads and opens them. `arrived` counts the bytes as they come; `on_move` hears of each frame; `on_all` gets the
+    /// cells as soon as they are all there and right. An error after that tells of bytes too many.
+    async fn read(
+        self,
+        arrived: Arc<AtomicU64>,
+        on_move: impl Fn(),
+        on_all: impl FnOnce(Vec<u8>),
+    ) -> Result<(), ColumnError> {
+        let Self { owner, placement, layout, shard, stripes } = self;
+        let asked = Instant::now();
+        let range = layout.cells_range(stripes.clone());
+        let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, *layout).read(stripes);
+        let bytes = range.end - range.start;
+        let mut download =
+            owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
+        download.tell(arrived);
+        owner.farmers.answered(shard.farmer, asked.elapsed());
+        while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
+            on_move();
+            reader.push(&frame)?;
+        }
+        on_all(reader.finish()?);
+        while let Some(frame) = download.next().await? {
+            drop(frame);
+        }
+        Ok(())
     }
-    on_all(reader.finish()?);
-    while let Some(frame) = download.next().await? {
-        drop(frame);
-    }
-    Ok(())
 }

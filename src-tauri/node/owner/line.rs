@@ -70,6 +70,11 @@ impl OwnLine {
         self.net.quiet_for()
     }
 
+    /// Whether what was begun then may have failed because it was silent, although it is back.
+    pub(crate) fn was_silent_after(&self, begun: Instant) -> bool {
+        self.net.was_silent_after(begun)
+    }
+
     /// Lets some time pass before what was begun at `since` is tried again.
     ///
     /// # Errors

@@ -87,7 +87,8 @@ impl Tally {
                 asked.samples.pop_front();
             }
         }
-        let moving: Vec<Transfer> = self.running.values().filter_map(|asked| self.transfer(asked)).collect();
+        let moving: Vec<Transfer> =
+            self.running.values().filter_map(|asked| self.transfer(asked, now)).collect();
         let whole = |age: &Duration| Transfer { bytes: self.bytes, done: self.bytes, lately: 0, age: *age };
         let all: Vec<Transfer> = moving.iter().copied().chain(self.took.iter().map(whole)).collect();
         let in_pace = self.took.len() + moving.len() - pace::behind(&all).len();
@@ -104,13 +105,12 @@ impl Tally {
     }
 
     /// What a farmer is sending; none if nothing has come yet.
-    fn transfer(&self, asked: &Asked) -> Option<Transfer> {
+    fn transfer(&self, asked: &Asked, now: Instant) -> Option<Transfer> {
         let (_, done) = *asked.samples.back().filter(|(_, done)| *done > 0)?;
         let (since, before) = asked.samples.front().copied().unwrap_or((asked.at, 0));
-        let age = asked.at.elapsed();
+        let age = now - asked.at;
         // The first look may be younger than the span that the rule counts over.
-        let lately =
-            if age <= LATELY || since.elapsed() < LATELY / 2 { done } else { done - before.min(done) };
+        let lately = if age <= LATELY || now - since < LATELY / 2 { done } else { done - before.min(done) };
         Some(Transfer { bytes: self.bytes.max(done + 1), done, lately, age })
     }
 }

@@ -23,7 +23,7 @@ use hayloft_core::{
     record::FarmerRecord,
 };
 use hayloft_net::{
-    NetError, Upload,
+    Fault, NetError, Upload,
     messages::{Refusal, RefusalCode},
 };
 use hayloft_store::{files::Removal, owner::Placing};
@@ -42,10 +42,10 @@ use crate::jobs::Sent;
 const PLANS: usize = 4;
 /// How often a shard's transfer that broke goes on where it was.
 const RESUMES: u32 = 8;
+/// How often a farmer is tried again once our own line is back: connections that died with it are found out one by one.
+const TRIES_ONCE_BACK: u32 = 3;
 /// How often it is looked which farmers are late.
 const LOOK: Duration = Duration::from_millis(250);
-/// After so long without news from anywhere, a farmer that cannot be reached is tried once more when others can.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// What a segment is placed for.
 #[derive(Debug, Clone, Copy)]
@@ -86,13 +86,25 @@ enum Failure {
 }
 
 impl Failure {
+    fn net(&self) -> Option<&NetError> {
+        match self {
+            Self::Net(error) | Self::Contract(ContractError::Net(error)) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Whether it may be our own line's.
     fn is_of_the_line(&self) -> bool {
-        matches!(
-            self,
-            Self::Net(NetError::Unreachable(_))
-                | Self::Contract(ContractError::Net(NetError::Unreachable(_)))
-        )
+        matches!(self.net(), Some(NetError::Unreachable(_)))
+    }
+
+    /// Whether it may be our own line's if that was silent meanwhile: to the farmer it looked as if we were.
+    fn is_of_a_silence(&self) -> bool {
+        match self.net() {
+            Some(NetError::Unreachable(_) | NetError::Silent | NetError::Protocol(Fault::EndedEarly)) => true,
+            Some(NetError::Refused(refusal)) => refusal.code == RefusalCode::Busy,
+            _ => false,
+        }
     }
 }
 
@@ -368,26 +380,36 @@ impl Attempt<'_> {
         }
     }
 
-    /// Does something at a farmer, and does it again for as long as nobody can be reached: then it is our own line.
+    /// Does something at a farmer, and does it again for as long as nobody can be reached, and once the line is back: then
+    /// it was our own line.
     async fn over_the_line<T, F>(&self, farmer: DeviceId, work: impl Fn() -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut since = None;
+        let (mut since, mut tries) = (None, 0);
         loop {
+            let begun = tokio::time::Instant::now();
             let result = work().await;
-            if !result.as_ref().is_err_and(Failure::is_of_the_line) {
+            let Err(failure) = &result else { return result };
+            if !self.is_of_the_line(failure, begun) {
                 return result;
             }
             let since = *since.get_or_insert_with(tokio::time::Instant::now);
-            let was_quiet = self.owner.line.quiet_for() > QUIET;
             if self.owner.line.works(Some(farmer)).await {
-                // It may have come back just now.
-                return if was_quiet { work().await } else { result };
+                if tries == TRIES_ONCE_BACK || !self.owner.line.was_silent_after(begun) {
+                    return result;
+                }
+                tries += 1;
             }
             let _waiting = self.sent.waiting();
             self.owner.line.wait(since).await.map_err(|_| Failure::Offline)?;
         }
+    }
+
+    /// Whether what was begun then failed for what may be our own line's.
+    fn is_of_the_line(&self, failure: &Failure, begun: tokio::time::Instant) -> bool {
+        let came_back = failure.is_of_a_silence() && self.owner.line.was_silent_after(begun);
+        failure.is_of_the_line() || came_back
     }
 
     async fn judge(&self, farmer: DeviceId, failure: &Failure) {
@@ -437,10 +459,11 @@ impl Attempt<'_> {
         let mut resumed = 0;
         loop {
             upload.tell(received.clone());
+            let begun = tokio::time::Instant::now();
             let transfer = self.hopeless.run_until_cancelled(self.transfer(&sealer, upload)).await;
             match transfer.unwrap_or(Err(Failure::Hopeless)) {
                 // The line broke: the farmer still has what came through.
-                Err(failure) if failure.is_of_the_line() && resumed < RESUMES => {
+                Err(failure) if self.is_of_the_line(&failure, begun) && resumed < RESUMES => {
                     resumed += 1;
                     let again =
                         || async { Ok(self.owner.wire.upload(farmer, contract, sealer.id(), bytes).await?) };
