@@ -22,8 +22,10 @@ pub mod repair;
 pub mod score;
 pub mod settlement;
 pub mod time;
+pub mod witness;
 
 pub use amount::Amount;
 pub use id::{ContractId, DeviceId, FileId, OwnerId, RevisionHash, SegmentId, ShardId, Signature};
 pub use network::NetworkName;
 pub use time::Timestamp;
+pub use witness::Witness;

@@ -18,6 +18,7 @@ mod options;
 mod owner;
 mod parts;
 pub mod settings;
+mod witness;
 
 pub use api::Node;
 pub use clock::Clock;
@@ -25,3 +26,4 @@ pub use hayloft_core::{NetworkName, Timestamp};
 pub use hayloft_store::home::create_private_folder as make_home;
 pub use options::NodeOptions;
 pub use parts::{OwnerParts, Parts};
+pub use witness::Witness;

@@ -28,11 +28,12 @@ use crate::{
     owner::Owner,
     parts::{OwnerParts, Parts},
     settings::{self, Settings},
+    witness::Witness,
 };
 
 /// News that a slow front end may fall behind before it loses the oldest.
 const EVENTS: usize = 1024;
-/// How often peers are remembered.
+/// How often peers, and the time that was lived, are remembered.
 const REMEMBER_PAUSE: Duration = Duration::from_secs(60);
 /// How long each part may take to close.
 const CLOSE: Duration = Duration::from_secs(4);
@@ -50,7 +51,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn open(options: NodeOptions) -> Result<Arc<Self>, ApiError> {
-        let (home, settings) = open_home(&options).await?;
+        let (home, settings, changed) = open_home(&options).await?;
         let device = home.device_secret().map_err(errors::home)?;
         let device = Arc::new(DeviceKey::from_bytes(&device));
         let store_options = StoreOptions::new(settings.farm.folder.clone(), guard(&options));
@@ -59,17 +60,19 @@ impl Running {
         for notice in &notices {
             tracing::warn!("{notice}");
         }
-        if options.farm.is_some() {
+        if changed {
             settings.save(store.home())?;
         }
         let config = net_config(&options, &settings, &store).await?;
         let (net, incoming) = Net::start(config, &device).await.map_err(errors::start)?;
+        let witness = Witness::load(store.clone(), options.clock.clone()).await.map_err(errors::database)?;
         let parts = Parts {
             network: settings.network.clone(),
             device,
             net,
             store,
             clock: options.clock.clone(),
+            witness: Arc::new(witness),
             events: broadcast::Sender::new(EVENTS),
             stop: CancellationToken::new(),
         };
@@ -82,7 +85,7 @@ impl Running {
             notices,
             parts,
         });
-        running.tasks.spawn(remember_peers(running.parts.clone()));
+        running.tasks.spawn(remember(running.parts.clone()));
         if let Err(error) = running.unlock_at_start(options.passphrase.as_deref()).await {
             let _ = running.shutdown().await;
             return Err(error);
@@ -110,10 +113,14 @@ impl Running {
         );
         self.tasks.close();
         in_time("background work", self.tasks.wait()).await;
-        let saved = timeout(CLOSE, save_peers(&self.parts)).await;
+        let saved = timeout(CLOSE, async {
+            self.parts.witness.keep().await.map_err(errors::database)?;
+            save_peers(&self.parts).await
+        });
+        let saved = saved.await;
         in_time("store", self.parts.store.close()).await;
         self.parts.store.home().release().map_err(errors::home)?;
-        saved.unwrap_or_else(|_| Err(ApiError::disk("The list of known peers could not be saved in time.")))
+        saved.unwrap_or_else(|_| Err(ApiError::disk("What was learned could not be saved in time.")))
     }
 
     pub(crate) async fn owner(&self) -> Result<Owner, ApiError> {
@@ -177,9 +184,11 @@ impl Running {
     }
 
     async fn start_owner(&self, keys: Arc<OwnerKeys>) -> Result<Owner, ApiError> {
-        let Parts { network, device, net, store, clock, events, stop } = self.parts.clone();
+        let Parts { network, device, net, store, clock, witness, events, stop } = self.parts.clone();
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
-        Owner::start(OwnerParts { keys, certificate, network, device, net, store, clock, events, stop }).await
+        let parts =
+            OwnerParts { keys, certificate, network, device, net, store, clock, witness, events, stop };
+        Owner::start(parts).await
     }
 
     pub(crate) async fn status(&self) -> Result<Status, ApiError> {
@@ -215,6 +224,10 @@ impl Running {
     pub(crate) async fn farm_set(&self, farm: FarmSettings) -> Result<FarmStatus, ApiError> {
         settings::check_farm(&farm)?;
         let mut settings = self.settings.lock().await;
+        if farm == settings.farm {
+            drop(settings);
+            return self.farmer.status().await;
+        }
         self.farmer.check_room(&farm).await?;
         let before = self.farmer.settings();
         self.farmer.set(farm.clone()).await?;
@@ -250,16 +263,19 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
     }
 }
 
-async fn open_home(options: &NodeOptions) -> Result<(Home, Settings), ApiError> {
+/// The home, its settings with what is wished, and whether they are to be saved.
+async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
     let NodeOptions { home: path, network, farm, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
+        let kept = settings.farm.clone();
         if let Some(farm) = farm {
             settings::check_farm(&farm)?;
             settings.farm = farm;
         }
-        Ok((home, settings))
+        let changed = settings.farm != kept;
+        Ok((home, settings, changed))
     })
     .await
 }
@@ -292,12 +308,15 @@ async fn net_config(
     })
 }
 
-async fn remember_peers(parts: Parts) {
+async fn remember(parts: Parts) {
     let mut ticks = interval(REMEMBER_PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while parts.stop.run_until_cancelled(ticks.tick()).await.is_some() {
         if let Err(error) = save_peers(&parts).await {
             tracing::warn!(%error, "peers could not be saved");
+        }
+        if let Err(error) = parts.witness.keep().await {
+            tracing::warn!(%error, "the time that was lived could not be saved");
         }
     }
 }

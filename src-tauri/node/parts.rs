@@ -12,7 +12,7 @@ use hayloft_store::Store;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, model::Event};
+use crate::{Clock, model::Event, witness::Witness};
 
 /// What every role shares. Clones share everything.
 #[derive(Clone)]
@@ -25,8 +25,10 @@ pub struct Parts {
     pub net: Net,
     /// The disk and the database.
     pub store: Store,
-    /// The time.
+    /// The time as the clock says it.
     pub clock: Clock,
+    /// The time by which anything is deleted.
+    pub witness: Arc<Witness>,
     /// News for front ends; nobody listening is no error.
     pub events: broadcast::Sender<Event>,
     /// Cancelled when the node shuts down.
@@ -48,8 +50,10 @@ pub struct OwnerParts {
     pub net: Net,
     /// The disk and the database.
     pub store: Store,
-    /// The time.
+    /// The time as the clock says it.
     pub clock: Clock,
+    /// The time by which anything is deleted.
+    pub witness: Arc<Witness>,
     /// News for front ends; nobody listening is no error.
     pub events: broadcast::Sender<Event>,
     /// Cancelled when the node shuts down.

@@ -132,11 +132,11 @@ async fn farmers_step(stage: &Stage, store: &mut Store, farmer: Farmer, number: 
             *store = stage.open().await;
         }
         13 => upload(&farmer, 1, 5, 60).await.unwrap(),
-        14 => drop(farmer.expire(later).await.unwrap()),
+        14 => drop(farmer.expire(later, later).await.unwrap()),
         15 => drop(farmer.reserve(&wish(2, EACH), &ROOMY, later).await.unwrap()),
         16 => upload(&farmer, 2, 6, 100).await.unwrap(),
         17 => farmer.commit_revision(&revision(2, 0, vec![entry(6, 100)], vec![])).await.unwrap(),
-        18 => drop(farmer.expire(END.plus_seconds(GRACE_SECONDS)).await.unwrap()),
+        18 => drop(farmer.expire(END, END.plus_seconds(GRACE_SECONDS)).await.unwrap()),
         19 => farmer.snapshot(contract_id(1)).await.unwrap(),
         _ => return false,
     }

@@ -158,7 +158,7 @@ async fn one_upload_never_prolongs_what_waits_beside_it() {
     for minute in 1..=20 {
         let now = NOW.plus_seconds(60 * minute);
         farmer.prolong(shard_id(1), now, RESERVATION_SECONDS).await.unwrap();
-        farmer.expire(now).await.unwrap();
+        farmer.expire(now, now).await.unwrap();
         let beside = if now < until { 1_000_000 } else { 0 };
         let figures = farmer.figures(&ROOMY).await.unwrap();
         assert_eq!(figures.reserved_bytes, quota_bytes(40) + beside, "minute {minute}");
@@ -280,7 +280,7 @@ async fn space_without_bytes_is_given_up_with_all_that_came_into_it() {
     let waits = farmer.prolong(shard_id(1), NOW, ARRIVED_SECONDS).await.unwrap();
     let mut late = farmer.begin_shard(contract_id(1), shard_id(2), 40).await.unwrap();
     late.write(&[7; 40]).await.unwrap();
-    assert_eq!(farmer.expire(until).await.unwrap().reserved_bytes, quota_bytes(40));
+    assert_eq!(farmer.expire(until, until).await.unwrap().reserved_bytes, quota_bytes(40));
     assert!(matches!(late.finish().await, Err(FarmerError::NotReserved { .. })));
     let gone = farmer.prolong(shard_id(2), until, RESERVATION_SECONDS).await;
     assert!(matches!(gone, Err(FarmerError::NotReserved { .. })), "what is over does not come back");
@@ -321,8 +321,9 @@ async fn a_contract_is_deleted_after_its_grace_and_not_before() {
     let farmer = store.farmer();
     keep(&farmer, 1, 0, &[(1, 100)]).await;
     let over = END.plus_seconds(GRACE_SECONDS);
-    assert!(farmer.expire(Timestamp(over.0 - 1)).await.unwrap().contracts.is_empty());
-    assert_eq!(farmer.expire(over).await.unwrap().contracts, [(contract_id(1), 100)]);
+    let not_yet = Timestamp(over.0 - 1);
+    assert!(farmer.expire(Timestamp(u64::MAX), not_yet).await.unwrap().contracts.is_empty());
+    assert_eq!(farmer.expire(over, over).await.unwrap().contracts, [(contract_id(1), 100)]);
     assert!(farmer.contracts().await.unwrap().is_empty());
     assert!(!farmer.paths().shard(shard_id(1)).exists() && !farmer.paths().journal(contract_id(1)).exists());
     assert_eq!(farmer.figures(&ROOMY).await.unwrap().used_bytes, 0);
@@ -467,7 +468,7 @@ async fn run(steps: Vec<Step>) {
             }
             Step::Wait(seconds) => {
                 now = now.plus_seconds(seconds);
-                farmer.expire(now).await.unwrap();
+                farmer.expire(now, now).await.unwrap();
                 for model in &mut models {
                     model.reserved.retain(|(end, _)| *end > now.0);
                     model.arrived.retain(|(_, _, end)| *end > now.0);

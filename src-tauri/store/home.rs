@@ -65,6 +65,7 @@ impl Home {
         match file.try_lock() {
             Ok(()) => {
                 remove_unfinished(&path).map_err(failed)?;
+                crate::reserve::settle(&path);
                 Ok(Self { path, lock: file })
             }
             Err(TryLockError::WouldBlock) => Err(HomeError::Locked { home: path }),

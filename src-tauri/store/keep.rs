@@ -96,26 +96,27 @@ impl Farmer {
         .await
     }
 
-    /// Deletes what is over: reservations with their shards, and contracts past their end and grace.
+    /// Deletes what is over: by the clock, which may be wrong, reservations with their shards, which nobody relies on; and
+    /// contracts past their end and grace by a time that has surely come.
     ///
     /// # Errors
     /// [`FarmerError::Database`].
-    pub async fn expire(&self, now: Timestamp) -> Result<Expired, FarmerError> {
+    pub async fn expire(&self, now: Timestamp, surely: Timestamp) -> Result<Expired, FarmerError> {
         let farmer = self.clone();
-        to_the_end(async move { farmer.expire_all(now).await }).await
+        to_the_end(async move { farmer.expire_all(now, surely).await }).await
     }
 
-    async fn expire_all(&self, now: Timestamp) -> Result<Expired, FarmerError> {
+    async fn expire_all(&self, now: Timestamp, surely: Timestamp) -> Result<Expired, FarmerError> {
         let reserved_bytes = self.expire_reservations(now).await?;
         let query = "SELECT contract, bytes FROM contracts WHERE delete_after <= ? AND \
                      (number IS NOT NULL OR NOT EXISTS \
                       (SELECT 1 FROM reservations WHERE reservations.contract = contracts.contract) AND NOT EXISTS \
                       (SELECT 1 FROM arrivals WHERE arrivals.contract = contracts.contract))";
-        let rows = sqlx::query(query).bind(int(now.0)).fetch_all(self.inner.db.read()).await;
+        let rows = sqlx::query(query).bind(int(surely.0)).fetch_all(self.inner.db.read()).await;
         let mut contracts = Vec::new();
         for row in rows.map_err(DatabaseError::from)? {
             let contract = ContractId(id(&row, 0)?);
-            if self.expire_contract(contract, now).await? {
+            if self.expire_contract(contract, surely).await? {
                 contracts.push((contract, number(&row, 1)?));
             }
         }
@@ -152,11 +153,11 @@ impl Farmer {
         Ok(reserved_bytes)
     }
 
-    async fn expire_contract(&self, contract: ContractId, now: Timestamp) -> Result<bool, FarmerError> {
+    async fn expire_contract(&self, contract: ContractId, surely: Timestamp) -> Result<bool, FarmerError> {
         let _gate = self.inner.gate.lock().await;
         let mut write = self.inner.db.write().await?;
         let still_due = sqlx::query("SELECT 1 FROM contracts WHERE contract = ? AND delete_after <= ?");
-        let still_due = still_due.bind(key(contract)).bind(int(now.0)).fetch_optional(&mut *write).await;
+        let still_due = still_due.bind(key(contract)).bind(int(surely.0)).fetch_optional(&mut *write).await;
         if still_due.map_err(DatabaseError::from)?.is_none() {
             return Ok(false);
         }

@@ -31,8 +31,10 @@ mod open;
 mod placing;
 mod quota;
 mod reconcile;
+mod reserve;
 pub mod scrub;
 mod shards;
+mod witness;
 
 #[cfg(test)]
 mod crash_scene;

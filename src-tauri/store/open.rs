@@ -115,7 +115,7 @@ pub(crate) struct Inner {
 /// A home's store. Cheap to clone; the home stays locked until the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl Store {
@@ -321,8 +321,15 @@ async fn open_catalog(
     Ok(catalog::open(catalog_path(home), db, &marker, disk).await?)
 }
 
+/// Writes the marker where it is not yet: a disk that takes nothing any more does not keep a home from being opened.
 async fn write_markers(home: &Path, db: &Db, marker: Marker) -> Result<(), OpenError> {
-    db.set_home_value(MARKER, &marker).await?;
+    if db.home_value(MARKER).await?.as_deref() != Some(marker.as_slice()) {
+        db.set_home_value(MARKER, &marker).await?;
+    }
     let path = marker_path(home);
-    Ok(blocking(move || Ok(write_whole(&path, &marker, true)?)).await?)
+    let write = move || match fs::read(&path) {
+        Ok(kept) if kept == marker => Ok(()),
+        _ => Ok(write_whole(&path, &marker, true)?),
+    };
+    Ok(blocking(write).await?)
 }

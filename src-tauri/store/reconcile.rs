@@ -109,8 +109,8 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
     let mut found = blocking(move || Ok(walk(&walked)?)).await?;
     let mut mended = Mended::default();
     let mut unfinished = HashSet::new();
-    let mut write = farmer.inner.db.write().await?;
-    let rows = sqlx::query("SELECT shard, bytes, state FROM shards").fetch_all(&mut *write).await;
+    let mut changes = Vec::new();
+    let rows = sqlx::query("SELECT shard, bytes, state FROM shards").fetch_all(farmer.inner.db.read()).await;
     for row in rows.map_err(DatabaseError::from)? {
         let shard = ShardId(id(&row, 0)?);
         let (bytes, state) = (number(&row, 1)?, i64::try_from(number(&row, 2)?).unwrap_or(MISSING));
@@ -118,24 +118,32 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
         if state >= KEPT {
             // A file of the wrong length stays on disk: a person may still want to look at it.
             found.shards.remove(&shard);
-            let state = match state {
+            let next = match state {
                 _ if !sound => MISSING,
                 // What a scrub found wrong stays so until a scrub finds it whole again.
                 DAMAGED | UNREADABLE => state,
                 _ => KEPT,
             };
             mended.missing_shards += u64::from(!sound);
-            set_state(&mut write, shard, state, now).await?;
+            if next != state {
+                changes.push((shard, Some(next)));
+            }
         } else if sound {
             found.shards.remove(&shard);
         } else {
             unfinished.insert(shard);
-            quota::give_back(&mut write, shard).await?;
-            let query = sqlx::query("DELETE FROM shards WHERE shard = ?").bind(shard.as_bytes().to_vec());
-            query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+            changes.push((shard, None));
         }
     }
-    write.commit().await.map_err(DatabaseError::from)?;
+    match apply(farmer, changes, now).await {
+        Ok(()) => {}
+        // What is kept can be served all the same; the next start mends.
+        Err(error @ DatabaseError::DiskFull) => {
+            tracing::warn!(%error, "the farmer's index is mended later");
+            return Ok(mended);
+        }
+        Err(error) => return Err(error.into()),
+    }
     crash_point!(ReconcileCommitted);
     mended.orphan_files = blocking(move || {
         let mut orphans = found.parts;
@@ -157,6 +165,28 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
     Ok(mended)
 }
 
+/// Gives shards another state, or takes them out; writes nothing if there is nothing to change.
+async fn apply(
+    farmer: &Farmer,
+    changes: Vec<(ShardId, Option<i64>)>,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut write = farmer.inner.db.write().await?;
+    for (shard, state) in changes {
+        if let Some(state) = state {
+            set_state(&mut write, shard, state, now).await?;
+        } else {
+            quota::give_back(&mut write, shard).await?;
+            let query = sqlx::query("DELETE FROM shards WHERE shard = ?").bind(shard.as_bytes().to_vec());
+            query.execute(&mut *write).await?;
+        }
+    }
+    Ok(write.commit().await?)
+}
+
 async fn set_state(
     write: &mut crate::db::Write,
     shard: ShardId,
@@ -164,7 +194,7 @@ async fn set_state(
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     let noticed = (state > KEPT).then(|| int(now.0));
-    let query = "UPDATE shards SET state = ?1, noticed = ?3 WHERE shard = ?2 AND state <> ?1";
+    let query = "UPDATE shards SET state = ?1, noticed = ?3 WHERE shard = ?2";
     let query = sqlx::query(query).bind(state).bind(shard.as_bytes().to_vec()).bind(noticed);
     query.execute(&mut **write).await?;
     Ok(())

@@ -32,12 +32,12 @@ pub(crate) fn ends(contract: &Contract) -> (Timestamp, Timestamp) {
 }
 
 impl Shared {
-    /// The contract, if it is this owner's and not over.
+    /// The contract, if it is this owner's and not surely over: what is still kept is served.
     pub(crate) async fn contract_of(&self, owner: OwnerId, id: ContractId) -> Result<Contract, Refusal> {
         let contract = self.parts.store.farmer().contract(id).await.map_err(refuse::store)?;
         let contract = contract.filter(|contract| contract.terms.terms.owner == owner);
         contract
-            .filter(|contract| self.parts.clock.now() < ends(contract).1)
+            .filter(|contract| self.parts.witness.credible() < ends(contract).1)
             .ok_or_else(refuse::unknown_contract)
     }
 

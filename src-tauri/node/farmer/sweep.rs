@@ -1,4 +1,4 @@
-//! Frees what is over: reservations without bytes, and contracts past their end and grace.
+//! Frees what is over: reservations without bytes, and contracts surely past their end and grace.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 impl Shared {
     /// Frees what is over now.
     pub(super) async fn sweep(&self) {
-        match self.parts.store.farmer().expire(self.parts.clock.now()).await {
+        match self.parts.store.farmer().expire(self.parts.clock.now(), self.parts.witness.credible()).await {
             Ok(expired) if expired.reserved_bytes > 0 || !expired.contracts.is_empty() => {
                 for (contract, bytes) in &expired.contracts {
                     tracing::info!(%contract, bytes, "a contract is past its end and grace: its shards were deleted");

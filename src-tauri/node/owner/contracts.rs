@@ -328,12 +328,11 @@ impl Contracts {
         self.rebase(state).await
     }
 
-    /// Forgets contracts that are over: their farmers may have deleted everything.
-    pub(crate) async fn forget_over(&self) -> Result<(), ContractError> {
-        let now = self.clock.now();
+    /// Forgets contracts that are surely over: their farmers may have deleted everything.
+    pub(crate) async fn forget_over(&self, surely: Timestamp) -> Result<(), ContractError> {
         for stored in self.store.contracts(None).await? {
             let over = State::load(stored.terms, stored.revision.as_ref(), stored.shards)
-                .is_ok_and(|state| state.phase(now) == Phase::Over);
+                .is_ok_and(|state| state.phase(surely) == Phase::Over);
             if over {
                 lock(&self.slots).remove(&stored.id);
                 lock(&self.gates).remove(&stored.id);

@@ -37,12 +37,12 @@ enum Due {
     Remove,
 }
 
-/// A file is renewed by itself for three months at a time, and removed when its grace is over.
-fn due(stored: Timestamp, keep_until: Timestamp, renew: bool, now: Timestamp) -> Due {
+/// A file is renewed by itself for three months at a time, and removed when its grace is surely over.
+fn due(stored: Timestamp, keep_until: Timestamp, renew: bool, now: Timestamp, surely: Timestamp) -> Due {
     if renew && ends_soon(stored, keep_until, now) {
         return Due::Renew(now.plus_seconds(RENEWAL_SECONDS));
     }
-    if now >= keep_until.plus_seconds(MIN_GRACE_SECONDS) { Due::Remove } else { Due::Nothing }
+    if surely >= keep_until.plus_seconds(MIN_GRACE_SECONDS) { Due::Remove } else { Due::Nothing }
 }
 
 /// Looks through files, contracts and failed jobs, now and then every hour.
@@ -63,10 +63,10 @@ pub(super) async fn look_through(
     jobs: &Jobs,
     told: &mut HashSet<FileId>,
 ) -> Result<(), OwnerError> {
-    let now = owner.clock.now();
+    let (now, surely) = (owner.clock.now(), owner.witness.credible());
     let mut over = Vec::new();
     for file in owner.catalog.store.files().await? {
-        match due(file.stored, file.keep_until, file.renew, now) {
+        match due(file.stored, file.keep_until, file.renew, now, surely) {
             Due::Nothing if file.renew || !ends_soon(file.stored, file.keep_until, now) => {}
             Due::Nothing => warn(owner, &owner.catalog.open(&file)?, told),
             Due::Renew(until) => {
@@ -82,8 +82,8 @@ pub(super) async fn look_through(
         remove::remove(owner, &over).await?;
     }
     extend_contracts(owner).await?;
-    owner.contracts.forget_over().await?;
-    jobs.clear_failed_before(Timestamp(now.0.saturating_sub(FAILED_KEPT_SECONDS))).await
+    owner.contracts.forget_over(surely).await?;
+    jobs.clear_failed_before(Timestamp(surely.0.saturating_sub(FAILED_KEPT_SECONDS))).await
 }
 
 /// Tells people once that a file's time ends; whoever opens a window later still hears it.
@@ -189,12 +189,13 @@ mod tests {
     #[test]
     fn a_file_is_renewed_before_its_end_if_wished_and_removed_only_after_its_grace() {
         let (stored, end) = (Timestamp(0), Timestamp(90 * DAY));
-        let at = |days: u64, renew| due(stored, end, renew, Timestamp(days * DAY));
+        let at = |days: u64, renew| due(stored, end, renew, Timestamp(days * DAY), Timestamp(days * DAY));
         assert_eq!(at(10, true), Due::Nothing);
         assert_eq!(at(80, true), Due::Renew(Timestamp(170 * DAY)));
         assert_eq!(at(80, false), Due::Nothing);
         assert_eq!(at(119, false), Due::Nothing);
         assert_eq!(at(120, false), Due::Remove);
+        assert_eq!(due(stored, end, false, Timestamp(400 * DAY), Timestamp(119 * DAY)), Due::Nothing);
         assert_eq!(at(130, true), Due::Renew(Timestamp(220 * DAY)), "a node that slept long renews still");
     }
 }

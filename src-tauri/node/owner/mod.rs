@@ -52,6 +52,7 @@ use crate::{
     jobs::{Jobs, Spec},
     model::{ApiError, Event, FileEntry, FileHealth, GetRequest, Job, JobReport, PutRequest, Quote},
     parts::OwnerParts,
+    witness::Witness,
 };
 
 /// What all of the owner's work shares.
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) wire: Wire,
     pub(crate) net: hayloft_net::Net,
     pub(crate) clock: Clock,
+    pub(crate) witness: Arc<Witness>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) stop: CancellationToken,
     /// Wakes whoever tells farmers what to remove.
@@ -127,6 +129,7 @@ impl Owner {
             wire,
             net: parts.net,
             clock: parts.clock,
+            witness: parts.witness,
             events: parts.events,
             stop: parts.stop,
             removals: Notify::new(),

@@ -215,3 +215,37 @@ async fn farmer_switched_off_serves_frees_and_lets_contracts_run_out() {
     owner.revise(&state, &owner.propose(&state, Vec::new(), vec![id])).await.expect("frees");
     assert_eq!(bench.node.farm_status().await.expect("status").used_bytes, 0);
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_deletes_nothing_and_what_was_really_lived_through_is_deleted() {
+    let bench = Bench::new(offering(64 * MIB)).await;
+    let mut owner = bench.owner().await;
+    let (state, id) = owner.stored(&noise(1000)).await;
+    let live = async |bench: &Bench, hours: u64| {
+        for _ in 0..hours {
+            bench.clock.advance(3600);
+            bench.node.sweep().await;
+        }
+    };
+    live(&bench, 5 * 24).await;
+    // Past the end and the grace, for an hour, with a restart in it.
+    bench.clock.set(START.plus_seconds(200 * DAY));
+    bench.node.sweep().await;
+    owner.download(state.contract(), id, 0, 1000).await.expect("served while the clock is wrong");
+    let bench = bench.restart().await;
+    owner.meet(&bench).await;
+    live(&bench, 1).await;
+    owner.download(state.contract(), id, 0, 1000).await.expect("served after a restart under a wrong clock");
+    for wrong in [0, START.0 - 10 * DAY, u64::MAX] {
+        bench.clock.set(hayloft_core::Timestamp(wrong));
+        bench.node.sweep().await;
+    }
+    bench.clock.set(START.plus_seconds(5 * DAY + 3600));
+    live(&bench, 2).await;
+    owner.download(state.contract(), id, 0, 1000).await.expect("served after it");
+    let status = bench.node.farm_status().await.expect("status");
+    assert_eq!((status.used_bytes, status.contracts.len()), (quota_bytes(1000), 1));
+    live(&bench, 115 * 24).await;
+    let status = bench.node.farm_status().await.expect("status");
+    assert_eq!((status.used_bytes, status.contracts.len()), (0, 0), "deleted as agreed");
+}

@@ -167,3 +167,35 @@ async fn a_contract_that_its_farmer_denies_is_kept_as_evidence_and_not_used_for_
     }
     assert!(bed.get_bytes("before").await == bytes, "what lies under the old ones is still asked for");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_removes_no_file_and_forgets_no_contract() {
+    let start = Clock::system().now();
+    let mut bed = Bed::with_clock(2, Clock::by_hand(start)).await;
+    let path = bed.file("notes", &noise(29, 300_000));
+    let request = PutRequest { keep_seconds: 30 * DAY, ..bed.request(path) };
+    bed.put(request).await.expect("stored");
+    let look = async |bed: &Bed| {
+        let owner = bed.node.owner_for_tests().await;
+        keep::look_through(&owner.inner, &owner.jobs, &mut HashSet::new()).await.expect("looked through");
+        let contracts = owner.inner.catalog.store.contracts(None).await.expect("contracts").len();
+        (bed.names().await.len(), contracts)
+    };
+    bed.clock.advance(4 * DAY);
+    bed.clock.set(start.plus_seconds(365 * DAY));
+    assert_eq!(look(&bed).await, (1, 2));
+    bed.restart().await;
+    bed.clock.advance(3600);
+    assert_eq!(look(&bed).await, (1, 2));
+    bed.clock.set(start.plus_seconds(4 * DAY + 3600));
+    for _ in 0..3 {
+        bed.clock.advance(3600);
+        assert_eq!(look(&bed).await, (1, 2));
+    }
+    bed.clock.advance(40 * DAY);
+    assert_eq!(look(&bed).await, (1, 2), "in its grace");
+    bed.clock.advance(20 * DAY);
+    assert_eq!(look(&bed).await.0, 0, "its grace is over");
+    bed.clock.advance(40 * DAY);
+    assert_eq!(look(&bed).await, (0, 0));
+}
