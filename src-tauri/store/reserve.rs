@@ -1,7 +1,7 @@
 //! Room that a home keeps for itself: a file given up when a start finds the disk full, because a database cannot even be
 //! read without a little room beside it. The next start that finds plenty of room makes it again.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use crate::{disk::free_bytes, home::write_whole};
 
