@@ -16,14 +16,27 @@ use crate::bed::NodeProcess;
 
 /// What a file that fills a disk is called.
 const BALLAST: &str = "ballast";
-/// Makes the disk and becomes the process on it. `$0` is the folder, `$1` its size, the rest the command.
-const ON_A_DISK: &str = "mount -t tmpfs -o \"size=$1,mode=700\" tmpfs \"$0\" && shift && exec \"$@\"";
+/// Makes the disk and becomes the process on it. `$0` is the folder, `$1` its size, `$2` a folder whose files it holds from
+/// the start, `$3` how it is found, the rest the command.
+const ON_A_DISK: &str = r#"
+set -e
+mount -t tmpfs -o "size=$1,mode=700" tmpfs "$0"
+if [ -n "$2" ]; then cp -a "$2/." "$0"; fi
+case "$3" in
+full) cat /dev/zero 2>/dev/null >"$0/ballast" || true ;;
+read-only) mount -o remount,ro "$0" ;;
+esac
+shift 3
+exec "$@"
+"#;
 
 /// A disk of some bytes, to be seen as `folder` by one process.
 #[derive(Debug, Clone)]
 pub struct SmallDisk {
     folder: PathBuf,
     bytes: u64,
+    holds: Option<PathBuf>,
+    found: &'static str,
 }
 
 impl SmallDisk {
@@ -33,7 +46,22 @@ impl SmallDisk {
     /// If the folder cannot be made.
     pub fn new(folder: &Path, bytes: u64) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned(), bytes })
+        Ok(Self { folder: folder.to_owned(), bytes, holds: None, found: "" })
+    }
+
+    /// The same, on which a copy of what is in `content` is found.
+    pub fn holding(self, content: &Path) -> Self {
+        Self { holds: Some(content.to_owned()), ..self }
+    }
+
+    /// The same, with no byte free when its process starts.
+    pub fn found_full(self) -> Self {
+        Self { found: "full", ..self }
+    }
+
+    /// The same, read-only when its process starts.
+    pub fn found_read_only(self) -> Self {
+        Self { found: "read-only", ..self }
     }
 
     /// The folder as its process names it.
@@ -49,6 +77,7 @@ impl SmallDisk {
         }
         on_disk.args(["--mount", "--propagation", "private", "sh", "-c", ON_A_DISK]);
         on_disk.arg(&self.folder).arg(self.bytes.to_string());
+        on_disk.arg(self.holds.as_deref().unwrap_or(Path::new(""))).arg(self.found);
         on_disk.arg(command.get_program()).args(command.get_args());
         on_disk
     }
@@ -72,7 +101,7 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Gives back what [`SmallDisk::fill`] took.
+    /// Gives back what [`SmallDisk::fill`] or [`SmallDisk::found_full`] took.
     ///
     /// # Errors
     /// If the disk was not filled.

@@ -113,6 +113,64 @@ async fn a_full_disk_of_a_farmer_takes_nothing_new_loses_nothing_and_goes_on_whe
 }
 
 #[tokio::test]
+async fn a_farmer_that_starts_on_a_full_disk_serves_takes_nothing_and_goes_on_when_there_is_room()
+-> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let scratch = folder.path();
+    let owner_node = NodeProcess::start(&scratch.join("owner"), "disks", &[])?;
+    let owner = owner_node.client().await?;
+    owner.create_identity("", false).await?;
+    let bootstrap = owner_node.addresses();
+    let bootstrap = bootstrap.first().context("an owner without an address")?;
+    let words = ["--bootstrap", bootstrap, "--disk-guard", "2MB", "--farm", "20MB"];
+    for (name, seed) in [("kept", 1), ("late", 2)] {
+        std::fs::write(scratch.join(name), noise(seed, 3 * MB))?;
+    }
+    let before = scratch.join("before");
+    let farmer = NodeProcess::start(&before, "disks", &words)?;
+    farmers_seen(&owner, 1).await?;
+    ensure!(put(&owner, scratch.join("kept")).await?.state == JobState::Done);
+    let used = farmer.client().await?.farm_status().await?.used_bytes;
+    drop(farmer);
+
+    let home = scratch.join("farmer");
+    let disk = SmallDisk::new(&home, 40 << 20)?.holding(&before).found_full();
+    let farmer = NodeProcess::start_on_disk(&disk, &home, "disks", &words)?;
+    let farm = farmer.client().await?;
+    let status = farm.farm_status().await?;
+    ensure!(!status.accepting && status.used_bytes == used, "{status:?}");
+    ensure!(status.reason.as_ref().is_some_and(|reason| reason.contains("nearly full")), "{status:?}");
+    farmers_seen(&owner, 1).await?;
+    ensure!(get(&owner, "kept", scratch.join("back")).await?.state == JobState::Done, "it serves");
+    ensure!(std::fs::read(scratch.join("back"))? == noise(1, 3 * MB));
+    if let Ok(job) = owner.put(put_request(scratch.join("late"))).await {
+        job_becomes(&owner, job, |job| job.state == JobState::Failed).await?;
+    }
+    ensure!(farm.farm_status().await?.used_bytes == used);
+
+    disk.empty(&farmer)?;
+    farmers_seen(&owner, 1).await?;
+    ensure!(put(&owner, scratch.join("late")).await?.state == JobState::Done, "it goes on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_on_a_read_only_home_says_so_in_one_sentence() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let scratch = folder.path();
+    let before = scratch.join("before");
+    hayloft(&before, ["--network", "disks", "init"])?.done()?;
+    let home = scratch.join("home");
+    let disk = SmallDisk::new(&home, 8 << 20)?.holding(&before).found_read_only();
+    let Err(refused) = NodeProcess::start_on_disk(&disk, &home, "disks", &[]) else {
+        anyhow::bail!("it started on a disk that cannot be written");
+    };
+    let sentence = format!("Cannot use {} as a home: the disk is read-only.", home.display());
+    ensure!(format!("{refused:#}").contains(&sentence), "{refused:#}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_download_to_a_full_or_read_only_disk_fails_plainly_leaves_nothing_and_succeeds_later() -> Result<()>
 {
     let devnet = Devnet::start_with(&["--farmers", "2"])?;
