@@ -140,7 +140,7 @@ async fn transfers_go_on_when_a_cut_line_comes_back() -> Result<()> {
     let mut cut = None;
     let line = &afar.owner.line;
     let look = |job: &Job| match cut {
-        None if job.done_bytes * 4 > job.total_bytes => {
+        None if job.state == JobState::Running && job.done_bytes * 4 > job.total_bytes => {
             line.cut();
             cut = Some(Instant::now());
         }
@@ -151,6 +151,7 @@ async fn transfers_go_on_when_a_cut_line_comes_back() -> Result<()> {
     put_done.context("the put")?;
     ensure!(kept_by(&client, put).await? == u32::from(FARMERS), "a farmer was replaced for our line");
     get_done.context("the get")?;
+    ensure!(cut.is_some_and(|since| since.elapsed() > CUT), "the line was not cut in the middle of the put");
     came_back(&client, get, &first, &output).await
 }
 
@@ -188,19 +189,20 @@ async fn goes_on_without(
     let afar = Afar::start(FARMERS, 5)?;
     let client = afar.all_known().await?;
     let file = afar.file("file", BYTES)?;
-    // Slow enough that it happens in the middle.
-    afar.owner.line.set(Conditions { bits_per_second: Some(4_000_000), ..SLOW });
+    // Slow enough that it happens in the middle: farmers tell once a second how far they are.
+    afar.owner.line.set(Conditions { bits_per_second: Some(2_000_000), ..SLOW });
     let put = begin_put(&client, &file).await?;
     let mut held = Ok(());
     let mut is_held = false;
     let look = |job: &Job| {
-        if !is_held && job.done_bytes * 5 > job.total_bytes {
+        if !is_held && job.state == JobState::Running && job.done_bytes * 5 > job.total_bytes {
             is_held = true;
             held = hold(&afar, 0);
         }
     };
     tokio::time::timeout(BOUND, watch(&client, put, look)).await.context("the put is held up")??;
     held?;
+    ensure!(is_held, "the farmer was not held in the middle of the put");
     let_go(&afar, 0)?;
 
     let home = afar.owner.node.home();
