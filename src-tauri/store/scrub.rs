@@ -7,8 +7,9 @@
 //! be read at all is told apart: the disk may be failing or merely loose, so its shard stays served as well as it can be.
 //! Nothing is called lost while the folder does not show its marker, since the disk itself may be away.
 //!
-//! Safe beside uploads and removals: only kept shards are looked at, their files never change, and a finding about a
-//! shard that is removed meanwhile finds no row. Deliberately absent: deleting. Damaged files stay for a person to look at.
+//! Safe beside uploads and removals: only kept shards are looked at, their bytes never change (a wrong header before
+//! right bytes is written anew in place, and nobody who serves a shard reads it), and a finding about a shard that is
+//! removed meanwhile finds no row. Deliberately absent: deleting. Damaged files stay for a person to look at.
 
 use std::{
     fs::{File, OpenOptions},
@@ -287,13 +288,14 @@ impl Farmer {
         Ok(write.commit().await.map_err(DatabaseError::from)?)
     }
 
-    /// Ends the pass under way: all was looked at.
+    /// Ends the pass under way if all was looked at; one that began meanwhile, or has more to look at, goes on.
     ///
     /// # Errors
     /// [`FarmerError::Database`].
     pub async fn end_scrub(&self, now: Timestamp, next: Timestamp) -> Result<(), FarmerError> {
         let mut write = self.inner.db.write().await?;
-        let query = "UPDATE scrub SET begun = NULL, hurried = 0, ended = ?, next = ?";
+        let query = "UPDATE scrub SET begun = NULL, hurried = 0, ended = ?, next = ? \
+                     WHERE NOT EXISTS (SELECT 1 FROM shards WHERE state >= 2 AND shard > scrub.after)";
         let query = sqlx::query(query).bind(int(now.0)).bind(int(next.0));
         query.execute(&mut *write).await.map_err(DatabaseError::from)?;
         Ok(write.commit().await.map_err(DatabaseError::from)?)

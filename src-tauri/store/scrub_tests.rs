@@ -248,3 +248,23 @@ async fn one_step_reads_a_bounded_number_of_bytes() {
     }
     assert!(matches!(examination.step().await.unwrap(), Step::Over(Finding::Whole)));
 }
+
+#[tokio::test]
+async fn a_pass_that_began_while_another_came_to_its_end_is_not_ended_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = farm(folder.path(), 3).await;
+    let farmer = store.farmer();
+    farmer.begin_scrub(false, NOW).await.unwrap();
+    assert_eq!(go_on(&farmer, 10).await, []);
+    assert!(farmer.next_to_scrub(10).await.unwrap().is_empty());
+    farmer.begin_scrub(true, LATER).await.unwrap();
+    farmer.end_scrub(LATER, END).await.unwrap();
+    let scrub = farmer.scrub().await.unwrap();
+    let pass = scrub.pass.expect("it goes on");
+    assert_eq!((pass.begun, pass.hurried, pass.shards, pass.ahead_shards), (LATER, true, 0, 3));
+    assert_eq!(scrub.ended, None);
+    assert_eq!(go_on(&farmer, 10).await, []);
+    farmer.end_scrub(LATER, END).await.unwrap();
+    let scrub = farmer.scrub().await.unwrap();
+    assert_eq!((scrub.pass, scrub.ended, scrub.next), (None, Some(LATER), END));
+}
