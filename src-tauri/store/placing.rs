@@ -32,6 +32,28 @@ impl Waiting {
     }
 }
 
+/// The duty to write what waits. Given up, because its task died, all that wait are told so and the next one to come
+/// begins anew.
+struct Turn {
+    inner: Arc<Inner>,
+    taken: bool,
+}
+
+impl Turn {
+    fn take(mut self) -> Vec<(Vec<Placing>, oneshot::Sender<bool>)> {
+        self.taken = true;
+        self.inner.placing.take()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.taken {
+            drop(self.inner.placing.take());
+        }
+    }
+}
+
 impl Owner {
     /// Writes down shards about to be sent: they are on the disk when this returns.
     ///
@@ -41,7 +63,7 @@ impl Owner {
         let (done, written) = oneshot::channel();
         if self.inner.placing.push(placing, done) {
             // A task of its own: whoever began it may be dropped while others wait for it.
-            tokio::spawn(write_all_waiting(self.inner.clone()));
+            tokio::spawn(write_all_waiting(Turn { inner: self.inner.clone(), taken: false }));
         }
         match written.await {
             Ok(true) => Ok(()),
@@ -51,9 +73,9 @@ impl Owner {
     }
 }
 
-async fn write_all_waiting(inner: Arc<Inner>) {
-    let write = Change::begin(&inner).await;
-    let waiting = inner.placing.take();
+async fn write_all_waiting(turn: Turn) {
+    let write = Change::begin(&turn.inner).await;
+    let waiting = turn.take();
     let rows: Vec<Placing> = waiting.iter().flat_map(|(placing, _)| placing).copied().collect();
     let written = match write {
         Ok(write) => insert(write, &rows).await,
@@ -78,4 +100,34 @@ async fn insert(mut write: Change, rows: &[Placing]) -> Result<(), OwnerError> {
     write.commit().await?;
     crash_point!(PlacingCommitted);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use hayloft_core::{DeviceId, SegmentId};
+
+    use super::*;
+    use crate::{
+        farmer_tests::open,
+        samples::{contract_id, shard_id},
+    };
+
+    fn placing(seed: u32) -> Placing {
+        let (farmer, contract) = (DeviceId([9; 32]), contract_id(1));
+        Placing { shard: shard_id(seed), farmer, contract, segment: SegmentId([1; 32]), job: None }
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_dies_before_it_takes_what_waits_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = open(folder.path()).await.owner();
+        let (done, written) = oneshot::channel();
+        assert!(owner.inner.placing.push(&[placing(1)], done));
+        drop(write_all_waiting(Turn { inner: owner.inner.clone(), taken: false }));
+        written.await.expect_err("told that nobody will write it");
+        let rows = [placing(2)];
+        let next = owner.add_placing(&rows);
+        tokio::time::timeout(std::time::Duration::from_secs(60), next).await.unwrap().unwrap();
+        assert_eq!(owner.placing().await.unwrap(), rows);
+    }
 }
