@@ -74,14 +74,14 @@ impl DerefMut for Change {
 impl Change {
     /// Begins a change. A stale log is written anew first, so that no change is ever missing from it.
     pub(crate) async fn begin(inner: &Arc<Inner>) -> Result<Self, DatabaseError> {
-        let write = inner.db.write().await?;
-        let stale = inner.catalog.lock().await.stale;
-        let change = Self { inner: inner.clone(), write, entries: Vec::new(), durable: false };
-        if !stale {
-            return Ok(change);
+        loop {
+            let change = Self::begin_plain(inner).await?;
+            // Asked while the writer is held: once it was let go, another change may have made the log stale again.
+            if !inner.catalog.lock().await.stale {
+                return Ok(change);
+            }
+            to_the_end(change.write_anew()).await?;
         }
-        to_the_end(change.write_anew()).await?;
-        Ok(Self { inner: inner.clone(), write: inner.db.write().await?, entries: Vec::new(), durable: false })
     }
 
     /// Applies an entry to the rows and notes it for the log. The change is on disk when the commit returns.
@@ -145,8 +145,10 @@ impl Change {
         // The rows know the new log before it is there: a crash in between finds an older one, and writes it anew.
         log.stale = true;
         self.write.commit().await?;
+        crash_point!(AnewCommitted);
         on_disk(&mut log, move |log| {
             *log = anew.take_place(log.path().to_owned())?;
+            crash_point!(AnewInPlace);
             Ok(())
         })
         .await
@@ -164,7 +166,7 @@ async fn on_disk(
     log: &mut Log,
     work: impl FnOnce(&mut Log) -> std::io::Result<()> + Send + 'static,
 ) -> Result<(), DatabaseError> {
-    let mut moved = std::mem::replace(log, Log::unwritten(log.path().to_owned(), log.disk().clone()));
+    let mut moved = std::mem::replace(log, Log::lost(log.path().to_owned(), log.disk().clone(), log.head));
     let done = tokio::task::spawn_blocking(move || {
         let result = work(&mut moved);
         (moved, result)

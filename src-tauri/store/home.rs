@@ -11,7 +11,7 @@ use std::{
 use zeroize::Zeroizing;
 
 /// How the names of files that are being written begin.
-const UNFINISHED: &str = ".hayloft-new-";
+pub(crate) const UNFINISHED: &str = ".hayloft-new-";
 
 /// Why a home cannot be used.
 #[derive(Debug, thiserror::Error)]

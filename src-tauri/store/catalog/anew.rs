@@ -1,6 +1,6 @@
 //! A log written anew from the rows: shorter, and whole again.
 
-use hayloft_core::{ContractId, FileId, SegmentId};
+use hayloft_core::{ContractId, FileId, SegmentId, codec};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{Entry, JobEntry, log::Anew, log::Log};
@@ -11,8 +11,10 @@ use crate::{
     owner::{job_of, shards_of},
 };
 
-/// Rows taken at once, and so entries of a batch.
-const PAGE: i64 = 1_000;
+/// Rows taken at once.
+const PAGE: i64 = 100;
+/// Entries that together are longer than this are no batch; one that is so alone is one of its own.
+const BATCH_BYTES: usize = 8 << 20;
 /// Finished transfers that are worth keeping.
 const JOBS: i64 = 200;
 
@@ -46,10 +48,28 @@ async fn blocking<T: Send + 'static>(
 
 async fn append(mut anew: Anew, entries: Vec<Entry>) -> Result<Anew, DatabaseError> {
     blocking(move || {
-        anew.append(entries)?;
+        for batch in batches(entries, BATCH_BYTES) {
+            anew.append(batch)?;
+        }
         Ok(anew)
     })
     .await
+}
+
+/// The entries in batches of at most so many bytes. At least one batch: even an empty log has a number of its own.
+fn batches(entries: Vec<Entry>, most_bytes: usize) -> Vec<Vec<Entry>> {
+    let (mut batches, mut batch, mut batch_bytes) = (Vec::new(), Vec::new(), 0_usize);
+    for entry in entries {
+        let entry_bytes = codec::encode(0, &entry).len();
+        if batch_bytes + entry_bytes > most_bytes && !batch.is_empty() {
+            batches.push(std::mem::take(&mut batch));
+            batch_bytes = 0;
+        }
+        batch.push(entry);
+        batch_bytes += entry_bytes;
+    }
+    batches.push(batch);
+    batches
 }
 
 /// A page of entries and the number of its last row; none behind the last.
@@ -128,4 +148,20 @@ async fn jobs(write: &mut Write) -> Result<Vec<Entry>, DatabaseError> {
         }))
     });
     entries.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_cut_by_their_bytes_and_lose_nothing() {
+        let file = |bytes: usize| Entry::Moved { segment: SegmentId([1; 32]), placement: vec![7; bytes] };
+        let entries: Vec<Entry> = [10, 20, 500, 30, 900, 5_000, 1, 2].map(file).into();
+        let cut = batches(entries.clone(), 1_000);
+        let sizes: Vec<usize> = cut.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [4, 1, 1, 2]);
+        assert_eq!(cut.concat(), entries);
+        assert_eq!(batches(Vec::new(), 1_000), [Vec::new()]);
+    }
 }

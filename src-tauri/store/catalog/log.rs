@@ -14,7 +14,10 @@ use hayloft_core::codec;
 use serde::{Deserialize, Serialize};
 
 use super::Entry;
-use crate::{disk::Disk, home::private_options};
+use crate::{
+    disk::Disk,
+    home::{UNFINISHED, private_options},
+};
 
 const MAGIC: [u8; 8] = *b"HAYCATL\x01";
 const VERSION: u8 = 1;
@@ -70,12 +73,13 @@ fn check_of(before: &Check, bytes: &[u8]) -> Check {
 }
 
 impl Log {
-    /// A log whose file is not there yet or not to be trusted: the first change writes it.
+    /// A log of which nothing is known yet: the first change writes it.
     pub(crate) fn unwritten(path: PathBuf, disk: Disk) -> Self {
         Self::lost(path, disk, Head { number: 0, check: [0; CHECK_BYTES], len: 0, base: 0 })
     }
 
-    /// The same behind a head that rows know.
+    /// A log whose file is gone or not to be trusted, behind a head that rows know: the first change writes it anew, with
+    /// greater numbers, because by those a start tells which of rows and log is newer.
     pub(crate) fn lost(path: PathBuf, disk: Disk, head: Head) -> Self {
         Self { path, file: None, disk, head, stale: true }
     }
@@ -145,7 +149,7 @@ impl Anew {
     /// Begins a log for this home whose batches have greater numbers than `number`.
     pub(crate) fn begin(path: &Path, disk: Disk, marker: &[u8; 16], number: u64) -> io::Result<Self> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        let mut temp = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
         let (bytes, check) = start(marker);
         disk.write(temp.as_file_mut(), &bytes)?;
         Ok(Self { temp, disk, head: Head { number, check, len: HEADER_BYTES, base: 0 } })
@@ -266,6 +270,11 @@ impl Reading {
     /// Whether everything was read.
     pub(crate) fn is_whole(&self) -> bool {
         self.left == 0
+    }
+
+    /// What is behind the end of what was read.
+    pub(crate) fn unread_bytes(&self) -> u64 {
+        self.left
     }
 }
 

@@ -37,14 +37,18 @@ pub(crate) async fn open(
         return Ok((Log::open(path, disk, head)?, CatalogState::Sound));
     }
     let Some(mut reading) = log::Reading::begin(&path, marker)? else {
-        return Ok((Log::unwritten(path, disk), CatalogState::Sound));
+        let log = match head {
+            Some(head) => Log::lost(path, disk, head),
+            None => Log::unwritten(path, disk),
+        };
+        return Ok((log, CatalogState::Sound));
     };
     // Where the rows are: within the log, or older than all of it, or newer.
     if let Some(head) = head {
         while reading.head.check != head.check && reading.next()?.is_some() {}
         if reading.head.check != head.check {
             if reading.head.number <= head.number {
-                return behind(path, &reading, disk);
+                return behind(path, head, &reading, disk);
             }
             let again = log::Reading::begin(&path, marker)?;
             reading = again.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
@@ -81,18 +85,30 @@ async fn follow(
     let damaged = if reading.is_whole() { None } else { Some(log::put_aside(&path)?) };
     let log = match damaged {
         None => Log::open(path, disk, reading.head)?,
-        Some(_) => Log::lost(path, disk, reading.head),
+        Some(_) => Log::lost(path, disk, beyond(head, &reading)),
     };
     Ok((log, CatalogState::Rebuilt { files, damaged }))
 }
 
 /// The log lost what the rows have: it is written anew by the first change.
-fn behind(path: PathBuf, reading: &log::Reading, disk: Disk) -> Result<(Log, CatalogState), DatabaseError> {
+fn behind(
+    path: PathBuf,
+    head: log::Head,
+    reading: &log::Reading,
+    disk: Disk,
+) -> Result<(Log, CatalogState), DatabaseError> {
     if !reading.is_whole() {
         let moved_to = log::put_aside(&path)?;
         tracing::warn!(moved_to = %moved_to.display(), "the catalog log was damaged; it is written anew");
     }
-    Ok((Log::unwritten(path, disk), CatalogState::Sound))
+    Ok((Log::lost(path, disk, beyond(Some(head), reading)), CatalogState::Sound))
+}
+
+/// A head whose number no batch ever had that rows or log knew of, so that the log written anew is newer than every copy
+/// of either. A batch takes more than one byte of what could not be read.
+fn beyond(head: Option<log::Head>, reading: &log::Reading) -> log::Head {
+    let number = reading.head.number.saturating_add(reading.unread_bytes());
+    log::Head { number: number.max(head.map_or(0, |head| head.number)), ..reading.head }
 }
 
 /// What the farmers hold may be more than the log knows.

@@ -345,3 +345,48 @@ async fn contracts_are_to_be_settled_once_rows_came_from_the_log() {
     assert!(owner.unsettled().await.unwrap().is_empty());
     assert_eq!(owner.removals().await.unwrap(), [unnamed]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_newer_than_the_log_stay_so_wherever_writing_it_anew_is_cut_off() {
+    let history = history().await;
+    let (at, holds) = &history[STEPS];
+    for log in [Some(history[STEPS - 2].0.path()), None] {
+        let mut seen = Vec::new();
+        for fails in 0.. {
+            let home = mixed(Some(at.path()), log, at.path());
+            let disk = Disk::default();
+            disk.faults.lock().unwrap().fails = Some((fails, true));
+            let (store, _) = open_on(home.path(), disk.clone()).await;
+            store.close().await;
+            drop(store);
+            assert_eq!(&opened(home.path()).await.0, holds, "after failure {fails}");
+            let failed = disk.faults.lock().unwrap().failed;
+            let Some(failed) = failed else { break };
+            seen.push(failed);
+        }
+        // The rename comes after the rows' commit.
+        assert!(seen.contains(&Deed::Rename), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_copy_of_the_database_never_wins_over_a_log_that_was_written_anew() {
+    let history = history().await;
+    let (at, _) = &history[STEPS];
+    let mut damaged = fs::read(at.path().join("catalog.log")).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    for (rows, log) in [(Some(at.path()), None), (None, Some(&damaged))] {
+        let home = mixed(rows, None, at.path());
+        if let Some(log) = log {
+            fs::write(home.path().join("catalog.log"), log).unwrap();
+        }
+        let (store, _) = open(home.path()).await;
+        store.jobs().insert("put", &json!("newest"), &Value::Null, NOW).await.unwrap();
+        let newest = records(&store).await;
+        store.close().await;
+        drop(store);
+        fs::copy(at.path().join("hayloft.db"), home.path().join("hayloft.db")).unwrap();
+        assert_eq!(opened(home.path()).await.0, newest, "with a damaged log: {}", log.is_some());
+    }
+}
