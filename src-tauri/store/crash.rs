@@ -74,10 +74,14 @@ mod points {
         FolderBegun,
         FolderLeft,
         // What a start mends.
+        RebuildWritten,
+        RebuildCommitted,
         ReconcileCommitted,
         OrphanDeleted,
         // The owner's books, and the log beside the rows.
         CatalogAppended,
+        AnewCommitted,
+        AnewInPlace,
         PlacingCommitted,
         GivenUpCommitted,
         SaveWritten,

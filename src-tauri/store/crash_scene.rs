@@ -93,7 +93,7 @@ async fn step(stage: &Stage, store: &mut Store, number: usize) -> bool {
     }
 }
 
-const FARMERS_STEPS: usize = 20;
+const FARMERS_STEPS: usize = 21;
 
 /// The first contract lasts; the second one ends.
 fn lasting(number: u64, added: Vec<ShardEntry>, removed: Vec<ShardId>) -> SignedRevision {
@@ -138,6 +138,12 @@ async fn farmers_step(stage: &Stage, store: &mut Store, farmer: Farmer, number: 
         17 => farmer.commit_revision(&revision(2, 0, vec![entry(6, 100)], vec![])).await.unwrap(),
         18 => drop(farmer.expire(END, END.plus_seconds(GRACE_SECONDS)).await.unwrap()),
         19 => farmer.snapshot(contract_id(1)).await.unwrap(),
+        20 => {
+            // The database is lost, and a start that fills it again.
+            Stage::shut(store.clone()).await;
+            std::fs::remove_file(stage.0.join("home").join("hayloft.db")).unwrap();
+            *store = stage.open().await;
+        }
         _ => return false,
     }
     true

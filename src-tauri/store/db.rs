@@ -26,6 +26,9 @@ pub enum DatabaseError {
         "the database was written by a newer release of Hayloft; install that release (nothing was changed)"
     )]
     FromTheFuture,
+    /// Its tables are those of another release.
+    #[error("this home was made by another release of Hayloft: use that release (nothing was changed)")]
+    OtherRelease,
     /// The disk is full.
     #[error("the disk that holds this home's records is full: make room on it")]
     DiskFull,
@@ -111,7 +114,7 @@ impl From<MigrateError> for DatabaseError {
         match error {
             MigrateError::VersionMissing(_) => Self::FromTheFuture,
             MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source.into(),
-            MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => Self::Corrupt { what: "its schema" },
+            MigrateError::VersionMismatch(_) | MigrateError::Dirty(_) => Self::OtherRelease,
             other => Self::Sqlite(sqlx::Error::Migrate(Box::new(other))),
         }
     }
@@ -205,11 +208,6 @@ impl Db {
 }
 
 impl Db {
-    pub(crate) async fn remove_home_value(&self, key: &str) -> Result<(), DatabaseError> {
-        sqlx::query("DELETE FROM home WHERE key = ?").bind(key).execute(&self.writer).await?;
-        Ok(())
-    }
-
     pub(crate) async fn has_shards(&self) -> Result<bool, DatabaseError> {
         let query = sqlx::query("SELECT EXISTS (SELECT 1 FROM shards WHERE state >= 1)");
         Ok(number(&query.fetch_one(&self.writer).await?, 0)? == 1)
@@ -316,6 +314,21 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         assert!(matches!(Db::open(&path).await, Err(DatabaseError::FromTheFuture)));
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_file_from_another_release_is_refused_and_not_changed() {
+        for other in ["checksum = x'00'", "success = 0"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("hayloft.db");
+            let db = Db::open(&path).await.unwrap();
+            let query = sqlx::AssertSqlSafe(format!("UPDATE _sqlx_migrations SET {other}"));
+            sqlx::query(query).execute(&db.writer).await.unwrap();
+            db.close().await;
+            let before = std::fs::read(&path).unwrap();
+            assert!(matches!(Db::open(&path).await, Err(DatabaseError::OtherRelease)), "{other}");
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
     }
 
     #[tokio::test]

@@ -168,9 +168,6 @@ impl Store {
         let farmer = self.farmer();
         let rebuilding = self.inner.db.home_value(REBUILDING).await?.is_some();
         let found_shards = if rebuilding { reconcile::rebuild(&farmer, now()).await? } else { 0 };
-        if rebuilding {
-            self.inner.db.remove_home_value(REBUILDING).await?;
-        }
         let mended = reconcile::reconcile(&farmer, now()).await?;
         let (orphan_files, missing_shards) = (mended.orphan_files, mended.missing_shards);
         // A log that cannot be written now is written before the next change.
@@ -212,7 +209,7 @@ impl Store {
 }
 
 /// Set while an index waits to be rebuilt, so that a crash meanwhile does not lose it.
-const REBUILDING: &str = "rebuilding";
+pub(crate) const REBUILDING: &str = "rebuilding";
 /// The marker in the database.
 const MARKER: &str = "marker";
 

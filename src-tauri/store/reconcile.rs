@@ -18,6 +18,7 @@ use crate::{
     farmer::{ARRIVED, ARRIVED_SECONDS, DAMAGED, INCOMING, KEPT, MISSING, UNREADABLE, insert_contract},
     home::{remove_unfinished, sync_folder, write_whole},
     journal::{self, Replayed},
+    open::REBUILDING,
     quota::{self, Wish},
     shards::{Folder, HEADER_BYTES, Header, blocking, delete},
 };
@@ -235,7 +236,8 @@ async fn mend_journals(farmer: &Farmer) -> Result<(), FarmerError> {
 }
 
 /// Fills an empty index from the farmer's folder; answers how many shards were found. Shards that arrived but are in no
-/// revision yet hold their space anew. Shards of no known contract are moved to the folder `unknown`.
+/// revision yet hold their space anew. Shards of no known contract are moved to the folder `unknown`. That it waits to be
+/// filled is forgotten with the same commit.
 pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, FarmerError> {
     let folder = farmer.paths();
     let (contracts, headers) = blocking(move || Ok(survey(&folder)?)).await?;
@@ -257,7 +259,11 @@ pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, Farm
         quota::hold(&mut write, header.shard, &wish, now.plus_seconds(ARRIVED_SECONDS)).await?;
         found += 1;
     }
+    let query = sqlx::query("DELETE FROM home WHERE key = ?").bind(REBUILDING);
+    query.execute(&mut *write).await.map_err(DatabaseError::from)?;
+    crash_point!(RebuildWritten);
     write.commit().await.map_err(DatabaseError::from)?;
+    crash_point!(RebuildCommitted);
     Ok(found)
 }
 
