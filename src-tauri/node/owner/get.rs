@@ -156,7 +156,7 @@ pub(crate) async fn bring(
     let whole = wanted == (0..record.bytes);
     let mut first_byte = None;
     // After a restart farmers have to be found again; one that breaks off half-way may go on soon.
-    let mut patience = Patience::new(context.run == Run::GoneOn);
+    let mut patience = Patience::new(context.run == Run::GoneOn, owner.started);
     loop {
         let file = PartFile::open(part.clone(), whole).await?;
         let resumed = file.bytes();

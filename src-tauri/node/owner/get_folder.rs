@@ -107,7 +107,7 @@ pub(crate) async fn get_folder(
     }
     let (fetcher, guard) = Fetcher::new(owner.clone());
     let mut first_byte = None;
-    let large = bring_small(&fetcher, &part, wanted, context, started, &mut first_byte).await?;
+    let large = bring_small(owner, &fetcher, &part, wanted, context, started, &mut first_byte).await?;
     let small_bytes = bytes - large.iter().map(|file| file.record.bytes).sum::<u64>();
     let mut done = (small_bytes, count - large.len() as u64);
     for file in large {
@@ -128,6 +128,7 @@ pub(crate) async fn get_folder(
 
 /// Brings the small files, and gives the others that are missing. While something came of it, it waits for farmers.
 async fn bring_small(
+    owner: &Inner,
     fetcher: &Fetcher,
     part: &Path,
     wanted: Vec<Wanted>,
@@ -136,7 +137,7 @@ async fn bring_small(
     first_byte: &mut Option<f64>,
 ) -> Result<Vec<Wanted>, OwnerError> {
     let progress = &context.progress;
-    let mut patience = Patience::new(context.run == Run::GoneOn);
+    let mut patience = Patience::new(context.run == Run::GoneOn, owner.started);
     loop {
         let (top, all) = (part.to_owned(), wanted.clone());
         let (missing, whole) = blocking(move || sort_out(&top, all)).await?;

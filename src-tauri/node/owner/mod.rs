@@ -67,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) witness: Arc<Witness>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) stop: CancellationToken,
+    pub(crate) started: tokio::time::Instant,
     /// Wakes whoever tells farmers what to remove.
     pub(crate) removals: Notify,
     /// Wakes whoever rewrites half-dead segments.
@@ -132,6 +133,7 @@ impl Owner {
             witness: parts.witness,
             events: parts.events,
             stop: parts.stop,
+            started: tokio::time::Instant::now(),
             removals: Notify::new(),
             rewrites: Notify::new(),
             seen: Mutex::default(),

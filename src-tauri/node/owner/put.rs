@@ -234,7 +234,7 @@ impl Run<'_> {
             let sent = Arc::new(Sent::default());
             let plain = parts.iter().map(|part| part.item.bytes).sum();
             progress.moving(plain, &sent);
-            let mut patience = Patience::new(patient);
+            let mut patience = Patience::new(patient, owner.started);
             let mut sealed = sealed;
             loop {
                 match place(&owner, segment, sealed, purpose, &sent).await {
