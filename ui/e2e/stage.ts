@@ -12,7 +12,8 @@ import { Builder, By, Capabilities, error, type WebDriver, type WebElement } fro
 
 const built = process.env.HAYLOFT_BUILT ?? join(import.meta.dirname, "../../target/debug");
 const screenshots = join(import.meta.dirname, "../../tests/screenshots");
-const PATIENCE_MS = 60_000;
+// A node waits a minute for its own line before it says that nobody can be reached.
+const PATIENCE_MS = 120_000;
 const LISTEN_AGAIN_MS = 100;
 const AT_REST = "return document.getAnimations().every((a) => a.playState !== 'running' || a.effect.getTiming().iterations === Infinity)";
 const KEEP_PAINTING = "let i = 0; window.painting = setInterval(() => { document.body.style.opacity = i++ % 2 ? '' : '0.999'; }, 30)";
