@@ -15,7 +15,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// What is left of it. There is none for a transfer that nothing has ever come of: its person is told at once, unless the
 /// node has only just started.
 pub(crate) struct Patience {
-    most: Duration,
+    under_way: bool,
+    started: Instant,
     since: Option<Instant>,
     next: Duration,
 }
@@ -23,17 +24,16 @@ pub(crate) struct Patience {
 impl Patience {
     /// Of a transfer that is under way already, or not yet, at a node that started then.
     pub(crate) fn new(under_way: bool, started: Instant) -> Self {
-        let most = if under_way { PATIENCE } else { STARTING.saturating_sub(started.elapsed()) };
-        Self { most, since: None, next: FIRST_WAIT }
+        Self { under_way, started, since: None, next: FIRST_WAIT }
     }
 
     /// A try has failed, after something moved in it or not. Whether it is worth to wait and try again.
     pub(crate) fn lasts(&mut self, moved: bool) -> bool {
         if moved {
-            *self = Self { most: PATIENCE, since: None, next: FIRST_WAIT };
+            *self = Self::new(true, self.started);
         }
         let since = *self.since.get_or_insert_with(Instant::now);
-        since.elapsed() < self.most
+        if self.under_way { since.elapsed() < PATIENCE } else { self.started.elapsed() < STARTING }
     }
 
     /// Waits before the next try, longer each time.
