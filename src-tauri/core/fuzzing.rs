@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     NetworkName, codec,
-    keys::{DeviceKey, OwnerKey},
+    samples::{farmer, owner},
 };
 
 /// A target and the name of its program and corpus.
@@ -69,14 +69,6 @@ fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
 
 fn network() -> NetworkName {
     "here".parse().expect("a name")
-}
-
-fn owner() -> OwnerKey {
-    OwnerKey::from_bytes(&[2; 32])
-}
-
-fn farmer() -> DeviceKey {
-    DeviceKey::from_bytes(&[1; 32])
 }
 
 /// Randomness that is the same in each run.

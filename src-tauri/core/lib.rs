@@ -19,6 +19,8 @@ pub mod placement;
 pub mod presets;
 pub mod record;
 pub mod repair;
+#[cfg(any(test, fuzzing))]
+mod samples;
 pub mod score;
 pub mod settlement;
 pub mod time;

@@ -51,11 +51,3 @@ pub fn doors(bytes: &[u8]) {
 #[cfg(test)]
 #[path = "../../tests/fuzz/replay.rs"]
 mod replay;
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn every_target_has_a_corpus_and_survives_it() {
-        super::replay::replay(super::TARGETS);
-    }
-}

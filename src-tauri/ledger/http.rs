@@ -81,3 +81,15 @@ pub(super) fn link(url: &str, path: &str) -> Value {
 pub(super) fn list_link(url: &str, path: &str) -> Value {
     json!({ "href": format!("{url}{path}{{?cursor,limit,order}}"), "templated": true })
 }
+
+/// Links of a record to itself and to what happened to it.
+pub(super) fn history_links(url: &str, here: &str) -> Value {
+    let list = |name: &str| list_link(url, &format!("{here}/{name}"));
+    json!({
+        "self": link(url, here),
+        "transactions": list("transactions"),
+        "operations": list("operations"),
+        "payments": list("payments"),
+        "effects": list("effects"),
+    })
+}

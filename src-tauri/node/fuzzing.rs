@@ -52,11 +52,3 @@ pub fn job_specs(bytes: &[u8]) {
 #[cfg(test)]
 #[path = "../../tests/fuzz/replay.rs"]
 mod replay;
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn every_target_has_a_corpus_and_survives_it() {
-        super::replay::replay(super::TARGETS);
-    }
-}

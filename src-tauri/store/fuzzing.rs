@@ -88,11 +88,3 @@ pub fn configs(bytes: &[u8]) {
 #[cfg(test)]
 #[path = "../../tests/fuzz/replay.rs"]
 mod replay;
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn every_target_has_a_corpus_and_survives_it() {
-        super::replay::replay(super::TARGETS);
-    }
-}

@@ -3,8 +3,13 @@
 
 use std::{fs, panic, path::Path};
 
+#[test]
+fn every_target_has_a_corpus_and_survives_it() {
+    replay(super::TARGETS);
+}
+
 /// Runs each target over its corpus and names the input that breaks it.
-pub(super) fn replay(targets: &[super::Target]) {
+fn replay(targets: &[super::Target]) {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz");
     let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).expect("the fuzz targets' manifest");
     for (name, target) in targets {

@@ -251,25 +251,69 @@ async fn clean_up(field: &mut Field) -> Result<()> {
     Ok(())
 }
 
+/// Puts one folder of files after the other, each in the way of `put`, as long as kills are left; all files come back, and
+/// nothing is left of them once they are removed.
+async fn put_while(
+    rng: &mut StdRng,
+    put: impl AsyncFn(&mut Field, PathBuf, Duration, &mut usize, &mut StdRng) -> Result<Job>,
+) -> Result<()> {
+    let mut field = Field::new(FARMERS).await?;
+    let scratch = field.scratch()?;
+    let mut stored = make_files(&scratch.join("first"), rng)?;
+    let usual = measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
+    let mut kills = kills()?;
+    let mut round = 0;
+    while kills > 0 {
+        round += 1;
+        let folder = scratch.join(format!("round-{round}"));
+        stored.extend(make_files(&folder, rng)?);
+        let job = put(&mut field, folder, usual, &mut kills, rng).await?;
+        ensure!(job.state == JobState::Done, "{job:?}");
+        ensure!(field.owner.client().await?.files().await?.len() == stored.len(), "not all are listed");
+    }
+    come_back(&field, &stored).await?;
+    clean_up(&mut field).await
+}
+
+/// A put that a person resumes when it failed for want of farmers, while one farmer after the other is killed.
+async fn put_while_farmers_are_killed(
+    field: &mut Field,
+    folder: PathBuf,
+    usual: Duration,
+    kills: &mut usize,
+    rng: &mut StdRng,
+) -> Result<Job> {
+    let client = field.owner.client().await?;
+    let id = client.put(put_of(folder)).await?;
+    loop {
+        let moment = usual.mul_f64(rng.random::<f64>());
+        match tokio::time::timeout(moment, end(&client, id)).await {
+            Ok(job) => {
+                let job = job?;
+                if job.state != JobState::Failed {
+                    return Ok(job);
+                }
+                ensure!(job.error == Some(ErrorCode::NotEnoughFarmers), "{job:?}");
+                client.resume(id).await?;
+            }
+            Err(_) if *kills == 0 => return end(&client, id).await,
+            Err(_) => {
+                *kills -= 1;
+                let farmer = rng.random_range(0..FARMERS);
+                field.farmers[farmer].kill_9()?;
+                field.farmers[farmer].start()?;
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_killed_while_it_stores_goes_on_and_leaves_nothing_behind() -> Result<()> {
     seeded(async |rng| {
-        let mut field = Field::new(FARMERS).await?;
-        let scratch = field.scratch()?;
-        let mut stored = make_files(&scratch.join("first"), rng)?;
-        let usual = measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
-        let mut kills = kills()?;
-        let mut round = 0;
-        while kills > 0 {
-            round += 1;
-            let folder = scratch.join(format!("round-{round}"));
-            stored.extend(make_files(&folder, rng)?);
-            let job = do_while_killed(&mut field, Work::Put(put_of(folder)), usual, &mut kills, rng).await?;
-            ensure!(job.state == JobState::Done, "{job:?}");
-            ensure!(field.owner.client().await?.files().await?.len() == stored.len(), "not all are listed");
-        }
-        come_back(&field, &stored).await?;
-        clean_up(&mut field).await
+        put_while(rng, async |field, folder, usual, kills, rng| {
+            do_while_killed(field, Work::Put(put_of(folder)), usual, kills, rng).await
+        })
+        .await
     })
     .await
 }
@@ -304,44 +348,5 @@ async fn an_owner_killed_while_it_brings_files_back_goes_on_and_leaves_no_half_f
 
 #[tokio::test(flavor = "multi_thread")]
 async fn farmers_killed_while_they_write_keep_exact_books_and_files_stay_whole() -> Result<()> {
-    seeded(async |rng| {
-        let mut field = Field::new(FARMERS).await?;
-        let scratch = field.scratch()?;
-        let mut stored = make_files(&scratch.join("first"), rng)?;
-        let usual = measure(&field, Work::Put(put_of(scratch.join("first")))).await?;
-        let mut kills = kills()?;
-        let mut round = 0;
-        while kills > 0 {
-            round += 1;
-            let folder = scratch.join(format!("round-{round}"));
-            let files = make_files(&folder, rng)?;
-            let client = field.owner.client().await?;
-            let mut id = client.put(put_of(folder)).await?;
-            let job = loop {
-                let moment = usual.mul_f64(rng.random::<f64>());
-                let ended = tokio::time::timeout(moment, end(&client, id)).await;
-                match ended {
-                    Ok(job) if job.as_ref().is_ok_and(|job| job.state == JobState::Failed) => {
-                        let job = job?;
-                        ensure!(job.error == Some(ErrorCode::NotEnoughFarmers), "{job:?}");
-                        client.resume(id).await?;
-                    }
-                    Ok(job) => break job?,
-                    Err(_) if kills == 0 => break end(&client, id).await?,
-                    Err(_) => {
-                        kills -= 1;
-                        let farmer = rng.random_range(0..FARMERS);
-                        field.farmers[farmer].kill_9()?;
-                        field.farmers[farmer].start()?;
-                    }
-                }
-                id = client.jobs().await?.first().context("no job")?.id;
-            };
-            ensure!(job.state == JobState::Done, "{job:?}");
-            stored.extend(files);
-        }
-        come_back(&field, &stored).await?;
-        clean_up(&mut field).await
-    })
-    .await
+    seeded(async |rng| put_while(rng, put_while_farmers_are_killed).await).await
 }

@@ -14,16 +14,13 @@ mod vectors;
 
 use super::*;
 use crate::{
-    Amount, DeviceId, ShardId, Timestamp,
+    DeviceId, ShardId, Timestamp,
     content::tests::{FixedRng, plain},
-    contract::{
-        Change, MIN_GRACE_SECONDS, ShardEntry, SignedRevision, SignedTerms, State, Terms, countersign,
-        propose,
-    },
-    keys::{AuditRoot, DeviceKey, OwnerKey},
+    contract::{Change, ShardEntry, SignedRevision, SignedTerms, State, Terms, countersign, propose},
+    keys::{AuditRoot, DeviceKey},
+    samples::{self, START, farmer, owner},
 };
 
-const START: Timestamp = Timestamp(1_800_000_000);
 const S: Sectors = Sectors::MIN;
 const BLOCK: usize = 16 * SECTOR_BYTES;
 
@@ -33,14 +30,6 @@ fn rng(seed: &str) -> FixedRng {
 
 fn audit_key(number: u8) -> AuditKey {
     AuditKey::derive(&AuditRoot::from_bytes(&[number; 32]), S)
-}
-
-fn owner() -> OwnerKey {
-    OwnerKey::from_bytes(&[2; 32])
-}
-
-fn farmer() -> DeviceKey {
-    DeviceKey::from_bytes(&[1; 32])
 }
 
 /// A shard as its farmer keeps it.
@@ -157,23 +146,9 @@ impl World {
 }
 
 fn terms(network: &str, farmer_id: DeviceId) -> SignedTerms {
-    let terms = Terms {
-        network: network.parse().unwrap(),
-        owner: owner().id(),
-        farmer: farmer_id,
-        start: START,
-        epoch_seconds: 86_400,
-        storage_price: Amount(0),
-        egress_price: Amount(0),
-        audit_share_ppm: 950_000,
-        auditor: None,
-        escrow: None,
-        grace_seconds: MIN_GRACE_SECONDS,
-        nonce: [3; 32],
-    };
     let key = if farmer_id == farmer().id() { farmer() } else { other_farmer() };
-    let (owner, farmer) = (terms.sign_as_owner(&owner()), terms.sign_as_farmer(&key));
-    SignedTerms { terms, owner, farmer }
+    let network = network.parse().unwrap();
+    samples::sign(Terms { network, farmer: farmer_id, ..samples::terms() }, &key)
 }
 
 fn other_farmer() -> DeviceKey {

@@ -6,40 +6,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     codec,
-    keys::{DeviceKey, OwnerKey},
+    keys::DeviceKey,
+    samples::{self, START as NOW, farmer, owner, terms},
 };
 
-const NOW: Timestamp = Timestamp(1_800_000_000);
 const MONTH: u64 = 30 * 24 * 60 * 60;
 
-fn farmer() -> DeviceKey {
-    DeviceKey::from_bytes(&[1; 32])
-}
-
-fn owner() -> OwnerKey {
-    OwnerKey::from_bytes(&[2; 32])
-}
-
-fn terms() -> Terms {
-    Terms {
-        network: "here".parse().unwrap(),
-        owner: owner().id(),
-        farmer: farmer().id(),
-        start: NOW,
-        epoch_seconds: 86_400,
-        storage_price: Amount(0),
-        egress_price: Amount(0),
-        audit_share_ppm: 950_000,
-        auditor: None,
-        escrow: None,
-        grace_seconds: MIN_GRACE_SECONDS,
-        nonce: [3; 32],
-    }
-}
-
 fn sign(terms: Terms) -> SignedTerms {
-    let (owner, farmer) = (terms.sign_as_owner(&owner()), terms.sign_as_farmer(&farmer()));
-    SignedTerms { terms, owner, farmer }
+    samples::sign(terms, &farmer())
 }
 
 fn offered() -> TermsOffered {

@@ -4,19 +4,18 @@ use std::sync::OnceLock;
 
 use super::{canonical, farmer, network, next, owner, rng};
 use crate::{
-    Amount, ShardId, Timestamp,
+    ShardId,
     audit::{
         Answer, AuditKey, Beacon, Challenge, Epoch, Evidence, KeyProof, Prepared, Proof, Prover, ProverKey,
         Receipt, Scope, Sectors, Tag, TagBatch, Tagger, Transcript, VerifierKey, check_batch, verify,
     },
     contract::{
-        Change, MIN_GRACE_SECONDS, ShardEntry, SignedRevision, SignedTerms, State, Terms, countersign,
-        propose, shard_root,
+        Change, ShardEntry, SignedRevision, SignedTerms, State, Terms, countersign, propose, shard_root,
     },
     keys::AuditRoot,
+    samples::{self, START},
 };
 
-const START: Timestamp = Timestamp(1_800_000_000);
 const SHARD_BYTES: usize = 1_200;
 
 /// One contract with one tagged shard, and a right answer to one challenge.
@@ -42,7 +41,7 @@ pub(super) fn world() -> &'static World {
         let id = ShardId([5; 32]);
         let tags = Tagger::new(&key).tag_shard(id, &data);
         let entry = ShardEntry { id, bytes: SHARD_BYTES as u64, tag_key: Some(verifier.id()) };
-        let terms = signed_terms();
+        let terms = samples::sign(samples::terms(), &farmer());
         let revision = first_revision(&terms, entry.clone());
         let transcript = transcript(&terms.terms, &revision);
         let challenge =
@@ -50,25 +49,6 @@ pub(super) fn world() -> &'static World {
         let proof = prove(&prover, &challenge, &data, &tags);
         World { prover, verifier, terms, revision, entry, data, tags, transcript, challenge, proof }
     })
-}
-
-fn signed_terms() -> SignedTerms {
-    let terms = Terms {
-        network: network(),
-        owner: owner().id(),
-        farmer: farmer().id(),
-        start: START,
-        epoch_seconds: 86_400,
-        storage_price: Amount(0),
-        egress_price: Amount(0),
-        audit_share_ppm: 950_000,
-        auditor: None,
-        escrow: None,
-        grace_seconds: MIN_GRACE_SECONDS,
-        nonce: [3; 32],
-    };
-    let (by_owner, by_farmer) = (terms.sign_as_owner(&owner()), terms.sign_as_farmer(&farmer()));
-    SignedTerms { terms, owner: by_owner, farmer: by_farmer }
 }
 
 fn first_revision(terms: &SignedTerms, entry: ShardEntry) -> SignedRevision {

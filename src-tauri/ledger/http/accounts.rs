@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use stellar_base::xdr::{SignerKey, String64};
 
-use super::{App, Problem, Shared, address, base64, link, list_link, lumens, moment, parse_address};
+use super::{App, Problem, Shared, address, base64, history_links, list_link, lumens, moment, parse_address};
 use crate::rules::entry::{Account, CLAWBACK_FLAG, IMMUTABLE_FLAG, REVOCABLE_FLAG};
 
 /// Flag that holders need permission; the others are in the rules because they decide something here.
@@ -45,18 +45,12 @@ fn record(shared: &Arc<Shared>, account: &Account, data: Map<String, Value>, mod
     let id = address(account.key);
     let here = format!("/accounts/{id}");
     let url = &shared.url;
-    let list = |name: &str| list_link(url, &format!("{here}/{name}"));
+    let mut links = history_links(url, &here);
+    links["offers"] = list_link(url, &format!("{here}/offers"));
+    links["trades"] = list_link(url, &format!("{here}/trades"));
+    links["data"] = json!({ "href": format!("{url}{here}/data/{{key}}"), "templated": true });
     let mut record = json!({
-        "_links": {
-            "self": link(url, &here),
-            "transactions": list("transactions"),
-            "operations": list("operations"),
-            "payments": list("payments"),
-            "effects": list("effects"),
-            "offers": list("offers"),
-            "trades": list("trades"),
-            "data": { "href": format!("{url}{here}/data/{{key}}"), "templated": true },
-        },
+        "_links": links,
         "id": id,
         "account_id": id,
         "sequence": account.sequence.to_string(),

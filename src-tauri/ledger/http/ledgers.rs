@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use stellar_base::xdr::LedgerHeader;
 
-use super::{App, Problem, Shared, base64, link, list_link, lumens, moment};
+use super::{App, Problem, Shared, base64, history_links, link, list_link, lumens, moment};
 use crate::{
     db::{
         DatabaseError,
@@ -25,17 +25,9 @@ pub(super) fn record(shared: &Shared, row: &LedgerRow) -> Result<Value, Database
     let header: LedgerHeader = read(&row.header, "a ledger's header")?;
     let number = header.ledger_seq;
     let here = format!("/ledgers/{number}");
-    let url = &shared.url;
     let hash = HEXLOWER.encode(&row.hash);
-    let list = |name: &str| list_link(url, &format!("{here}/{name}"));
     let mut record = json!({
-        "_links": {
-            "self": link(url, &here),
-            "transactions": list("transactions"),
-            "operations": list("operations"),
-            "payments": list("payments"),
-            "effects": list("effects"),
-        },
+        "_links": history_links(&shared.url, &here),
         "id": hash,
         "paging_token": (i64::from(number) << 32).to_string(),
         "hash": hash,

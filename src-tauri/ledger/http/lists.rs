@@ -105,45 +105,56 @@ pub(super) async fn all(
     List { kind, of: Of::Everybody }.answer(shared, format!("/{}", kind.word()), query, headers).await
 }
 
-/// A list of what concerns an account.
-pub(super) async fn of_account(
-    kind: Kind,
-    State(shared): App,
-    Path(id): Path<String>,
-    Query(query): Query<Asking>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let of = Of::Account(parse_address(&id, "account_id")?);
-    List { kind, of }.answer(shared, format!("/accounts/{id}/{}", kind.word()), query, headers).await
+/// What an address may name of which there are lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    Account,
+    Ledger,
+    Transaction,
 }
 
-/// A list of what a ledger holds.
-pub(super) async fn of_ledger(
-    kind: Kind,
-    State(shared): App,
-    Path(number): Path<String>,
-    Query(query): Query<Asking>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let sequence = ledgers::parse_number(&number)?;
-    shared.engine.db.ledger(sequence).await?.ok_or_else(Problem::not_found)?;
-    let of = Of::Between(i64::from(sequence) << 32, (i64::from(sequence) + 1) << 32);
-    List { kind, of }.answer(shared, format!("/ledgers/{number}/{}", kind.word()), query, headers).await
+impl Holder {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Account => "accounts",
+            Self::Ledger => "ledgers",
+            Self::Transaction => "transactions",
+        }
+    }
+
+    async fn named(self, shared: &Shared, name: &str) -> Result<Of, Problem> {
+        let db = &shared.engine.db;
+        Ok(match self {
+            Self::Account => Of::Account(parse_address(name, "account_id")?),
+            Self::Ledger => {
+                let sequence = ledgers::parse_number(name)?;
+                db.ledger(sequence).await?.ok_or_else(Problem::not_found)?;
+                Of::Between(i64::from(sequence) << 32, (i64::from(sequence) + 1) << 32)
+            }
+            Self::Transaction => {
+                let row = db.transaction(parse_hash(name)?).await?.ok_or_else(Problem::not_found)?;
+                Of::Between(row.id, row.id + OPERATION_BITS + 1)
+            }
+        })
+    }
 }
 
-/// A list of what a transaction holds.
-pub(super) async fn of_transaction(
+/// A list of what one account, ledger or transaction holds.
+pub(super) async fn of(
+    holder: Holder,
     kind: Kind,
     State(shared): App,
-    Path(hash): Path<String>,
+    Path(name): Path<String>,
     Query(mut query): Query<Asking>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let row = shared.engine.db.transaction(parse_hash(&hash)?).await?.ok_or_else(Problem::not_found)?;
-    // Who asks for one transaction's operations wants them whatever came of it.
-    query.insert("include_failed".to_owned(), "true".to_owned());
-    let of = Of::Between(row.id, row.id + OPERATION_BITS + 1);
-    List { kind, of }.answer(shared, format!("/transactions/{hash}/{}", kind.word()), query, headers).await
+    let of = holder.named(&shared, &name).await?;
+    if holder == Holder::Transaction {
+        // Who asks for one transaction's operations wants them whatever came of it.
+        query.insert("include_failed".to_owned(), "true".to_owned());
+    }
+    let path = format!("/{}/{name}/{}", holder.word(), kind.word());
+    List { kind, of }.answer(shared, path, query, headers).await
 }
 
 /// One transaction.

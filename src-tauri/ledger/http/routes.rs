@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     Problem, Shared, accounts, balances, ledgers,
-    lists::{self, Kind},
+    lists::{self, Holder, Kind},
     submit,
 };
 
@@ -23,16 +23,8 @@ fn all(kind: Kind) -> Routes {
     get(move |app, query, headers| lists::all(kind, app, query, headers))
 }
 
-fn of_account(kind: Kind) -> Routes {
-    get(move |app, path, query, headers| lists::of_account(kind, app, path, query, headers))
-}
-
-fn of_ledger(kind: Kind) -> Routes {
-    get(move |app, path, query, headers| lists::of_ledger(kind, app, path, query, headers))
-}
-
-fn of_transaction(kind: Kind) -> Routes {
-    get(move |app, path, query, headers| lists::of_transaction(kind, app, path, query, headers))
+fn of(holder: Holder, kind: Kind) -> Routes {
+    get(move |app, path, query, headers| lists::of(holder, kind, app, path, query, headers))
 }
 
 /// The whole API.
@@ -43,18 +35,18 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/friendbot", get(submit::friendbot).post(submit::friendbot))
         .route("/accounts/{id}", get(accounts::show))
         .route("/accounts/{id}/data/{name}", get(accounts::datum))
-        .route("/accounts/{id}/transactions", of_account(Kind::Transactions))
-        .route("/accounts/{id}/operations", of_account(Kind::Operations))
-        .route("/accounts/{id}/payments", of_account(Kind::Payments))
+        .route("/accounts/{id}/transactions", of(Holder::Account, Kind::Transactions))
+        .route("/accounts/{id}/operations", of(Holder::Account, Kind::Operations))
+        .route("/accounts/{id}/payments", of(Holder::Account, Kind::Payments))
         .route("/ledgers", all(Kind::Ledgers))
         .route("/ledgers/{number}", get(ledgers::show))
-        .route("/ledgers/{number}/transactions", of_ledger(Kind::Transactions))
-        .route("/ledgers/{number}/operations", of_ledger(Kind::Operations))
-        .route("/ledgers/{number}/payments", of_ledger(Kind::Payments))
+        .route("/ledgers/{number}/transactions", of(Holder::Ledger, Kind::Transactions))
+        .route("/ledgers/{number}/operations", of(Holder::Ledger, Kind::Operations))
+        .route("/ledgers/{number}/payments", of(Holder::Ledger, Kind::Payments))
         .route("/transactions", all(Kind::Transactions).post(submit::submit))
         .route("/transactions/{hash}", get(lists::transaction))
-        .route("/transactions/{hash}/operations", of_transaction(Kind::Operations))
-        .route("/transactions/{hash}/payments", of_transaction(Kind::Payments))
+        .route("/transactions/{hash}/operations", of(Holder::Transaction, Kind::Operations))
+        .route("/transactions/{hash}/payments", of(Holder::Transaction, Kind::Payments))
         .route("/operations", all(Kind::Operations))
         .route("/operations/{id}", get(lists::operation))
         .route("/payments", all(Kind::Payments))
