@@ -61,7 +61,9 @@ mod beacon;
 mod challenge;
 mod curve;
 mod key;
+mod losses;
 mod prove;
+mod question;
 mod receipt;
 mod sectors;
 mod tag;
@@ -77,7 +79,9 @@ pub use challenge::{
 };
 pub use curve::PointError;
 pub use key::{AuditKey, KeyError, ProverKey, TagKeyId, VerifierKey};
+pub use losses::{LossReport, LossReportError, SignedLossReport};
 pub use prove::{Proof, ProveError, Prover};
+pub use question::{Opening, Question, farmer_nonce};
 pub use receipt::{
     Answer, Evidence, Failure, Finding, KeyProof, MAX_LISTED_SHARDS, MAX_RECEIPT_BYTES, Receipt, ReceiptError,
 };

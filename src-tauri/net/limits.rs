@@ -2,12 +2,28 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
+use hayloft_core::audit::ProverKey;
+
 /// Bytes of a control frame: a request or an answer.
 pub const CONTROL_FRAME: usize = 256 * 1024;
 /// Bytes of a data frame: one sealed cell and room for its seal.
 pub const DATA_FRAME: usize = 64 * 1024 + 64;
 /// Shards in one [`crate::messages::Answer::Shards`].
 pub const SHARDS_PER_PAGE: usize = 1024;
+/// Contracts in one [`crate::messages::Answer::Audited`].
+pub const CONTRACTS_PER_PAGE: usize = 1024;
+/// Bytes of an audit key in a [`crate::messages::Request::AuditKey`].
+pub const AUDIT_KEY_BYTES: usize = ProverKey::MAX_BYTES;
+/// Audit keys that one owner may have with one farmer: its own, its delegates', and one for a change.
+pub const AUDIT_KEYS_PER_OWNER: usize = 8;
+/// Challenges, and checks of keys and of tags, of one peer that a farmer works at or has waiting.
+pub const LABOURS_PER_PEER: usize = 4;
+/// The same of all peers; those beyond are told "busy".
+pub const LABOURS: usize = 64;
+/// How often a farmer says that it is still working at an answer.
+pub const WORKING_PAUSE: Duration = Duration::from_secs(5);
+/// How often that may be said before one answer.
+pub const WORKING_SAID: u32 = 240;
 /// Bytes of the sentence in a [`crate::messages::Refusal`].
 pub const REFUSAL_SENTENCE_BYTES: usize = 256;
 

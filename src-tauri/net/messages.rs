@@ -1,11 +1,29 @@
 //! What owners and farmers say to each other: one request frame, one answer frame, then data frames for the two
 //! transfers. What is signed in them is defined in `core`; this file defines only what is sent.
 //!
-//! Every request but [`Request::Offer`] comes from a device that an owner certified: the farmer checks that the
-//! certificate names the peer at the other end of the connection.
+//! Who may ask what:
+//! * [`Request::Offer`] and [`Request::Audited`]: anybody;
+//! * [`Request::Contract`], [`Request::Shards`], [`Request::AuditKeys`], [`Request::Lost`], [`Request::Commit`] and
+//!   [`Request::Challenge`]: devices that the contract's owner certified, and the auditor that its terms name, without a
+//!   certificate;
+//! * all others: devices that the owner certified. The farmer checks that the certificate names the peer at the other
+//!   end of the connection.
+//!
+//! A challenge, where there is no ledger:
+//! ```text
+//! auditor                                             farmer
+//! Lost { contract }                   ────►
+//!                                     ◄────           Lost: what it admits beforehand, signed
+//! Commit { commitment to a nonce }    ────►
+//!                                     ◄────           Committed { commitment to its own }
+//! Challenge { question, the nonce }   ────►           makes the transcript of both nonces, reads, proves
+//!                                     ◄────           Working, Working, … Proved { its nonce, signed answer }
+//! ```
+//! With a ledger the first `Commit` is left out, and the answer has no nonce.
 
 use hayloft_core::{
     ContractId, ShardId, Signature, Timestamp,
+    audit::{self, Commitment, Epoch, Question, SignedLossReport},
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
     record::{DeviceCertificate, SignedFarmerRecord},
 };
@@ -53,7 +71,7 @@ pub enum Request {
         bytes: u64,
     },
     /// Take this shard out of the reserved space. Answer: [`Answer::Ready`]; then the owner sends the missing bytes
-    /// as data frames and the farmer closes with [`Answer::Stored`].
+    /// as data frames, those of the tags after those of the shard, and the farmer closes with [`Answer::Stored`].
     Upload {
         /// Under which contract.
         contract: ContractId,
@@ -61,9 +79,12 @@ pub enum Request {
         shard: ShardId,
         /// Sealed bytes in all.
         bytes: u64,
+        /// Bytes of its tags, one tag for each block; 0 if it has none.
+        tag_bytes: u64,
     },
-    /// Sign this revision, which the owner has signed. All added shards must have been stored. The same revision
-    /// again gets the same answer. Answer: [`Answer::Revised`].
+    /// Sign this revision, which the owner has signed. All added shards must have been stored, and the tags of those
+    /// with a tag key must be right, which the farmer checks now. The same revision again gets the same answer. Answer:
+    /// [`Answer::Working`] while it checks, [`Answer::Revised`].
     Revise {
         /// The proposed revision.
         revision: Revision,
@@ -89,6 +110,41 @@ pub enum Request {
         /// At most `limits::SHARDS_PER_PAGE`; unknown ones and those under contract are left alone.
         shards: Vec<ShardId>,
     },
+    /// Keep this audit key of mine: shards are tagged with it. Once is enough for as long as there is a contract. Answer:
+    /// [`Answer::Working`] while it is checked, [`Answer::KeyKept`].
+    AuditKey {
+        /// What provers need, as `core::audit::ProverKey` encodes it.
+        key: Vec<u8>,
+    },
+    /// What a verifier needs of the keys that the contract's shards are tagged with. Answer: [`Answer::AuditKeys`].
+    AuditKeys {
+        /// Which contract.
+        contract: ContractId,
+    },
+    /// The contracts that name the asking device as their auditor, in order of id. Answer: [`Answer::Audited`].
+    Audited {
+        /// Those with greater ids than this; none begins at the first.
+        after: Option<ContractId>,
+    },
+    /// The shards under the contract that this farmer knows it has lost. Answer: [`Answer::Lost`].
+    Lost {
+        /// Which contract.
+        contract: ContractId,
+        /// Those with greater ids than this; none begins at the first.
+        after: Option<ShardId>,
+    },
+    /// Commit to a nonce for an audit, as I do. Answer: [`Answer::Committed`].
+    Commit {
+        /// Which contract is to be audited.
+        contract: ContractId,
+        /// The epoch.
+        epoch: Epoch,
+        /// The auditor's.
+        commitment: Commitment,
+    },
+    /// Prove that you have these blocks. The same question again gets the same answer as long as the revision is the
+    /// newest. Answer: [`Answer::Working`] while it reads, [`Answer::Proved`].
+    Challenge(Box<Question>),
 }
 
 /// What a farmer answers.
@@ -134,7 +190,7 @@ pub enum Answer {
     },
     /// The whole shard is on disk, synced.
     Stored {
-        /// BLAKE3 of its sealed bytes.
+        /// BLAKE3 of its sealed bytes and, behind them, those of its tags.
         hash: [u8; 32],
     },
     /// The farmer's signature over the revision.
@@ -151,6 +207,33 @@ pub enum Answer {
     Refused(Refusal),
     /// It is free again.
     Released,
+    /// The audit key is sound and kept.
+    KeyKept,
+    /// At most `core::audit::MAX_TAG_KEYS` keys, as `core::audit::VerifierKey` encodes them, in order of their ids.
+    AuditKeys(Vec<Vec<u8>>),
+    /// At most `limits::CONTRACTS_PER_PAGE` contracts, and whether more follow.
+    Audited {
+        /// In ascending order.
+        contracts: Vec<ContractId>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// At most `limits::SHARDS_PER_PAGE` shards that the farmer has lost.
+    Lost(Box<SignedLossReport>),
+    /// The farmer has committed to its nonce.
+    Committed {
+        /// The farmer's.
+        commitment: Commitment,
+    },
+    /// Still at it: the answer comes. Said every `limits::WORKING_PAUSE`.
+    Working,
+    /// The proof.
+    Proved {
+        /// The farmer's nonce, to which it has committed; none if a ledger was the beacon.
+        nonce: Option<[u8; 32]>,
+        /// The proofs, with the farmer's signature over transcript and proofs.
+        answer: Box<audit::Answer>,
+    },
 }
 
 /// Why a farmer refuses: a code from a closed set, and a sentence a person understands (at most
@@ -193,4 +276,12 @@ pub enum RefusalCode {
     Busy,
     /// The farmer's own disk or database failed.
     Internal,
+    /// The farmer has no audit key of that name: send it, and ask again.
+    UnknownKey,
+    /// The audit key is malformed or unsound, or the owner has as many here as it may.
+    BadKey,
+    /// A shard's tags are not those of its bytes under the key that the revision names.
+    BadTags,
+    /// There is nothing to prove: no shard asked for has tags.
+    NothingToAudit,
 }

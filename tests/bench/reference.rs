@@ -115,8 +115,12 @@ async fn copy_to(child: &mut Child) -> Result<(f64, f64, f64)> {
     let own = std::process::id();
     let (sent, received) = (cpu_seconds(own)?, cpu_seconds(child.id())?);
     let begun = Instant::now();
-    let request =
-        Request::Upload { contract: ContractId([0; 32]), shard: ShardId([0; 32]), bytes: QUIC_BYTES };
+    let request = Request::Upload {
+        contract: ContractId([0; 32]),
+        shard: ShardId([0; 32]),
+        bytes: QUIC_BYTES,
+        tag_bytes: 0,
+    };
     let mut upload = net.upload(device, &Envelope { certificate: None, request }).await?;
     let frame = vec![7; FRAME];
     for _ in 0..QUIC_BYTES / FRAME as u64 {

@@ -130,7 +130,8 @@ impl Customer {
     async fn upload(&self, contract: ContractId, bytes: &[u8]) -> Result<ShardEntry> {
         let (id, len) = (ShardId(rand::random()), bytes.len() as u64);
         self.ask(Request::Reserve { contract, bytes: quota_bytes(len) }).await?;
-        let mut stream = self.begin(Request::Upload { contract, shard: id, bytes: len }).await?;
+        let mut stream =
+            self.begin(Request::Upload { contract, shard: id, bytes: len, tag_bytes: 0 }).await?;
         let Answer::Ready { .. } = read_answer(&mut stream).await? else { bail!("not ready") };
         for piece in bytes.chunks(64 * 1024) {
             stream.write_all(&frame(piece)).await?;
@@ -205,7 +206,7 @@ pub(crate) async fn slow_writer(victim: Victim) -> Result<()> {
             loop {
                 let shard = ShardId(rand::random());
                 let reserve = Request::Reserve { contract, bytes: quota_bytes(bytes) };
-                let upload = Request::Upload { contract, shard, bytes };
+                let upload = Request::Upload { contract, shard, bytes, tag_bytes: 0 };
                 let ready = async {
                     customer.ask(reserve).await?;
                     let mut stream = customer.begin(upload).await?;
@@ -294,8 +295,8 @@ fn request(customer: &Customer, contract: ContractId, number: usize) -> Request 
         }
         2 => Request::Reserve { contract, bytes: u64::MAX },
         3 => Request::Reserve { contract, bytes: 1 },
-        4 => Request::Upload { contract, shard, bytes: MAX_SHARD_BYTES + 1 },
-        5 => Request::Upload { contract, shard, bytes: 1 << 20 },
+        4 => Request::Upload { contract, shard, bytes: MAX_SHARD_BYTES + 1, tag_bytes: 0 },
+        5 => Request::Upload { contract, shard, bytes: 1 << 20, tag_bytes: u64::MAX },
         6 => Request::Download { contract, shard, offset: u64::MAX, bytes: u64::MAX },
         7 => Request::Shards { contract, after: Some(shard) },
         8 => Request::Contract { contract: ContractId(rand::random()) },

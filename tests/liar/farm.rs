@@ -36,7 +36,9 @@ impl Farm {
     /// Serves one request.
     pub(crate) async fn serve(&self, inbound: Inbound) {
         let served = match inbound.envelope.request.clone() {
-            Request::Upload { shard, bytes, .. } => self.take(inbound, shard, bytes).await,
+            Request::Upload { shard, bytes, tag_bytes, .. } => {
+                self.take(inbound, shard, bytes + tag_bytes).await
+            }
             Request::Download { shard, offset, bytes, .. } => self.give(inbound, shard, offset, bytes).await,
             request => {
                 let answer = self.answer(request).unwrap_or_else(Answer::Refused);
@@ -66,6 +68,12 @@ impl Farm {
             Request::Reserve { .. } => Ok(Answer::Reserved { until: now().plus_seconds(RECORD_SECONDS) }),
             Request::Release { .. } => Ok(Answer::Released),
             Request::Revise { revision, owner } => self.revise(revision, owner),
+            Request::AuditKey { .. } => Ok(Answer::KeyKept),
+            Request::AuditKeys { .. }
+            | Request::Audited { .. }
+            | Request::Lost { .. }
+            | Request::Commit { .. }
+            | Request::Challenge(_) => Err(refusal(RefusalCode::Internal)),
             Request::Upload { .. } | Request::Download { .. } => Err(refusal(RefusalCode::BadRequest)),
         }
     }

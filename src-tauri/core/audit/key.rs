@@ -211,6 +211,9 @@ pub struct ProverKey {
 }
 
 impl ProverKey {
+    /// Bytes of the longest encoding.
+    pub const MAX_BYTES: usize = VerifierKey::BYTES + 4096 * G1_BYTES;
+
     /// Accepts an owner's key: each point singly in its group; P₀ = g1; and, under random coefficients,
     /// e(P_{j+1}, g2^x) = e(P_j, g2^{xα}) for each j, so that P_j = g1^{α^j} for the α in g2^{xα}.
     ///

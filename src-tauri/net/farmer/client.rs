@@ -46,7 +46,19 @@ impl Talk {
             (Err(NetError::Unreachable(_)), Err(broken)) => return Err(talk.blame(broken).await),
             (answer, _) => answer?,
         };
+        let answer = talk.when_done(answer).await?;
         Ok((talk, answer))
+    }
+
+    /// What comes after the other side has worked at it, for as long as that may take.
+    async fn when_done(&mut self, mut answer: Answer) -> Result<Answer, NetError> {
+        for _ in 0..limits::WORKING_SAID {
+            if answer != Answer::Working {
+                return Ok(answer);
+            }
+            answer = self.answer().await?;
+        }
+        Err(NetError::Silent)
     }
 
     /// The next answer, which is no refusal.
@@ -126,9 +138,10 @@ impl Net {
     /// # Errors
     /// [`NetError`]; [`Fault::WrongAnswer`] if the farmer claims to have more than there is.
     pub async fn upload(&self, device: DeviceId, envelope: &Envelope) -> Result<Upload, NetError> {
-        let Request::Upload { bytes, .. } = envelope.request else {
+        let Request::Upload { bytes, tag_bytes, .. } = envelope.request else {
             return Err(NetError::Protocol(Fault::WrongAnswer));
         };
+        let bytes = bytes.saturating_add(tag_bytes);
         match Talk::open(self, device, envelope).await? {
             (talk, Answer::Ready { have, room }) if have <= room && room <= bytes => {
                 Ok(Upload::new(talk, have, room, bytes))

@@ -75,6 +75,14 @@ impl Inbound {
         self.talk.shared.admission.welcome(self.peer);
     }
 
+    /// Says that the answer takes a while.
+    ///
+    /// # Errors
+    /// [`NetError`] if nobody waits for it any more.
+    pub async fn working(&mut self) -> Result<(), NetError> {
+        self.talk.send(&Answer::Working).await
+    }
+
     /// Answers and ends the stream.
     ///
     /// # Errors
@@ -97,10 +105,11 @@ impl Inbound {
     /// [`NetError`] if the answer could not be sent; [`Fault::WrongAnswer`] if no upload was asked for, or fewer
     /// bytes.
     pub async fn ready(self, have: u64) -> Result<Receiving, NetError> {
-        let Request::Upload { bytes, .. } = self.envelope.request else {
+        let Request::Upload { bytes, tag_bytes, .. } = self.envelope.request else {
             return Err(NetError::Protocol(Fault::WrongAnswer));
         };
-        let left = bytes.checked_sub(have).ok_or(NetError::Protocol(Fault::WrongAnswer))?;
+        let left = bytes.checked_add(tag_bytes).and_then(|bytes| bytes.checked_sub(have));
+        let left = left.ok_or(NetError::Protocol(Fault::WrongAnswer))?;
         Receiving::begin(self.talk, have, left).await
     }
 

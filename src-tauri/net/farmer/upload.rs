@@ -44,7 +44,7 @@ impl Upload {
         self.have
     }
 
-    /// Bytes still to be sent.
+    /// Bytes still to be sent, those of tags among them.
     pub fn left(&self) -> u64 {
         self.bytes - self.sent
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hayloft_core::OwnerId;
 use hayloft_net::{
     Inbound, Incoming, NetError,
-    messages::{Answer, Refusal, Request},
+    messages::{Answer, Refusal, RefusalCode, Request},
 };
 use tokio_util::task::TaskTracker;
 
@@ -46,7 +46,7 @@ impl Shared {
 
     async fn answer_owner(&self, inbound: Inbound, owner: OwnerId, request: Request) -> Result<(), NetError> {
         let answer = match request {
-            Request::Upload { contract, shard, bytes } => {
+            Request::Upload { contract, shard, bytes, tag_bytes: 0 } => {
                 return self.take(inbound, owner, contract, shard, bytes).await;
             }
             Request::Download { contract, shard, offset, bytes } => {
@@ -62,6 +62,15 @@ impl Shared {
             Request::Revise { revision, owner: signature } => self.revise(owner, revision, signature).await,
             Request::Release { contract, shards } => self.release(owner, contract, &shards).await,
             Request::Offer => self.offer().await,
+            Request::Upload { .. }
+            | Request::AuditKey { .. }
+            | Request::AuditKeys { .. }
+            | Request::Audited { .. }
+            | Request::Lost { .. }
+            | Request::Commit { .. }
+            | Request::Challenge(_) => {
+                Err(refuse::refuse(RefusalCode::NothingToAudit, "This farmer keeps no tags yet."))
+            }
         };
         inbound.answer(answer.unwrap_or_else(Answer::Refused)).await
     }
@@ -74,9 +83,15 @@ impl Shared {
             | Request::Reserve { contract, .. }
             | Request::Upload { contract, .. }
             | Request::Download { contract, .. }
-            | Request::Release { contract, .. } => *contract,
+            | Request::Release { contract, .. }
+            | Request::AuditKeys { contract }
+            | Request::Lost { contract, .. }
+            | Request::Commit { contract, .. } => *contract,
             Request::Revise { revision, .. } => revision.contract,
-            Request::Offer | Request::Agree { .. } => return,
+            Request::Challenge(question) => question.contract,
+            Request::Offer | Request::Agree { .. } | Request::AuditKey { .. } | Request::Audited { .. } => {
+                return;
+            }
         };
         if !inbound.is_of_customer() && self.contract_of(owner, contract).await.is_ok() {
             inbound.welcome();

@@ -138,7 +138,9 @@ impl Wire {
         shard: ShardId,
         bytes: u64,
     ) -> Result<Upload, NetError> {
-        self.net.upload(farmer, &self.envelope(Request::Upload { contract, shard, bytes })).await
+        self.net
+            .upload(farmer, &self.envelope(Request::Upload { contract, shard, bytes, tag_bytes: 0 }))
+            .await
     }
 
     /// Begins to read a part of a shard.

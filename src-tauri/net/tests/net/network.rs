@@ -148,7 +148,7 @@ pub(crate) fn offer() -> Envelope {
 }
 
 pub(crate) fn upload(shard: ShardId, bytes: u64) -> Envelope {
-    plain(Request::Upload { contract: ContractId([0; 32]), shard, bytes })
+    plain(Request::Upload { contract: ContractId([0; 32]), shard, bytes, tag_bytes: 0 })
 }
 
 pub(crate) fn download(shard: ShardId, offset: u64, bytes: u64) -> Envelope {

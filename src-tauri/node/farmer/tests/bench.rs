@@ -195,7 +195,7 @@ impl Script {
         id: ShardId,
         bytes: &[u8],
     ) -> Result<ShardEntry, NetError> {
-        let request = Request::Upload { contract, shard: id, bytes: bytes.len() as u64 };
+        let request = Request::Upload { contract, shard: id, bytes: bytes.len() as u64, tag_bytes: 0 };
         let mut upload = self.net.upload(self.farmer, &self.envelope(request)).await?;
         let have = usize::try_from(upload.have()).expect("small");
         upload.send(&bytes[have..]).await?;

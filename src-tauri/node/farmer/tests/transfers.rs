@@ -37,7 +37,8 @@ async fn interrupted_upload_goes_on_where_it_stopped() {
     let state = owner.agree().await;
     let (id, bytes) = (ShardId([7; 32]), noise(2 * MIB as usize));
     owner.reserve_for(state.contract(), bytes.len() as u64).await;
-    let request = Request::Upload { contract: state.contract(), shard: id, bytes: bytes.len() as u64 };
+    let request =
+        Request::Upload { contract: state.contract(), shard: id, bytes: bytes.len() as u64, tag_bytes: 0 };
     let mut upload = owner.net.upload(owner.farmer, &owner.envelope(request.clone())).await.expect("ready");
     assert_eq!(upload.have(), 0);
     upload.send(&bytes[..MIB as usize]).await.expect("sent");
@@ -69,7 +70,8 @@ async fn interrupted_upload_goes_on_after_a_restart() {
     let state = owner.agree().await;
     let (id, bytes) = (ShardId([7; 32]), noise(2 * MIB as usize));
     owner.reserve_for(state.contract(), bytes.len() as u64).await;
-    let request = Request::Upload { contract: state.contract(), shard: id, bytes: bytes.len() as u64 };
+    let request =
+        Request::Upload { contract: state.contract(), shard: id, bytes: bytes.len() as u64, tag_bytes: 0 };
     let mut upload = owner.net.upload(owner.farmer, &owner.envelope(request)).await.expect("ready");
     upload.send(&bytes[..MIB as usize]).await.expect("sent");
     let bench = bench.restart().await;
@@ -101,7 +103,8 @@ async fn absurd_lengths_and_taken_ids_are_refused() {
     owner.reserve_for(state.contract(), 4000).await;
     refused(owner.upload(state.contract(), id, &noise(999)).await, RefusalCode::BadRequest);
     for bytes in [0, 66 * MIB, u64::MAX] {
-        let request = Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes };
+        let request =
+            Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes, tag_bytes: 0 };
         refused(owner.net.upload(owner.farmer, &owner.envelope(request)).await, RefusalCode::BadRequest);
     }
 }
@@ -114,7 +117,8 @@ async fn whole_shard_sent_again_costs_nothing() {
     let bytes = noise(100_000);
     owner.reserve_for(state.contract(), 100_000).await;
     owner.upload(state.contract(), ShardId([1; 32]), &bytes).await.expect("stored");
-    let request = Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes: 100_000 };
+    let request =
+        Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes: 100_000, tag_bytes: 0 };
     let upload = owner.net.upload(owner.farmer, &owner.envelope(request)).await.expect("ready");
     assert_eq!(upload.left(), 0);
     assert_eq!(upload.finish().await.expect("stored"), *blake3::hash(&bytes).as_bytes());
@@ -126,7 +130,8 @@ async fn one_shard_is_received_once_at_a_time() {
     let owner = bench.owner().await;
     let state = owner.agree().await;
     owner.reserve_for(state.contract(), 1000).await;
-    let request = Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes: 1000 };
+    let request =
+        Request::Upload { contract: state.contract(), shard: ShardId([1; 32]), bytes: 1000, tag_bytes: 0 };
     let _open = owner.net.upload(owner.farmer, &owner.envelope(request.clone())).await.expect("ready");
     refused(owner.net.upload(owner.farmer, &owner.envelope(request)).await, RefusalCode::Busy);
 }
@@ -139,7 +144,7 @@ async fn held_while_sending(piece: usize) -> Vec<bool> {
     let bytes = noise(8 * MIB as usize);
     let shard = ShardId([7; 32]);
     owner.reserve_for(contract, bytes.len() as u64).await;
-    let request = Request::Upload { contract, shard, bytes: bytes.len() as u64 };
+    let request = Request::Upload { contract, shard, bytes: bytes.len() as u64, tag_bytes: 0 };
     let mut upload = owner.net.upload(owner.farmer, &owner.envelope(request)).await.expect("ready");
     let mut held = Vec::new();
     for part in bytes.chunks(piece).take(5) {
