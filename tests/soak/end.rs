@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use futures::{StreamExt, future::try_join_all};
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use hayloft_core::contract::quota_bytes;
 use hayloft_gateway::Client;
 use hayloft_node::model::{FarmContract, FarmStatus, JobState};
@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How often it is looked again while there is no news.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
+/// Files of one worker whose health is asked for at once.
+const HEALTH_AT_ONCE: usize = 6;
+
 /// What came out.
 #[derive(Debug, Default, serde::Serialize)]
 pub(crate) struct Outcome {
@@ -34,7 +37,11 @@ pub(crate) struct Outcome {
     /// Bytes of shards under contract while they were there.
     pub(crate) kept_bytes: u64,
     /// How long it took to compare them.
-    pub(crate) seconds: f64,
+    pub(crate) compared_seconds: f64,
+    /// How long it took until farmers had removed them.
+    pub(crate) removed_seconds: f64,
+    /// Honest farmers that were blamed, and why.
+    pub(crate) blamed: Vec<String>,
 }
 
 /// Judges.
@@ -49,7 +56,7 @@ pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker]) -> Result<O
         outcome.files += files;
         outcome.bytes += bytes;
     }
-    outcome.seconds = begun.elapsed().as_secs_f64();
+    outcome.compared_seconds = begun.elapsed().as_secs_f64();
     let farmers = world.farmers_left();
     for farmer in &farmers {
         let farm =
@@ -57,6 +64,7 @@ pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker]) -> Result<O
         outcome.kept_bytes += farm.await?.contracts.iter().map(|contract| contract.bytes).sum::<u64>();
     }
     ensure!(outcome.kept_bytes >= outcome.bytes, "farmers keep less than the files hold");
+    let begun = Instant::now();
     for worker in workers.iter_mut() {
         let names: Vec<String> = worker.model.files().keys().cloned().collect();
         if !names.is_empty() {
@@ -72,8 +80,10 @@ pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker]) -> Result<O
     for farmer in &farmers {
         until(farmer, "files of no shard are left", |farm| adds_up(farmer, farm)).await?;
     }
+    outcome.removed_seconds = begun.elapsed().as_secs_f64();
     no_temporary_files(world)?;
     no_panics(world)?;
+    outcome.blamed = honest_blamed(world)?;
     Ok(outcome)
 }
 
@@ -82,8 +92,12 @@ async fn compare_all(world: &World, worker: &mut Worker) -> Result<(usize, u64)>
     worker.compare_list(&BTreeMap::new()).await?;
     for (name, kept) in worker.model.files().clone() {
         worker.get_at_the_end(&name, kept).await.with_context(|| format!("at the end, {name}"))?;
-        all_shards_are_there(world, worker, &name).await?;
     }
+    // Each waits for farmers that are gone for ever: side by side they wait but once.
+    let worker = &*worker;
+    let names = worker.model.files().keys();
+    let asking = stream::iter(names).map(|name| all_shards_are_there(world, worker, name));
+    asking.buffer_unordered(HEALTH_AT_ONCE).try_collect::<()>().await?;
     Ok((worker.model.files().len(), worker.model.bytes()))
 }
 
@@ -170,6 +184,20 @@ fn no_temporary_files(world: &World) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whom owners blamed although it was no liar, as their logs say.
+fn honest_blamed(world: &World) -> Result<Vec<String>> {
+    let mut blamed = Vec::new();
+    for owner in &world.owners {
+        let log = std::fs::read_to_string(&owner.slot.place.log)?;
+        for line in log.lines().filter(|line| line.contains(" a farmer is blamed ")) {
+            if !world.liars.borrow().iter().any(|liar| line.contains(liar)) {
+                blamed.push(format!("{}: {line}", owner.slot.name));
+            }
+        }
+    }
+    Ok(blamed)
 }
 
 fn no_panics(world: &World) -> Result<()> {

@@ -43,6 +43,8 @@ use crate::{
 
 /// Looks at each long-lived process during the run.
 const LOOKS: u32 = 120;
+/// How long transfers may go on after the end.
+const GRACE: Duration = Duration::from_secs(10);
 /// How often a line says how it goes.
 const TELL: Duration = Duration::from_secs(10);
 
@@ -169,6 +171,8 @@ async fn watch(world: &Rc<World>, span: Duration) -> Result<Vec<Course>> {
         }
     }
     world.ending.cancel();
+    tokio::time::sleep(GRACE).await;
+    world.late.cancel();
     Ok(watched.into_iter().map(|(_, course)| course).collect())
 }
 
@@ -202,12 +206,15 @@ fn show(report: &Report) {
     println!("\n{}", report.counts);
     let end = &report.end;
     println!(
-        "At the end {} files of {:.1} MB came back identical in {:.0} s; farmers kept {:.1} MB of them, and nothing once they were removed\n",
+        "At the end {} files of {:.1} MB came back identical in {:.0} s; farmers kept {:.1} MB of them, and nothing {:.0} s after they were removed",
         end.files,
         end.bytes as f64 / 1e6,
-        end.seconds,
-        end.kept_bytes as f64 / 1e6
+        end.compared_seconds,
+        end.kept_bytes as f64 / 1e6,
+        end.removed_seconds,
     );
+    end.blamed.iter().for_each(|line| println!("An honest farmer was blamed: {line}"));
+    println!();
     println!(
         "{:<12} {:<12} {:>14} {:>14} {:>14}",
         "process", "what", "2nd quarter", "last quarter", "allowed"

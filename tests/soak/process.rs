@@ -71,7 +71,12 @@ impl Process {
 
     async fn start(mut command: Command, log: &Path) -> Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(log)?;
-        command.env("HAYLOFT_LOG", LOG_FILTER).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        command
+            .env("HAYLOFT_LOG", LOG_FILTER)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
         let mut child = command.kill_on_drop(true).spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().context("a process without an output")?);
         let mut line = String::new();

@@ -103,7 +103,7 @@ impl Worker {
             }
             let for_farmers = job.error == Some(ErrorCode::NotEnoughFarmers);
             ensure!(for_farmers, "a put failed for a reason of its own: {:?}", job.message);
-            if give_up {
+            if give_up || self.world.late.is_cancelled() {
                 self.door().sure(async |node: Client| node.cancel(id).await).await?;
                 return self.door().end_of(id).await;
             }
@@ -159,6 +159,7 @@ impl Worker {
                 JobState::Done if tries > 0 => "get done when tried again",
                 JobState::Done => "get done",
                 JobState::Failed if self.is_excused(&kept, since) => "get failed while too many were away",
+                JobState::Failed if self.world.late.is_cancelled() => "get given up at the end",
                 JobState::Failed => {
                     tokio::time::sleep(AGAIN).await;
                     continue;
@@ -178,7 +179,7 @@ impl Worker {
     /// a file that more farmers and liars kept than it can do without may stay out of reach.
     pub(crate) async fn get_at_the_end(&mut self, name: &str, kept: Kept) -> Result<()> {
         for _ in 0..TRIES {
-            let job = self.get_once(name, kept, 0..kept.content.bytes, Twist::Nothing).await?;
+            let job = self.get_once(name, kept, 0..kept.content.bytes, Twist::Never).await?;
             if job.state == JobState::Done {
                 return Ok(());
             }

@@ -59,8 +59,15 @@ const ACTIONS: [(Action, u32); 9] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Twist {
     Nothing,
-    Pause { after: Duration, span: Duration },
-    Cancel { after: Duration },
+    /// Nothing, however long it takes: not even the end of the run interrupts it.
+    Never,
+    Pause {
+        after: Duration,
+        span: Duration,
+    },
+    Cancel {
+        after: Duration,
+    },
 }
 
 /// A worker.
@@ -282,7 +289,7 @@ impl Worker {
     /// Waits for the end of a transfer, and interrupts it.
     pub(crate) async fn end_of(&mut self, id: u32, twist: Twist) -> Result<Job> {
         match twist {
-            Twist::Nothing => {}
+            Twist::Nothing | Twist::Never => {}
             Twist::Pause { after, span } => {
                 self.world.pass(after).await;
                 self.interrupt("paused", async |node: Client| node.pause(id).await).await?;
@@ -294,7 +301,15 @@ impl Worker {
                 self.interrupt("cancelled", async |node: Client| node.cancel(id).await).await?;
             }
         }
-        let job = self.door().end_of(id).await?;
+        let ending = self.door().end_of(id);
+        tokio::pin!(ending);
+        let job = tokio::select! {
+            job = &mut ending => job?,
+            () = self.world.late.cancelled(), if twist != Twist::Never => {
+                self.interrupt("cancelled at the end", async |node: Client| node.cancel(id).await).await?;
+                ending.await?
+            }
+        };
         if job.state == JobState::Failed {
             let code = job.error.context("a failed transfer without a code")?;
             self.world.tally.refusal(&format!(

@@ -66,6 +66,8 @@ pub(crate) struct World {
     pub(crate) may_leave: Vec<Cell<i64>>,
     /// No more blows, and no new work.
     pub(crate) ending: CancellationToken,
+    /// What is under way still is cancelled.
+    pub(crate) late: CancellationToken,
 }
 
 impl World {
@@ -110,6 +112,7 @@ impl World {
             tally: Tally::default(),
             may_leave: (0..owners * WORKERS_PER_OWNER).map(|_| Cell::new(i64::MAX)).collect(),
             ending: CancellationToken::new(),
+            late: CancellationToken::new(),
         }))
     }
 
