@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use hayloft_core::{
+    DeviceId, Timestamp,
+    keys::DeviceKey,
+    record::{FarmerRecord, MAX_OPERATOR_BYTES, SignedFarmerRecord},
+};
 use hayloft_net::{Net, NetConfig, Source, messages::Answer};
+use tokio::sync::mpsc;
 
 use crate::network::{Farmer, PATIENCE, finds, joined_by, memory, network, new_key, quic, record, start};
 
@@ -73,22 +79,87 @@ async fn remembered_peers_lead_back_into_the_network() {
     finds(&again, &farmers).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn farmer_with_a_foreign_record_is_no_candidate() {
-    let (liar, mut incoming) = start(memory(&network())).await;
-    liar.announce_farmer(true);
-    let honest = Farmer::start(joined_by(memory(&network()), &liar)).await;
-    let (asked, mut was_asked) = tokio::sync::mpsc::channel(100);
+/// What is wrong with a record, and the record of a farmer with this key.
+type BadRecord = (&'static str, fn(&DeviceKey) -> SignedFarmerRecord);
+
+fn changed(key: &DeviceKey, change: impl FnOnce(&mut FarmerRecord)) -> SignedFarmerRecord {
+    let mut record = record(&network(), key).record;
+    change(&mut record);
+    record.sign(key)
+}
+
+const BAD_RECORDS: [BadRecord; 8] = [
+    ("another device's", |_| record(&network(), &new_key())),
+    ("signed by another", |key| {
+        let forged = changed(&new_key(), |record| record.device = key.id());
+        SignedFarmerRecord { signature: forged.signature, ..record(&network(), key) }
+    }),
+    ("changed after it was signed", |key| {
+        let mut signed = record(&network(), key);
+        signed.record.free_bytes += 1;
+        signed
+    }),
+    ("of another network", |key| record(&"elsewhere".parse().unwrap(), key)),
+    ("stale", |key| {
+        changed(key, |record| (record.at, record.expires) = (Timestamp(1_000), Timestamp(1_600)))
+    }),
+    ("of tomorrow", |key| {
+        changed(key, |record| {
+            record.at = record.at.plus_seconds(86_400);
+            record.expires = record.at.plus_seconds(600);
+        })
+    }),
+    ("valid for too long", |key| changed(key, |record| record.expires = record.at.plus_seconds(86_400))),
+    ("with a name too long", |key| {
+        changed(key, |record| record.operator = Some("x".repeat(MAX_OPERATOR_BYTES + 1)))
+    }),
+];
+
+/// A farmer that shows a bad record, and tells who asked for it.
+async fn bad_farmer(
+    bad: BadRecord,
+    config: NetConfig,
+    asked: &mpsc::Sender<(&'static str, DeviceId)>,
+) -> Net {
+    let key = new_key();
+    let (net, mut incoming) = Net::start(config, &key).await.unwrap();
+    net.announce_farmer(true);
+    let (asked, (what, record)) = (asked.clone(), bad);
     tokio::spawn(async move {
         while let Some(inbound) = incoming.next().await {
-            let _ = inbound.answer(Answer::Offer(Box::new(record(&network(), &new_key())))).await;
-            let _ = asked.try_send(());
+            let from = inbound.from;
+            let _ = inbound.answer(Answer::Offer(Box::new(record(&key)))).await;
+            let _ = asked.send((what, from)).await;
         }
     });
-    let (owner, _) = start(joined_by(memory(&network()), &liar)).await;
+    net
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn farmers_with_foreign_forged_stale_or_oversized_records_are_no_candidates() {
+    let honest = Farmer::start(memory(&network())).await;
+    let config = joined_by(memory(&network()), &honest.net);
+    let (asked, mut were_asked) = mpsc::channel(100);
+    let mut liars = Vec::new();
+    for bad in BAD_RECORDS {
+        liars.push(bad_farmer(bad, config.clone(), &asked).await);
+    }
+    let (owner, _) = start(config).await;
     finds(&owner, std::slice::from_ref(&honest)).await;
-    tokio::time::timeout(PATIENCE, was_asked.recv()).await.unwrap().unwrap();
-    finds(&owner, std::slice::from_ref(&honest)).await;
+    let mut waited_for: BTreeSet<_> = BAD_RECORDS.iter().map(|(what, _)| *what).collect();
+    let all = async {
+        while !waited_for.is_empty() {
+            let (what, from) = were_asked.recv().await.unwrap();
+            if from == owner.local_id() {
+                waited_for.remove(what);
+            }
+        }
+    };
+    let all = tokio::time::timeout(PATIENCE, all).await;
+    assert!(all.is_ok(), "never asked for: {waited_for:?}");
+    // Ends when nobody new has turned up in several rounds.
+    let known = owner.find_farmers(1 + liars.len(), PATIENCE).await;
+    assert_eq!(known.into_iter().map(|found| found.device).collect::<Vec<_>>(), [honest.id()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
