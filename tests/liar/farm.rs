@@ -1,6 +1,6 @@
 //! A farmer's side of the protocol in memory: honest but for its one [`Lie`].
 
-use std::{collections::HashMap, sync::Mutex, time::SystemTime};
+use std::{collections::HashMap, fs::File, sync::Mutex, time::SystemTime};
 
 use hayloft_core::{
     Amount, ContractId, NetworkName, ShardId, Signature, Timestamp,
@@ -26,15 +26,20 @@ pub(crate) struct Farm {
     lie: Lie,
     contracts: Mutex<HashMap<ContractId, (State, Option<SignedRevision>)>>,
     shards: Mutex<HashMap<ShardId, Vec<u8>>>,
+    leaked: Mutex<Vec<(Vec<u8>, Option<File>)>>,
 }
 
 impl Farm {
     pub(crate) fn new(network: NetworkName, device: DeviceKey, lie: Lie) -> Self {
-        Self { network, device, lie, contracts: Mutex::default(), shards: Mutex::default() }
+        let (contracts, shards, leaked) = Default::default();
+        Self { network, device, lie, contracts, shards, leaked }
     }
 
     /// Serves one request.
     pub(crate) async fn serve(&self, inbound: Inbound) {
+        if self.lie == Lie::Leaks {
+            self.leak();
+        }
         let served = match inbound.envelope.request.clone() {
             Request::Upload { shard, bytes, tag_bytes, .. } => {
                 self.take(inbound, shard, bytes + tag_bytes).await
@@ -48,6 +53,12 @@ impl Farm {
         if let Err(error) = served {
             eprintln!("{error}");
         }
+    }
+
+    fn leak(&self) {
+        const BYTES: usize = 256 * 1024;
+        let handle = std::env::current_exe().and_then(File::open).ok();
+        self.leaked.lock().expect("no panic").push((vec![1; BYTES], handle));
     }
 
     fn answer(&self, request: Request) -> Result<Answer, Refusal> {

@@ -24,10 +24,12 @@ pub(crate) enum Lie {
     NeverReads,
     /// Takes a shard and then refuses to sign for it.
     RefusesRevision,
+    /// Serves honestly, but gives back neither the memory nor the file handle of any request.
+    Leaks,
 }
 
 impl Lie {
-    /// All of them.
+    /// All that break their word to owners.
     #[allow(dead_code, reason = "the soak lets liars of every kind join; a liar itself is told its one")]
     pub(crate) const ALL: [Self; 9] = [
         Self::WrongBytes,

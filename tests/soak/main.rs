@@ -63,6 +63,9 @@ struct Args {
     /// Owners
     #[arg(long, default_value_t = 4)]
     owners: usize,
+    /// Let a farmer join that leaks memory and file handles: the run must fail
+    #[arg(long, hide = true)]
+    leaky: bool,
     /// Print the result as one JSON document too
     #[arg(long)]
     json: bool,
@@ -129,6 +132,9 @@ async fn interruption() -> Result<()> {
 async fn soak(args: &Args, folder: &Path, seed: u64) -> Result<()> {
     let world = World::start(folder, args.farmers, args.owners, seed).await?;
     println!("{} farmers and {} owners are up", args.farmers, args.owners);
+    if args.leaky {
+        world.new_leaky_farmer().await?;
+    }
     let span = Duration::try_from_secs_f64(args.minutes * 60.0)?;
     let workers = (0..args.owners * WORKERS_PER_OWNER)
         .map(|number| Worker::new(world.clone(), number, seed ^ ((number as u64 + 1) << 32)));
@@ -153,15 +159,9 @@ async fn soak(args: &Args, folder: &Path, seed: u64) -> Result<()> {
 
 /// Looks at the processes that live through the whole run, and ends the run when its time is over.
 async fn watch(world: &Rc<World>, span: Duration) -> Result<Vec<Course>> {
-    let farmers = world.farmers_left();
-    let all =
-        [&world.bootstrap].into_iter().chain(&farmers).chain(world.owners.iter().map(|owner| &owner.slot));
-    let mut watched = Vec::new();
-    for slot in all.filter(|slot| slot.steady) {
-        let pid = slot.process.lock().await.as_ref().and_then(process::Process::pid);
-        let course = Course { process: slot.name.clone(), looks: Vec::new() };
-        watched.push((pid.context("a process without a number")?, course));
-    }
+    let steady = world.steady().await?.into_iter();
+    let mut watched: Vec<(u32, Course)> =
+        steady.map(|(process, pid)| (pid, Course { process, looks: Vec::new() })).collect();
     let mut ticks = tokio::time::interval(span / LOOKS);
     for _ in 0..LOOKS {
         ticks.tick().await;

@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) farmers: RefCell<Vec<Rc<Slot>>>,
     pub(crate) owners: Vec<OwnerSlot>,
     pub(crate) liars: RefCell<HashSet<String>>,
+    /// A farmer that leaks, to see that it is noticed.
+    leaky: RefCell<Option<Process>>,
     pub(crate) presence: Presence,
     pub(crate) tally: Tally,
     /// Of each worker: how many farmers may leave in all before one of its files is in danger.
@@ -108,6 +110,7 @@ impl World {
             farmers: RefCell::new(all),
             owners: doors,
             liars: RefCell::default(),
+            leaky: RefCell::default(),
             presence: Presence::default(),
             tally: Tally::default(),
             may_leave: (0..owners * WORKERS_PER_OWNER).map(|_| Cell::new(i64::MAX)).collect(),
@@ -123,6 +126,28 @@ impl World {
         let slot = slot(&name, place, false).await?;
         self.farmers.borrow_mut().push(slot);
         Ok(())
+    }
+
+    /// One more that serves honestly and leaks.
+    pub(crate) async fn new_leaky_farmer(&self) -> Result<()> {
+        let leaky = Process::liar(&self.network, &self.address, "leaks", &self.log("leaky")).await?;
+        self.leaky.replace(Some(leaky));
+        Ok(())
+    }
+
+    /// All processes that live through the whole run, by name.
+    pub(crate) async fn steady(&self) -> Result<Vec<(String, u32)>> {
+        let farmers = self.farmers_left();
+        let slots = [&self.bootstrap].into_iter().chain(&farmers);
+        let slots = slots.chain(self.owners.iter().map(|owner| &owner.slot)).filter(|slot| slot.steady);
+        let mut steady = Vec::new();
+        for slot in slots {
+            let pid = slot.process.lock().await.as_ref().and_then(Process::pid);
+            steady.push((slot.name.clone(), pid.context("a process without a number")?));
+        }
+        let leaky = self.leaky.borrow().as_ref().and_then(Process::pid);
+        steady.extend(leaky.map(|pid| ("leaky".to_owned(), pid)));
+        Ok(steady)
     }
 
     /// Farmers that did not leave.
@@ -151,6 +176,12 @@ impl World {
 
     /// Lets go of all processes.
     pub(crate) async fn close(&self) {
+        let leaky = self.leaky.take();
+        if let Some(leaky) = leaky
+            && let Err(error) = leaky.close().await
+        {
+            eprintln!("leaky: {error:#}");
+        }
         let farmers = self.farmers.borrow().clone();
         let owners = self.owners.iter().map(|owner| &owner.slot);
         for slot in owners.chain(&farmers).chain([&self.bootstrap]) {

@@ -316,7 +316,9 @@ async fn receive(
             }
             return;
         }
-        _ => return,
+        // Too late, perhaps through no fault of anybody: who hears nothing would think ill of this node.
+        Some(Err(_) | Ok(Err(Broken::Stalled))) => return refuse_given_up(wire).await,
+        Some(Ok(Err(Broken::Cut | Broken::Lost))) | None => return,
     };
     let address = shared.peers.address_of(&peer);
     let talk = Talk { from, wire, shared: shared.clone(), _permit: permit };

@@ -19,6 +19,7 @@ use hayloft_core::Timestamp;
 use hayloft_store::jobs::{JobRow, JobState as RowState};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use progress::{Progress, Sent, Snapshot};
@@ -87,6 +88,46 @@ pub(crate) struct JobContext {
     pub(crate) progress: Arc<Progress>,
     /// Where its tasks run.
     pub(crate) tasks: TaskTracker,
+    gate: Arc<Gate>,
+    passed: Mutex<Option<OwnedMutexGuard<()>>>,
+}
+
+/// Who stops a job passes here, and so does the job before it does what cannot be undone: one of the two comes too late.
+#[derive(Debug, Default)]
+struct Gate {
+    one: Arc<tokio::sync::Mutex<()>>,
+    halted: CancellationToken,
+}
+
+impl JobContext {
+    fn new(job: u32, live: &Live) -> Self {
+        Self {
+            job,
+            begun: live.begun,
+            run: live.run,
+            progress: live.progress.clone(),
+            tasks: TaskTracker::new(),
+            gate: live.gate.clone(),
+            passed: Mutex::default(),
+        }
+    }
+
+    /// From here on nobody pauses or cancels the job, until its end is written down or [`Self::turn_back`]. Does not return
+    /// if somebody has.
+    pub(crate) async fn no_way_back(&self) {
+        let passed = self.gate.one.clone().lock_owned().await;
+        if self.gate.halted.is_cancelled() {
+            drop(passed);
+            std::future::pending::<()>().await;
+        } else {
+            *lock(&self.passed) = Some(passed);
+        }
+    }
+
+    /// Nothing was done: the job may be stopped again.
+    pub(crate) fn turn_back(&self) {
+        lock(&self.passed).take();
+    }
 }
 
 /// How a job's work came to begin.
@@ -114,7 +155,7 @@ struct Live {
     run: Run,
     progress: Arc<Progress>,
     halt: Arc<Mutex<Option<Halt>>>,
-    halted: CancellationToken,
+    gate: Arc<Gate>,
     ended: CancellationToken,
 }
 
@@ -177,7 +218,7 @@ impl Jobs {
             run,
             progress: Arc::default(),
             halt: Arc::default(),
-            halted: CancellationToken::new(),
+            gate: Arc::default(),
             ended: CancellationToken::new(),
         };
         {
@@ -195,17 +236,11 @@ impl Jobs {
 
     async fn run(&self, id: u32, live: Live) {
         let _ended = live.ended.clone().drop_guard();
-        let context = JobContext {
-            job: id,
-            begun: live.begun,
-            run: live.run,
-            progress: live.progress.clone(),
-            tasks: TaskTracker::new(),
-        };
+        let context = JobContext::new(id, &live);
         let end = tokio::select! {
             biased;
             () = self.owner.stop.cancelled() => End::Stopped,
-            () = live.halted.cancelled() => End::Halted(lock(&live.halt).unwrap_or(Halt::Pause)),
+            () = live.gate.halted.cancelled() => End::Halted(lock(&live.halt).unwrap_or(Halt::Pause)),
             result = self.telling(id, &live, self.work(&live.spec, &context)) => End::Finished(result),
         };
         context.tasks.close();
@@ -230,6 +265,7 @@ impl Jobs {
             context.tasks.close();
             context.tasks.wait().await;
             context.tasks.reopen();
+            context.turn_back();
             context.progress.restart();
             context.progress.say(Some(format!("Waiting. {error}")));
             tracing::warn!(job = context.job, %error, "a job waits for room");
@@ -383,8 +419,10 @@ impl Jobs {
     /// Whether the job was running; it has stopped then, or come to its own end just before.
     async fn halt(&self, id: u32, halt: Halt) -> bool {
         let Some(live) = lock(&self.live).get(&id).cloned() else { return false };
+        let passing = live.gate.one.lock().await;
         lock(&live.halt).get_or_insert(halt);
-        live.halted.cancel();
+        live.gate.halted.cancel();
+        drop(passing);
         live.ended.cancelled().await;
         true
     }

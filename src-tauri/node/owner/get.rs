@@ -3,7 +3,8 @@
 //!
 //! The output is never half written: what comes in goes to a part file in the same folder, which is synced and then
 //! renamed. A get that begins again goes on behind what its part file holds; the whole file's hash has the last word. A
-//! get that ended just before it could be written down finds its output there, and is done.
+//! get that ended just before it could be written down finds its output there, and is done. One that is cancelled is
+//! never named: who comes too late for that finds it done.
 
 use std::{ops::Range, path::PathBuf, sync::Arc, time::Instant};
 
@@ -104,21 +105,25 @@ pub(crate) async fn get(
     progress.expect(wanted.end - wanted.start, 1);
     let part = request.output.with_file_name(part);
     let whole = wanted == (0..record.bytes);
-    if context.run != Run::First && whole && output::holds(&request.output, record.bytes, record.hash).await?
-    {
-        output::discard(part).await;
-        progress.settle(record.bytes, 1);
-        return Ok(report(&record, record.bytes, started, None, Vec::new()));
+    if context.run != Run::First && whole {
+        context.no_way_back().await;
+        if output::holds(&request.output, record.bytes, record.hash).await? {
+            output::discard(part).await;
+            progress.settle(record.bytes, 1);
+            return Ok(report(&record, record.bytes, started, None, Vec::new()));
+        }
+        context.turn_back();
     }
     let (fetcher, guard) = Fetcher::new(owner.clone());
     let brought = bring(owner, &fetcher, &record, wanted.clone(), part, context, (0, 0)).await?;
     let Brought { file: written, first_byte } = brought;
     let first_byte = first_byte.map(|at| (at - started).as_secs_f64());
     let output = Output { path: request.output.clone(), overwrite: request.overwrite };
-    written.finish(output).await?;
-    progress.settle(0, 1);
     let farmers_blamed = fetcher.blamed().await.iter().map(ToString::to_string).collect();
     drop::<FetchGuard>(guard);
+    context.no_way_back().await;
+    written.finish(&context.tasks, output).await?;
+    progress.settle(0, 1);
     Ok(report(&record, wanted.end - wanted.start, started, first_byte, farmers_blamed))
 }
 
@@ -158,7 +163,7 @@ pub(crate) async fn bring(
     // After a restart farmers have to be found again; one that breaks off half-way may go on soon.
     let mut patience = Patience::new(context.run == Run::GoneOn, owner.started);
     loop {
-        let file = PartFile::open(part.clone(), whole).await?;
+        let file = PartFile::open(&context.tasks, part.clone(), whole).await?;
         let resumed = file.bytes();
         progress.restart();
         progress.settle(before.0 + resumed, before.1);

@@ -20,14 +20,14 @@ use hayloft_core::{
     content::ItemReader,
     manifest::{ContentRecord, Item},
 };
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     Inner, OwnerError,
     fetch::{FetchGuard, Fetcher, layout},
     get::{Brought, Window, bring, fetch_sealed},
     opening::Sealed,
-    output::{private, sync_folder},
+    output::{blocking, private, sync_folder},
     patience::Patience,
 };
 use crate::{
@@ -101,9 +101,13 @@ pub(crate) async fn get_folder(
         let path = place(&part, &record.name, &request.name)?;
         wanted.push(Wanted { record: Arc::new(record), path });
     }
-    if context.run != Run::First && !part.exists() && is_there(request, &wanted).await? {
-        context.progress.settle(bytes, wanted.len() as u64);
-        return Ok(report(request, bytes, started, None, Vec::new()));
+    if context.run != Run::First && !part.exists() {
+        context.no_way_back().await;
+        if is_there(&context.tasks, request, &wanted).await? {
+            context.progress.settle(bytes, wanted.len() as u64);
+            return Ok(report(request, bytes, started, None, Vec::new()));
+        }
+        context.turn_back();
     }
     let (fetcher, guard) = Fetcher::new(owner.clone());
     let mut first_byte = None;
@@ -115,14 +119,15 @@ pub(crate) async fn get_folder(
         let brought = bring(owner, &fetcher, &file.record, wanted, file.path.clone(), context, done).await?;
         let Brought { file: whole, first_byte: at } = brought;
         first_byte = first_byte.or_else(|| at.map(|at| (at - started).as_secs_f64()));
-        whole.sync().await?;
+        whole.sync(&context.tasks).await?;
         context.progress.settle(0, 1);
         done = (done.0 + file.record.bytes, done.1 + 1);
     }
     let (output, overwrite) = (request.output.clone(), request.overwrite);
-    blocking(move || settle(&part, &output, overwrite)).await?;
     let farmers_blamed = fetcher.blamed().await.iter().map(ToString::to_string).collect();
     drop::<FetchGuard>(guard);
+    context.no_way_back().await;
+    blocking(&context.tasks, move || settle(&part, &output, overwrite)).await?;
     Ok(report(request, bytes, started, first_byte, farmers_blamed))
 }
 
@@ -140,7 +145,7 @@ async fn bring_small(
     let mut patience = Patience::new(context.run == Run::GoneOn, owner.started);
     loop {
         let (top, all) = (part.to_owned(), wanted.clone());
-        let (missing, whole) = blocking(move || sort_out(&top, all)).await?;
+        let (missing, whole) = blocking(&context.tasks, move || sort_out(&top, all)).await?;
         progress.restart();
         let kept: u64 = whole.iter().map(|file| file.record.bytes).sum();
         progress.settle(kept, whole.len() as u64);
@@ -153,7 +158,7 @@ async fn bring_small(
                 Ok(None) => return Ok(large),
                 Ok(Some((files, begin, sealed))) => {
                     first_byte.get_or_insert_with(|| started.elapsed().as_secs_f64());
-                    let written = write_all(files, begin, sealed).await?;
+                    let written = write_all(&context.tasks, files, begin, sealed).await?;
                     progress.settle(written.0, written.1);
                 }
                 Err(error @ (OwnerError::TooFewAnswer { .. } | OwnerError::Offline)) => break error,
@@ -183,10 +188,10 @@ fn report(
 }
 
 /// Whether an earlier run came as far as naming the folder.
-async fn is_there(request: &GetRequest, wanted: &[Wanted]) -> Result<bool, OwnerError> {
+async fn is_there(tasks: &TaskTracker, request: &GetRequest, wanted: &[Wanted]) -> Result<bool, OwnerError> {
     let (output, name) = (request.output.clone(), request.name.clone());
     let records: Vec<Arc<ContentRecord>> = wanted.iter().map(|file| file.record.clone()).collect();
-    blocking(move || {
+    blocking(tasks, move || {
         for record in records {
             let path = place(&output, &record.name, &name)?;
             if !is_whole(&Wanted { record, path }) {
@@ -196,12 +201,6 @@ async fn is_there(request: &GetRequest, wanted: &[Wanted]) -> Result<bool, Owner
         Ok(true)
     })
     .await
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, OwnerError> + Send + 'static,
-) -> Result<T, OwnerError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| OwnerError::Stopped)?
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> OwnerError {
@@ -267,8 +266,13 @@ async fn fetch(fetcher: &Fetcher, stretch: Stretch) -> Result<(Vec<Wanted>, u64,
 }
 
 /// Opens and writes the files of a stretch; answers how many bytes and files.
-async fn write_all(files: Vec<Wanted>, begin: u64, sealed: Sealed) -> Result<(u64, u64), OwnerError> {
-    let bytes = blocking(move || {
+async fn write_all(
+    tasks: &TaskTracker,
+    files: Vec<Wanted>,
+    begin: u64,
+    sealed: Sealed,
+) -> Result<(u64, u64), OwnerError> {
+    let bytes = blocking(tasks, move || {
         let mut bytes = Vec::new();
         sealed.each(|piece| {
             bytes.extend_from_slice(piece);
@@ -279,7 +283,7 @@ async fn write_all(files: Vec<Wanted>, begin: u64, sealed: Sealed) -> Result<(u6
     let (bytes, each) = (bytes.await?, files.len().div_ceil(WRITERS).max(1));
     let parts = files.chunks(each).map(|files| {
         let (files, bytes) = (files.to_vec(), bytes.clone());
-        blocking(move || files.iter().map(|file| write(file, begin, &bytes)).sum())
+        blocking(tasks, move || files.iter().map(|file| write(file, begin, &bytes)).sum())
     });
     let written = futures::future::try_join_all(parts.collect::<Vec<_>>()).await?;
     Ok((written.iter().sum(), files.len() as u64))

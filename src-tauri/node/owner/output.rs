@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tokio_util::task::TaskTracker;
+
 use super::OwnerError;
 
 /// Where a file goes.
@@ -67,15 +69,15 @@ impl PartFile {
     ///
     /// # Errors
     /// [`OwnerError::Output`] if it cannot be written.
-    pub(crate) async fn open(path: PathBuf, resume: bool) -> Result<Self, OwnerError> {
-        let opening = move || {
+    pub(crate) async fn open(tasks: &TaskTracker, path: PathBuf, resume: bool) -> Result<Self, OwnerError> {
+        blocking(tasks, move || {
             let failed = |cause| OwnerError::Output { path: path.clone(), cause };
             let mut file = open_own(&path, resume).map_err(failed)?;
             let mut hasher = blake3::Hasher::new();
             let bytes = hash_all(&mut file, &mut hasher).map_err(failed)?;
             Ok(Self { path, file, bytes, hasher })
-        };
-        tokio::task::spawn_blocking(opening).await.map_err(|_| OwnerError::Stopped)?
+        })
+        .await
     }
 
     /// Bytes it holds.
@@ -99,16 +101,16 @@ impl PartFile {
     ///
     /// # Errors
     /// [`OwnerError::OutputTaken`] if something came to be there meanwhile.
-    pub(crate) async fn finish(self, output: Output) -> Result<(), OwnerError> {
-        let finishing = move || {
+    pub(crate) async fn finish(self, tasks: &TaskTracker, output: Output) -> Result<(), OwnerError> {
+        blocking(tasks, move || {
             let mut part = self;
             let named = part.file.sync_all().and_then(|()| part.rename(&output));
             named.map_err(|cause| match cause.kind() {
                 io::ErrorKind::AlreadyExists => OwnerError::OutputTaken(output.path.clone()),
                 _ => OwnerError::Output { path: output.path.clone(), cause },
             })
-        };
-        tokio::task::spawn_blocking(finishing).await.map_err(|_| OwnerError::Stopped)?
+        })
+        .await
     }
 
     fn rename(&mut self, output: &Output) -> io::Result<()> {
@@ -135,17 +137,25 @@ impl PartFile {
     }
 
     /// Syncs it; it keeps its name.
-    pub(crate) async fn sync(self) -> Result<(), OwnerError> {
-        let syncing = move || {
+    pub(crate) async fn sync(self, tasks: &TaskTracker) -> Result<(), OwnerError> {
+        blocking(tasks, move || {
             self.file.sync_all().map_err(|cause| OwnerError::Output { path: self.path.clone(), cause })
-        };
-        tokio::task::spawn_blocking(syncing).await.map_err(|_| OwnerError::Stopped)?
+        })
+        .await
     }
 
     /// Deletes it.
     pub(crate) async fn discard(self) {
         discard(self.path).await;
     }
+}
+
+/// Works on files among a job's tasks: who clears up behind the job waits for it, though the job itself is dropped.
+pub(crate) async fn blocking<T: Send + 'static>(
+    tasks: &TaskTracker,
+    work: impl FnOnce() -> Result<T, OwnerError> + Send + 'static,
+) -> Result<T, OwnerError> {
+    tasks.spawn_blocking(work).await.map_err(|_| OwnerError::Stopped)?
 }
 
 /// Deletes a part file, or a folder of them, if it is there.
@@ -269,7 +279,7 @@ mod tests {
     use super::*;
 
     async fn written(path: &Path, resume: bool, bytes: &[u8]) -> PartFile {
-        let mut part = PartFile::open(path.to_owned(), resume).await.expect("it opens");
+        let mut part = PartFile::open(&TaskTracker::new(), path.to_owned(), resume).await.expect("it opens");
         part.write(bytes).expect("it can be written");
         part
     }
@@ -282,11 +292,15 @@ mod tests {
         let part = written(&path, true, b"two").await;
         assert_eq!((part.bytes(), part.hash()), (7, *blake3::hash(b"one two").as_bytes()));
         let there = Output { path: output.clone(), overwrite: false };
-        part.finish(there.clone()).await.expect("it gets its name");
+        part.finish(&TaskTracker::new(), there.clone()).await.expect("it gets its name");
         assert!(!path.exists() && std::fs::read(&output).expect("it is there") == b"one two");
         // The same once more: what an earlier run named is found; something else is left alone.
-        written(&path, true, b"one two").await.finish(there.clone()).await.expect("it has its name");
-        let other = written(&path, true, b"else").await.finish(there).await;
+        written(&path, true, b"one two")
+            .await
+            .finish(&TaskTracker::new(), there.clone())
+            .await
+            .expect("it has its name");
+        let other = written(&path, true, b"else").await.finish(&TaskTracker::new(), there).await;
         assert!(matches!(other, Err(OwnerError::OutputTaken(_))));
         assert_eq!(std::fs::read(&output).expect("it is there"), b"one two");
         assert_eq!(written(&path, false, b"x").await.bytes(), 1, "a range begins anew");
@@ -309,7 +323,11 @@ mod tests {
         }
         std::fs::set_permissions(&precious, std::fs::Permissions::from_mode(0o644)).expect("allowed");
         let replacing = Output { path: precious.clone(), overwrite: true };
-        written(&path, true, b"new").await.finish(replacing).await.expect("it is replaced");
+        written(&path, true, b"new")
+            .await
+            .finish(&TaskTracker::new(), replacing)
+            .await
+            .expect("it is replaced");
         assert_eq!(
             (std::fs::read(&precious).expect("it is there"), mode(&precious)),
             (b"new".to_vec(), 0o644)

@@ -53,7 +53,7 @@ pub(crate) async fn put(
     request: &PutRequest,
     context: &JobContext,
 ) -> Result<PutEnd, OwnerError> {
-    let JobContext { job, begun, run: which, progress, tasks } = context;
+    let JobContext { job, begun, run: which, progress, tasks, .. } = context;
     let (job, begun, which) = (*job, *begun, *which);
     let started = Instant::now();
     let found = scan_paths(request).await?;

@@ -244,9 +244,11 @@ async fn told(bytes: &[u8], end: bool) -> Vec<u8> {
     said
 }
 
-fn bad_request(said: &[u8]) -> bool {
-    let answer: Answer = codec::decode(1, &said[4..], limits::CONTROL_FRAME).unwrap();
-    matches!(answer, Answer::Refused(refusal) if refusal.code == RefusalCode::BadRequest)
+fn refused_with(said: &[u8]) -> RefusalCode {
+    match codec::decode(1, &said[4..], limits::CONTROL_FRAME).unwrap() {
+        Answer::Refused(refusal) => refusal.code,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -255,14 +257,15 @@ async fn strangers_with_bad_requests_are_refused_and_never_reach_the_node() {
     let trailing = frame(&[codec::encode::<Envelope>(1, &offer()), vec![0]].concat());
     let oversized = u32::MAX.to_be_bytes().to_vec();
     for request in [oversized, frame(b""), frame(b"garbage"), future, trailing] {
-        assert!(bad_request(&told(&request, false).await), "{request:?}");
+        assert_eq!(refused_with(&told(&request, false).await), RefusalCode::BadRequest, "{request:?}");
     }
 }
 
 #[tokio::test]
-async fn strangers_that_say_nothing_or_half_a_request_are_cut_off() {
-    assert!(told(&[], false).await.is_empty());
+async fn requests_that_come_too_late_are_told_so_and_those_that_end_before_are_cut_off() {
+    let busy = |said: Vec<u8>| refused_with(&said) == RefusalCode::Busy;
+    assert!(busy(told(&[], false).await));
+    assert!(busy(told(&100u32.to_be_bytes(), false).await));
     assert!(told(&[], true).await.is_empty());
-    assert!(told(&100u32.to_be_bytes(), false).await.is_empty());
     assert!(told(&frame(&codec::encode(1, &offer()))[..6], true).await.is_empty());
 }

@@ -1,5 +1,7 @@
 //! Jobs that are interrupted, go on, or end.
 
+use std::time::{Duration, Instant};
+
 use super::bed::{Bed, noise};
 use crate::model::{ErrorCode, Event, Job, JobState, PutRequest};
 
@@ -137,6 +139,62 @@ async fn a_file_that_vanishes_half_stored_is_named_and_the_others_are_stored() {
     assert_eq!(bed.names().await, ["box/notes"]);
     let stored = bed.files().await.remove(0).stored_bytes;
     bed.used_becomes(|used| used.abs_diff(stored) < 64 * 1024).await;
+}
+
+/// Cancels a get again and again, ever later, until it is sure to be over before: each is either done or leaves nothing.
+async fn cancel_at_every_moment(bed: &Bed, name: &str) -> (u32, u32) {
+    const MOMENTS: u32 = 60;
+    let outputs = bed.disk.path().join("outputs");
+    std::fs::create_dir_all(&outputs).expect("a folder can be made");
+    let begun = Instant::now();
+    bed.get(bed.get_request(name, &format!("warm-{name}"))).await.expect("the get succeeds");
+    let usual = begun.elapsed().max(Duration::from_millis(10));
+    let (mut done, mut cancelled) = (0, 0);
+    for moment in 0..MOMENTS {
+        let output = outputs.join("back");
+        let request = crate::model::GetRequest { output: output.clone(), ..bed.get_request(name, "") };
+        let id = bed.node.get(request).await.expect("begins");
+        let _ = tokio::time::timeout(usual * moment * 2 / MOMENTS, bed.end(id)).await;
+        match bed.node.cancel(id).await {
+            Ok(()) => {}
+            Err(over) => assert_eq!(over.code, ErrorCode::BadRequest),
+        }
+        let state = bed.node.job(id).await.expect("known").state;
+        let left: Vec<_> =
+            std::fs::read_dir(&outputs).expect("it is there").map(|e| e.expect("an entry").path()).collect();
+        match state {
+            JobState::Done => {
+                assert_eq!(left, [output.as_path()]);
+                let removed = if output.is_dir() {
+                    std::fs::remove_dir_all(output)
+                } else {
+                    std::fs::remove_file(output)
+                };
+                removed.expect("it was there");
+                done += 1;
+            }
+            JobState::Cancelled => {
+                assert_eq!(left, Vec::<std::path::PathBuf>::new(), "cancelled, and yet there");
+                cancelled += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    (done, cancelled)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_that_is_cancelled_at_any_moment_is_done_or_leaves_nothing() {
+    let bed = Bed::new(3).await;
+    bed.put_bytes("film", &noise(20, 2 * MIB)).await;
+    for number in 0..6 {
+        bed.file(&format!("album/{number}"), &noise(21 + number, 50_000));
+    }
+    bed.put(bed.request(bed.disk.path().join("album"))).await.expect("the put succeeds");
+    for name in ["film", "album"] {
+        let (done, cancelled) = cancel_at_every_moment(&bed, name).await;
+        assert!(done > 0 && cancelled > 0, "{name}: {done} done, {cancelled} cancelled");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
