@@ -4,6 +4,7 @@
 //! first byte leaves; what a farmer answers is believed only after its signature or hash was checked.
 //! Deliberately absent: how bytes are sealed and coded, who may get which shard, and what a revision may do (`core`).
 
+mod attempt;
 mod catalog;
 mod contracts;
 mod error;
@@ -26,6 +27,7 @@ mod reader;
 pub(crate) mod remove;
 mod rewrite;
 mod scan;
+mod sending;
 mod sources;
 mod tally;
 mod upload;

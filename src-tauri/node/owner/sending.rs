@@ -1,0 +1,249 @@
+//! Sending one shard of a segment to one farmer: under contract with it, sealed cell by cell as it goes out, gone on with
+//! where a line broke, and signed for by the farmer's revision.
+//!
+//! Invariants: each sealing goes to one farmer only, under an id drawn for it and written down before the first byte
+//! leaves; a shard counts as stored only when the farmer's hash of it is right. Deliberately absent: who gets which column.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use hayloft_core::{
+    ContractId, DeviceId, SegmentId,
+    content::{CodedSegment, ShardSealer},
+    contract::{ShardEntry, quota_bytes},
+    manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
+    record::FarmerRecord,
+};
+use hayloft_net::{
+    Fault, NetError, Upload,
+    messages::{Refusal, RefusalCode},
+};
+use hayloft_store::{files::Removal, owner::Placing};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Inner,
+    contracts::{ContractError, Wish},
+    farmers::Offer,
+    lock,
+    race::Runner,
+    upload::Purpose,
+};
+use crate::jobs::Sent;
+
+/// How often a shard's transfer that broke goes on where it was.
+const RESUMES: u32 = 8;
+/// How often a farmer is tried again once our own line is back: connections that died with it are found out one by one.
+const TRIES_ONCE_BACK: u32 = 3;
+
+/// Why a farmer did not take a shard.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    #[error("the farmer stored other bytes than it was sent")]
+    WrongHash,
+    #[error("the farmer claims to have bytes that it was never sent")]
+    KnowsTooMuch,
+    #[error("the farmer is not among those at hand")]
+    NoOffer,
+    #[error("nobody can be reached")]
+    Offline,
+    #[error("others failed, and nobody is left to take their place")]
+    Hopeless,
+    #[error(transparent)]
+    Store(#[from] hayloft_store::owner::OwnerError),
+}
+
+impl Failure {
+    fn net(&self) -> Option<&NetError> {
+        match self {
+            Self::Net(error) | Self::Contract(ContractError::Net(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be our own line's.
+    fn is_of_the_line(&self) -> bool {
+        matches!(self.net(), Some(NetError::Unreachable(_)))
+    }
+
+    /// Whether it may be our own line's if that was silent meanwhile: to the farmer it looked as if we were.
+    fn is_of_a_silence(&self) -> bool {
+        match self.net() {
+            Some(NetError::Unreachable(_) | NetError::Silent | NetError::Protocol(Fault::EndedEarly)) => true,
+            Some(NetError::Refused(refusal)) => refusal.code == RefusalCode::Busy,
+            _ => false,
+        }
+    }
+}
+
+/// One segment on its way: what the sending of all its shards shares.
+pub(super) struct Shipment<'a> {
+    pub(super) owner: &'a Inner,
+    pub(super) purpose: Purpose,
+    pub(super) segment: SegmentId,
+    pub(super) coded: Arc<CodedSegment>,
+    pub(super) outer_key: SecretKey,
+    pub(super) offers: &'a [Offer],
+    /// Shards that farmers may have something of.
+    pub(super) tried: Mutex<Vec<Removal>>,
+    /// Some column has no farmer: nothing more needs to be sent.
+    pub(super) hopeless: CancellationToken,
+    pub(super) sent: &'a Sent,
+}
+
+impl Shipment<'_> {
+    /// Seals a column for a farmer and sends it.
+    pub(super) async fn send(&self, runner: Runner) -> Result<Shard, Failure> {
+        let Runner { column, farmer, received, .. } = runner;
+        let sealer = ShardSealer::new(self.coded.clone(), column, &self.outer_key, &mut rand::rng());
+        let offer = self.offer(farmer)?;
+        let with = || async { Ok(self.owner.contracts.with(offer).await?) };
+        let mut contract = self.over_the_line(farmer, with).await?;
+        let mut upload = match self.begin(&sealer, farmer, contract).await {
+            // A contract that the farmer does not know any more is made anew, once.
+            Err(Failure::Net(NetError::Refused(Refusal { code: RefusalCode::UnknownContract, .. }))) => {
+                if self.owner.contracts.give_up(farmer, contract).await? {
+                    self.owner.farmers.blame(farmer, "it denies a contract that it signed").await;
+                }
+                contract = self.over_the_line(farmer, with).await?;
+                self.begin(&sealer, farmer, contract).await?
+            }
+            result => result?,
+        };
+        let bytes = sealer.layout().shard_len();
+        let mut resumed = 0;
+        loop {
+            upload.tell(received.clone());
+            let begun = tokio::time::Instant::now();
+            let transfer = self.hopeless.run_until_cancelled(self.transfer(&sealer, upload)).await;
+            match transfer.unwrap_or(Err(Failure::Hopeless)) {
+                // The line broke: the farmer still has what came through.
+                Err(failure) if self.is_of_the_line(&failure, begun) && resumed < RESUMES => {
+                    resumed += 1;
+                    let again =
+                        || async { Ok(self.owner.wire.upload(farmer, contract, sealer.id(), bytes).await?) };
+                    upload = self.over_the_line(farmer, again).await?;
+                }
+                result => {
+                    result?;
+                    return Ok(Shard { column, id: sealer.id(), farmer, contract });
+                }
+            }
+        }
+    }
+
+    /// Writes the shard down, holds space for it at the farmer and begins to send it.
+    async fn begin(
+        &self,
+        sealer: &ShardSealer,
+        farmer: DeviceId,
+        contract: ContractId,
+    ) -> Result<Upload, Failure> {
+        let (shard, segment, job) = (sealer.id(), self.segment, self.purpose.job);
+        let bytes = sealer.layout().shard_len();
+        lock(&self.tried).push(Removal { farmer, contract, shard });
+        self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
+        let upload = self
+            .over_the_line(farmer, || async {
+                let _reserving = self.owner.contracts.reserving(contract).await;
+                self.owner.wire.reserve(farmer, contract, quota_bytes(bytes)).await?;
+                let begun = Instant::now();
+                let upload = self.owner.wire.upload(farmer, contract, shard, bytes).await?;
+                self.owner.farmers.answered(farmer, begun.elapsed());
+                Ok(upload)
+            })
+            .await?;
+        if upload.have() > 0 { Err(Failure::KnowsTooMuch) } else { Ok(upload) }
+    }
+
+    async fn transfer(&self, sealer: &ShardSealer, mut upload: Upload) -> Result<(), Failure> {
+        let hash = self.send_cells(sealer, &mut upload).await?;
+        if upload.finish().await? == hash { Ok(()) } else { Err(Failure::WrongHash) }
+    }
+
+    /// Sends what the farmer does not have yet, and gives the hash of the whole shard.
+    async fn send_cells(&self, sealer: &ShardSealer, upload: &mut Upload) -> Result<[u8; 32], Failure> {
+        let mut have = usize::try_from(upload.have()).unwrap_or(usize::MAX);
+        let mut hasher = blake3::Hasher::new();
+        let mut cell = Vec::new();
+        for index in 0..sealer.layout().stripes() {
+            cell.clear();
+            sealer.seal_cell(index, &mut cell);
+            hasher.update(&cell);
+            let skipped = have.min(cell.len());
+            have -= skipped;
+            if skipped < cell.len() {
+                upload.send(&cell[skipped..]).await?;
+            }
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    pub(super) async fn revise(&self, shard: &Shard) -> Result<(), Failure> {
+        let entry = ShardEntry { id: shard.id, bytes: self.coded.layout().shard_len(), tag_key: None };
+        let wish = Wish { add: vec![entry], until: Some(self.purpose.until), ..Wish::default() };
+        Ok(self.owner.contracts.revise(shard.contract, &wish).await?)
+    }
+
+    /// Does something at a farmer, and does it again for as long as nobody can be reached, and once the line is back: then
+    /// it was our own line.
+    pub(super) async fn over_the_line<T, F>(
+        &self,
+        farmer: DeviceId,
+        work: impl Fn() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let (mut since, mut tries) = (None, 0);
+        loop {
+            let begun = tokio::time::Instant::now();
+            let result = work().await;
+            let Err(failure) = &result else { return result };
+            if !self.is_of_the_line(failure, begun) {
+                return result;
+            }
+            let since = *since.get_or_insert_with(tokio::time::Instant::now);
+            if self.owner.line.works(Some(farmer)).await {
+                if tries == TRIES_ONCE_BACK || !self.owner.line.was_silent_after(begun) {
+                    return result;
+                }
+                tries += 1;
+            }
+            let _waiting = self.sent.waiting();
+            self.owner.line.wait(since).await.map_err(|_| Failure::Offline)?;
+        }
+    }
+
+    /// Whether what was begun then failed for what may be our own line's.
+    fn is_of_the_line(&self, failure: &Failure, begun: tokio::time::Instant) -> bool {
+        let came_back = failure.is_of_a_silence() && self.owner.line.was_silent_after(begun);
+        failure.is_of_the_line() || came_back
+    }
+
+    fn offer(&self, farmer: DeviceId) -> Result<&FarmerRecord, Failure> {
+        let offer = self.offers.iter().find(|offer| offer.record.device == farmer);
+        offer.map(|offer| &offer.record).ok_or(Failure::NoOffer)
+    }
+
+    pub(super) fn record(&self, mut shards: Vec<Shard>) -> PlacementRecord {
+        shards.sort_unstable_by_key(|shard| shard.column);
+        let keys = &self.owner.catalog.keys;
+        PlacementRecord {
+            segment: self.segment,
+            k: self.coded.coding().k(),
+            n: self.coded.coding().n(),
+            bytes: self.coded.layout().bytes(),
+            outer_key: self.outer_key.clone(),
+            roots: self.coded.roots().to_vec(),
+            signature: sign_roots(&keys.owner, &self.owner.catalog.network, self.segment, &self.coded),
+            shards,
+        }
+    }
+}
