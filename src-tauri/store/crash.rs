@@ -63,6 +63,12 @@ mod points {
         RevisionCommitted,
         RevisionInJournal,
         ShardFileDeleted,
+        // Audit keys and tags.
+        KeyFileWritten,
+        KeyRowCommitted,
+        KeyFileDeleted,
+        TagsWritten,
+        TagsCommitted,
         // Files that are written whole or not at all, and journals.
         JournalAppended,
         JournalSynced,

@@ -18,12 +18,12 @@ use crate::{
     Guard, Home, Owner, Store, StoreOptions,
     crash::{AT, Point},
     farmer::{ARRIVED_SECONDS, Farmer},
-    farmer_tests::{NOW, ROOMY, content, upload, wish},
+    farmer_tests::{NOW, ROOMY, content, upload, upload_tagged, wish},
     files::{FileSegment, NewSegment, Removal, Save, StoredFile},
     jobs::JobState,
     journal,
     owner::Placing,
-    samples::{END, GRACE_SECONDS, contract_id, entry, revision, shard_id, terms},
+    samples::{END, GRACE_SECONDS, contract_id, entry, owner_id, revision, shard_id, tag_key, terms},
 };
 
 /// Where the process that dies plays.
@@ -93,7 +93,7 @@ async fn step(stage: &Stage, store: &mut Store, number: usize) -> bool {
     }
 }
 
-const FARMERS_STEPS: usize = 21;
+const FARMERS_STEPS: usize = 24;
 
 /// The first contract lasts; the second one ends.
 fn lasting(number: u64, added: Vec<ShardEntry>, removed: Vec<ShardId>) -> SignedRevision {
@@ -111,34 +111,42 @@ async fn farmers_step(stage: &Stage, store: &mut Store, farmer: Farmer, number: 
             let contract = u8::try_from(number).unwrap();
             farmer.insert_contract(contract_id(contract), &terms(contract)).await.unwrap();
         }
-        3 => drop(farmer.reserve(&wish(1, 4 * EACH + 1_000), &ROOMY, NOW).await.unwrap()),
-        4 => upload(&farmer, 1, 1, 300).await.unwrap(),
-        5 => upload(&farmer, 1, 2, 200).await.unwrap(),
-        6 => upload(&farmer, 1, 3, 250).await.unwrap(),
-        7 => {
+        3 | 4 => {
+            let seed = u8::try_from(number - 2).unwrap();
+            farmer.keep_audit_key(owner_id(seed), tag_key(seed), vec![seed; 99], 1).await.unwrap();
+        }
+        5 => drop(farmer.reserve(&wish(1, 4 * EACH + 1_000), &ROOMY, NOW).await.unwrap()),
+        6 => upload(&farmer, 1, 1, 300).await.unwrap(),
+        7 => upload(&farmer, 1, 2, 200).await.unwrap(),
+        8 => upload_tagged(&farmer, 1, 3, 250, 48).await.unwrap(),
+        9 => {
             let added = vec![entry(1, 300), entry(2, 200)];
             farmer.commit_revision(&lasting(0, added, vec![])).await.unwrap();
         }
-        8 => farmer.commit_revision(&lasting(1, vec![entry(3, 250)], vec![shard_id(1)])).await.unwrap(),
-        9 => upload(&farmer, 1, 4, 100).await.unwrap(),
-        10 => farmer.release(contract_id(1), &[shard_id(4)]).await.unwrap(),
-        11 => drop(farmer.reserve(&wish(1, 2 * EACH), &ROOMY, NOW).await.unwrap()),
-        12 => {
+        10 => farmer.tags_are_right(&[shard_id(3)], tag_key(1)).await.unwrap(),
+        11 => {
+            let tagged = ShardEntry { tag_key: Some(tag_key(1)), ..entry(3, 250) };
+            farmer.commit_revision(&lasting(1, vec![tagged], vec![shard_id(1)])).await.unwrap();
+        }
+        12 => upload(&farmer, 1, 4, 100).await.unwrap(),
+        13 => farmer.release(contract_id(1), &[shard_id(4)]).await.unwrap(),
+        14 => drop(farmer.reserve(&wish(1, 2 * EACH), &ROOMY, NOW).await.unwrap()),
+        15 => {
             // A transfer that is cut off, and a start that clears it away.
-            let mut writer = farmer.begin_shard(contract_id(1), shard_id(5), 60).await.unwrap();
+            let mut writer = farmer.begin_shard(contract_id(1), shard_id(5), 60, 0).await.unwrap();
             writer.write(&content(5, 20)).await.unwrap();
             writer.pause().await.unwrap();
             Stage::shut(store.clone()).await;
             *store = stage.open().await;
         }
-        13 => upload(&farmer, 1, 5, 60).await.unwrap(),
-        14 => drop(farmer.expire(later, later).await.unwrap()),
-        15 => drop(farmer.reserve(&wish(2, EACH), &ROOMY, later).await.unwrap()),
-        16 => upload(&farmer, 2, 6, 100).await.unwrap(),
-        17 => farmer.commit_revision(&revision(2, 0, vec![entry(6, 100)], vec![])).await.unwrap(),
-        18 => drop(farmer.expire(END, END.plus_seconds(GRACE_SECONDS)).await.unwrap()),
-        19 => farmer.snapshot(contract_id(1)).await.unwrap(),
-        20 => {
+        16 => upload(&farmer, 1, 5, 60).await.unwrap(),
+        17 => drop(farmer.expire(later, later).await.unwrap()),
+        18 => drop(farmer.reserve(&wish(2, EACH), &ROOMY, later).await.unwrap()),
+        19 => upload(&farmer, 2, 6, 100).await.unwrap(),
+        20 => farmer.commit_revision(&revision(2, 0, vec![entry(6, 100)], vec![])).await.unwrap(),
+        21 => drop(farmer.expire(END, END.plus_seconds(GRACE_SECONDS)).await.unwrap()),
+        22 => farmer.snapshot(contract_id(1)).await.unwrap(),
+        23 => {
             // The database is lost, and a start that fills it again.
             Stage::shut(store.clone()).await;
             std::fs::remove_file(stage.0.join("home").join("hayloft.db")).unwrap();
@@ -225,6 +233,16 @@ async fn look(store: &Store) -> String {
         assert_eq!(newest, contract.revision.as_ref().map(|newest| newest.revision.number));
         assert!(told.shards.into_values().eq(entries.iter().cloned()), "the journal tells the same");
         seen += &format!("{:?} {newest:?} {entries:?}\n", contract.id);
+    }
+    for seed in [1, 2] {
+        let keys = farmer.audit_keys_of(owner_id(seed)).await.unwrap();
+        for key in &keys {
+            assert_eq!(farmer.audit_key(*key).await.unwrap(), Some(vec![seed; 99]), "a key is what was kept");
+        }
+        seen += &format!("{keys:?}\n");
+    }
+    if let Some(waiting) = farmer.arrived(contract_id(1), shard_id(3)).await.unwrap() {
+        seen += &format!("{waiting:?}\n");
     }
     let lists =
         (owner.files().await.unwrap(), owner.segments().await.unwrap(), owner.placing().await.unwrap());

@@ -8,7 +8,7 @@ use crate::{
     CatalogState, DatabaseState, FarmerError, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
     disk::{Deed, Disk, Faults},
     farmer::{Contract, Farmer},
-    farmer_tests::{NOW, ROOMY, content, open, upload, wish},
+    farmer_tests::{NOW, ROOMY, content, open, upload, upload_tagged, wish},
     samples::{contract_id, entry, revision, shard_id, terms},
 };
 
@@ -23,10 +23,11 @@ async fn filled(folder: &std::path::Path) -> Store {
             .unwrap();
     }
     upload(&farmer, 1, 1, 100).await.unwrap();
-    upload(&farmer, 1, 2, 150).await.unwrap();
+    upload_tagged(&farmer, 1, 2, 150, 48).await.unwrap();
     upload(&farmer, 2, 3, 300).await.unwrap();
     let mut tagged = entry(2, 150);
     tagged.tag_key = Some([5; 32]);
+    farmer.tags_are_right(&[tagged.id], [5; 32]).await.unwrap();
     farmer.commit_revision(&revision(1, 0, vec![entry(1, 100), tagged], vec![])).await.unwrap();
     farmer.commit_revision(&revision(1, 1, vec![], vec![shard_id(1)])).await.unwrap();
     farmer.commit_revision(&revision(2, 0, vec![entry(3, 300)], vec![])).await.unwrap();
@@ -76,11 +77,11 @@ async fn unfinished_and_unknown_files_are_deleted_and_their_uploads_begin_anew()
     let farmer = store.farmer();
     farmer.reserve(&wish(1, 5 * quota_bytes(100)), &ROOMY, NOW).await.unwrap();
     // A temp file with its row.
-    let mut writer = farmer.begin_shard(contract_id(1), shard_id(10), 100).await.unwrap();
+    let mut writer = farmer.begin_shard(contract_id(1), shard_id(10), 100, 0).await.unwrap();
     writer.write(&content(10, 50)).await.unwrap();
     writer.pause().await.unwrap();
     // A whole file whose row does not know it has arrived.
-    drop(farmer.begin_shard(contract_id(1), shard_id(11), 100).await.unwrap());
+    drop(farmer.begin_shard(contract_id(1), shard_id(11), 100, 0).await.unwrap());
     fs::rename(farmer.paths().part(shard_id(11)), farmer.paths().shard(shard_id(11))).unwrap();
     // A file whose row is gone: removed, but the crash came before its file was.
     let gone = farmer.paths().shard(shard_id(12));
@@ -104,7 +105,7 @@ async fn unfinished_and_unknown_files_are_deleted_and_their_uploads_begin_anew()
     let used_bytes = quota_bytes(150) + quota_bytes(300);
     assert_eq!((figures.used_bytes, figures.reserved_bytes), (used_bytes, 5 * quota_bytes(100)));
     for seed in [10, 11] {
-        assert_eq!(farmer.begin_shard(contract_id(1), shard_id(seed), 100).await.unwrap().have(), 0);
+        assert_eq!(farmer.begin_shard(contract_id(1), shard_id(seed), 100, 0).await.unwrap().have(), 0);
     }
     farmer.commit_revision(&revision(1, 2, vec![entry(13, 70)], vec![])).await.unwrap();
 }
@@ -263,7 +264,7 @@ async fn a_shard_whose_write_sync_or_rename_failed_is_not_acknowledged_and_comes
         let Some(failed) = failed else { break };
         seen.push(failed);
         first.expect_err("not stored");
-        let again = farmer.begin_shard(contract_id(1), shard_id(seed), 60_000).await.unwrap();
+        let again = farmer.begin_shard(contract_id(1), shard_id(seed), 60_000, 0).await.unwrap();
         if failed == Deed::Sync {
             assert_eq!(again.have(), 0, "what was not synced is not trusted, however it reads");
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     path::Path,
 };
 
@@ -58,6 +58,8 @@ pub(crate) struct Faults {
     pub(crate) fails: Option<(u64, bool)>,
     /// The first deed that failed.
     pub(crate) failed: Option<Deed>,
+    /// What was read of shards for audits: the shard, where, and how many bytes.
+    pub(crate) reads: Vec<(hayloft_core::ShardId, u64, usize)>,
 }
 
 #[cfg(test)]
@@ -105,6 +107,21 @@ impl Disk {
             faults.failed.get_or_insert(deed);
         }
         fails
+    }
+
+    /// Reads all of `out` from where the file stands, for an audit of this shard from `offset` on.
+    pub(crate) fn read(
+        &self,
+        file: &mut File,
+        shard: hayloft_core::ShardId,
+        offset: u64,
+        out: &mut [u8],
+    ) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.lock().expect("no test panics while holding it").reads.push((shard, offset, out.len()));
+        #[cfg(not(test))]
+        let _ = (shard, offset);
+        file.read_exact(out)
     }
 
     pub(crate) fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {

@@ -82,7 +82,7 @@ pub(crate) fn key(id: ContractId) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
-fn contract_of(row: &SqliteRow) -> Result<Contract, DatabaseError> {
+pub(crate) fn contract_of(row: &SqliteRow) -> Result<Contract, DatabaseError> {
     let revision: Option<Vec<u8>> = sqlx::Row::try_get(row, 2)?;
     Ok(Contract {
         id: ContractId(id(row, 0)?),
@@ -93,7 +93,7 @@ fn contract_of(row: &SqliteRow) -> Result<Contract, DatabaseError> {
     })
 }
 
-fn entry_of(row: &SqliteRow) -> Result<ShardEntry, DatabaseError> {
+pub(crate) fn entry_of(row: &SqliteRow) -> Result<ShardEntry, DatabaseError> {
     Ok(ShardEntry { id: ShardId(id(row, 0)?), bytes: number(row, 1)?, tag_key: maybe_id(row, 2)? })
 }
 
@@ -263,10 +263,11 @@ pub(crate) async fn insert_contract(
     id: ContractId,
     terms: &SignedTerms,
 ) -> Result<bool, DatabaseError> {
-    let query = "INSERT INTO contracts (contract, owner, terms, delete_after) VALUES (?, ?, ?, ?) \
+    let query = "INSERT INTO contracts (contract, owner, auditor, terms, delete_after) VALUES (?, ?, ?, ?, ?) \
                  ON CONFLICT DO NOTHING";
     let delete_after = terms.terms.start.plus_seconds(UNREVISED_SECONDS);
     let query = sqlx::query(query).bind(key(id)).bind(terms.terms.owner.as_bytes().to_vec());
+    let query = query.bind(terms.terms.auditor.map(|auditor| auditor.as_bytes().to_vec()));
     let query = query.bind(to_blob(terms)).bind(int(delete_after.0));
     Ok(query.execute(&mut **write).await?.rows_affected() == 1)
 }

@@ -81,6 +81,12 @@ pub enum FarmerError {
     /// A shard that the revision adds has not arrived with that length.
     #[error("shard {0} has not arrived in that length")]
     NotArrived(ShardId),
+    /// A shard that the revision adds has other tags than it says, or nobody has checked them.
+    #[error("shard {0} has other tags than the revision says")]
+    OtherTags(ShardId),
+    /// The owner has as many audit keys here as one owner may.
+    #[error("one owner may not have that many audit keys here")]
+    TooManyKeys,
     /// A shard that the revision removes is not kept under the contract.
     #[error("shard {0} is not kept under this contract")]
     NotKept(ShardId),

@@ -37,8 +37,19 @@ pub(crate) fn content(seed: u32, bytes: u64) -> Vec<u8> {
 }
 
 pub(crate) async fn upload(farmer: &Farmer, contract: u8, seed: u32, bytes: u64) -> Result<(), FarmerError> {
-    let content = content(seed, bytes);
-    let mut writer = farmer.begin_shard(contract_id(contract), shard_id(seed), bytes).await?;
+    upload_tagged(farmer, contract, seed, bytes, 0).await
+}
+
+/// Tags are the bytes that follow.
+pub(crate) async fn upload_tagged(
+    farmer: &Farmer,
+    contract: u8,
+    seed: u32,
+    bytes: u64,
+    tag_bytes: u64,
+) -> Result<(), FarmerError> {
+    let content = content(seed, bytes + tag_bytes);
+    let mut writer = farmer.begin_shard(contract_id(contract), shard_id(seed), bytes, tag_bytes).await?;
     let have = usize::try_from(writer.have()).unwrap();
     for chunk in content[have..].chunks(10_000) {
         writer.write(chunk).await?;
@@ -87,20 +98,20 @@ async fn an_interrupted_upload_goes_on_where_it_stopped() {
     let farmer = store.farmer();
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
     farmer.reserve(&wish(1, quota_bytes(50_000)), &ROOMY, NOW).await.unwrap();
-    let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 50_000).await.unwrap();
+    let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 50_000, 0).await.unwrap();
     writer.write(&content(1, 50_000)[..20_000]).await.unwrap();
-    let busy = farmer.begin_shard(contract_id(1), shard_id(1), 50_000).await;
+    let busy = farmer.begin_shard(contract_id(1), shard_id(1), 50_000, 0).await;
     assert!(matches!(busy, Err(FarmerError::ShardBusy)));
     writer.pause().await.unwrap();
-    let writer = farmer.begin_shard(contract_id(1), shard_id(1), 50_000).await.unwrap();
+    let writer = farmer.begin_shard(contract_id(1), shard_id(1), 50_000, 0).await.unwrap();
     assert_eq!(writer.have(), 20_000);
     let short = writer.finish().await;
     assert!(matches!(short, Err(FarmerError::TooShort { have: 20_000, bytes: 50_000 })));
     upload(&farmer, 1, 1, 50_000).await.unwrap();
-    let again = farmer.begin_shard(contract_id(1), shard_id(1), 50_000).await.unwrap();
+    let again = farmer.begin_shard(contract_id(1), shard_id(1), 50_000, 0).await.unwrap();
     assert_eq!(again.have(), 50_000);
     assert_eq!(again.finish().await.unwrap(), *blake3::hash(&content(1, 50_000)).as_bytes());
-    let taken = farmer.begin_shard(contract_id(1), shard_id(1), 40_000).await;
+    let taken = farmer.begin_shard(contract_id(1), shard_id(1), 40_000, 0).await;
     assert!(matches!(taken, Err(FarmerError::ShardTaken)));
 }
 
@@ -112,12 +123,12 @@ async fn more_than_announced_or_reserved_is_refused() {
     let unknown = farmer.reserve(&wish(1, 1), &ROOMY, NOW).await;
     assert!(matches!(unknown, Err(FarmerError::UnknownContract)));
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
-    let nothing = farmer.begin_shard(contract_id(1), shard_id(1), 1).await;
+    let nothing = farmer.begin_shard(contract_id(1), shard_id(1), 1, 0).await;
     assert!(matches!(nothing, Err(FarmerError::NotReserved { reserved: 0, .. })));
     farmer.reserve(&wish(1, quota_bytes(60) + 40), &ROOMY, NOW).await.unwrap();
-    let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 60).await.unwrap();
+    let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 60, 0).await.unwrap();
     assert!(matches!(writer.write(&[0; 61]).await, Err(FarmerError::TooLong { bytes: 60 })));
-    let second = farmer.begin_shard(contract_id(1), shard_id(2), 1).await;
+    let second = farmer.begin_shard(contract_id(1), shard_id(2), 1, 0).await;
     assert!(matches!(second, Err(FarmerError::NotReserved { reserved: 40, .. })));
 }
 
@@ -151,7 +162,7 @@ async fn one_upload_never_prolongs_what_waits_beside_it() {
     let farmer = store.farmer();
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
     farmer.reserve(&wish(1, quota_bytes(40)), &ROOMY, NOW).await.unwrap();
-    let mut slow = farmer.begin_shard(contract_id(1), shard_id(1), 40).await.unwrap();
+    let mut slow = farmer.begin_shard(contract_id(1), shard_id(1), 40, 0).await.unwrap();
     assert_eq!(slow.until(), NOW.plus_seconds(RESERVATION_SECONDS));
     let second = NOW.plus_seconds(1);
     let until = farmer.reserve(&wish(1, 1_000_000), &ROOMY, second).await.unwrap();
@@ -222,7 +233,7 @@ async fn the_disk_keeps_its_guard_at_reserving_and_at_writing() {
     assert!(matches!(full, Err(FarmerError::DiskFull { .. })), "promised bytes count as gone");
     assert_eq!(farmer.figures(&ROOMY).await.unwrap().free_bytes, left);
     space.lock().unwrap().free_bytes = 400_000;
-    let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 600_000).await.unwrap();
+    let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 600_000, 0).await.unwrap();
     assert!(matches!(writer.write(&content(1, 600_000)).await, Err(FarmerError::DiskFull { .. })));
     space.lock().unwrap().free_bytes = 1_000_000;
     drop(writer);
@@ -278,7 +289,7 @@ async fn space_without_bytes_is_given_up_with_all_that_came_into_it() {
     assert_eq!(until, NOW.plus_seconds(RESERVATION_SECONDS));
     upload(&farmer, 1, 1, 60).await.unwrap();
     let waits = farmer.prolong(shard_id(1), NOW, ARRIVED_SECONDS).await.unwrap();
-    let mut late = farmer.begin_shard(contract_id(1), shard_id(2), 40).await.unwrap();
+    let mut late = farmer.begin_shard(contract_id(1), shard_id(2), 40, 0).await.unwrap();
     late.write(&[7; 40]).await.unwrap();
     assert_eq!(farmer.expire(until, until).await.unwrap().reserved_bytes, quota_bytes(40));
     assert!(matches!(late.finish().await, Err(FarmerError::NotReserved { .. })));
@@ -300,7 +311,7 @@ async fn what_an_owner_gives_back_is_free_at_once_and_its_other_shards_stay() {
     farmer.reserve(&wish(1, 4 * quota_bytes(300)), &ROOMY, NOW).await.unwrap();
     upload(&farmer, 1, 2, 200).await.unwrap();
     upload(&farmer, 1, 3, 300).await.unwrap();
-    let mut incoming = farmer.begin_shard(contract_id(1), shard_id(4), 50).await.unwrap();
+    let mut incoming = farmer.begin_shard(contract_id(1), shard_id(4), 50, 0).await.unwrap();
     incoming.write(&content(4, 50)).await.unwrap();
     let given = [1, 2, 4, 9].map(shard_id);
     farmer.release(contract_id(1), &given).await.unwrap();

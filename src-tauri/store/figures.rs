@@ -67,5 +67,9 @@ fn overhead(folder: &Folder, home: &Path) -> std::io::Result<u64> {
     for journal in std::fs::read_dir(folder.journals())? {
         journals += len(journal?.path());
     }
-    Ok(database + journals)
+    let mut keys = 0;
+    for key in crate::audit_keys::found(folder)? {
+        keys += len(folder.key(&key));
+    }
+    Ok(database + journals + keys)
 }

@@ -29,8 +29,14 @@ pub fn shard_headers(bytes: &[u8]) {
     }
     let Some((fields, rest)) = bytes.split_first_chunk::<104>() else { return };
     let id = |at: usize| -> [u8; 32] { fields[at..at + 32].try_into().expect("32 bytes") };
-    let len = u64::from_le_bytes(fields[96..].try_into().expect("8 bytes"));
-    let header = Header { shard: ShardId(id(0)), contract: ContractId(id(32)), bytes: len, hash: id(64) };
+    let len = |at: usize| u32::from_le_bytes(fields[at..at + 4].try_into().expect("4 bytes"));
+    let header = Header {
+        shard: ShardId(id(0)),
+        contract: ContractId(id(32)),
+        bytes: len(96),
+        tag_bytes: len(100),
+        hash: id(64),
+    };
     let mut written = header.encode();
     assert_eq!(Header::decode(&written), Some(header));
     if let [at, flip, ..] = rest

@@ -60,7 +60,7 @@ impl Farmer {
         Ok(expires)
     }
 
-    /// Takes a shard out of the reserved space; the writer goes on where an earlier transfer stopped. A shard that has
+    /// Takes a shard and its tags out of the reserved space; the writer goes on where an earlier transfer stopped. A shard that has
     /// wholly arrived gives a writer that has all its bytes.
     ///
     /// # Errors
@@ -71,41 +71,48 @@ impl Farmer {
         contract: ContractId,
         shard: ShardId,
         bytes: u64,
+        tag_bytes: u64,
     ) -> Result<ShardWriter, FarmerError> {
+        let header = header(contract, shard, bytes, tag_bytes)?;
         let _gate = self.inner.gate.lock().await;
         let active = self.inner.active.enter(shard).ok_or(FarmerError::ShardBusy)?;
-        let until = match self.take(contract, shard, bytes).await? {
+        let until = match self.take(header).await? {
             Begun::Whole(header) => return Ok(ShardWriter::whole(self.clone(), header)),
             Begun::Until(until) => until,
         };
         let (folder, disk, guard) = (self.paths(), self.inner.disk.clone(), self.inner.guard);
-        let part =
-            blocking(move || Ok(Part::open(folder, shard, contract, bytes, disk, guard, active)?)).await?;
+        let part = blocking(move || Ok(Part::open(folder, header, disk, guard, active)?)).await?;
         Ok(ShardWriter::new(self.clone(), part, until))
     }
 
     /// Makes the row of an incoming shard, unless it is here already.
-    async fn take(&self, contract: ContractId, shard: ShardId, bytes: u64) -> Result<Begun, FarmerError> {
+    async fn take(&self, header: Header) -> Result<Begun, FarmerError> {
+        let Header { shard, contract, .. } = header;
+        let (bytes, tag_bytes) = (u64::from(header.bytes), u64::from(header.tag_bytes));
         let mut write = self.inner.db.write_soft().await?;
         known(&mut write, contract).await?;
-        let query = "SELECT shards.contract, bytes, state, hash, expires FROM shards \
+        let query = "SELECT shards.contract, bytes, state, hash, expires, tag_bytes FROM shards \
                      LEFT JOIN arrivals ON arrivals.shard = shards.shard WHERE shards.shard = ?";
         let query = sqlx::query(query);
         let row = query.bind(shard.as_bytes().to_vec()).fetch_optional(&mut *write).await;
         if let Some(row) = row.map_err(DatabaseError::from)? {
-            if ContractId(id(&row, 0)?) != contract || number(&row, 1)? != bytes {
+            let found = (ContractId(id(&row, 0)?), number(&row, 1)?, number(&row, 5)?);
+            if found != (contract, bytes, tag_bytes) {
                 return Err(FarmerError::ShardTaken);
             }
             return match (i64::try_from(number(&row, 2)?), maybe_id(&row, 3)?) {
-                (Ok(ARRIVED | KEPT), Some(hash)) => Ok(Begun::Whole(Header { shard, contract, bytes, hash })),
+                (Ok(ARRIVED | KEPT), Some(hash)) => Ok(Begun::Whole(Header { hash, ..header })),
                 (Ok(INCOMING), _) => Ok(Begun::Until(Timestamp(number(&row, 4)?))),
                 _ => Err(FarmerError::ShardTaken),
             };
         }
-        let query = sqlx::query("INSERT INTO shards (shard, contract, bytes, state) VALUES (?, ?, ?, ?)");
-        let query = query.bind(shard.as_bytes().to_vec()).bind(key(contract)).bind(int(bytes)).bind(INCOMING);
+        let query = sqlx::query(
+            "INSERT INTO shards (shard, contract, bytes, tag_bytes, state) VALUES (?, ?, ?, ?, ?)",
+        );
+        let query = query.bind(shard.as_bytes().to_vec()).bind(key(contract));
+        let query = query.bind(int(bytes)).bind(int(tag_bytes)).bind(INCOMING);
         query.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        let until = quota::take(&mut write, contract, shard, bytes).await?;
+        let until = quota::take(&mut write, contract, shard, bytes + tag_bytes).await?;
         write.commit().await.map_err(DatabaseError::from)?;
         crash_point!(ShardRowCommitted);
         Ok(Begun::Until(until))
@@ -122,7 +129,7 @@ impl Farmer {
         if changed == 0 {
             let folder = self.paths();
             blocking(move || Ok(folder.delete(header.shard)?)).await?;
-            return Err(FarmerError::NotReserved { wanted: header.bytes, reserved: 0 });
+            return Err(FarmerError::NotReserved { wanted: header.payload(), reserved: 0 });
         }
         crash_point!(ArrivedWritten);
         let _part = blocking(move || {
@@ -134,6 +141,11 @@ impl Farmer {
         crash_point!(ArrivedCommitted);
         Ok(())
     }
+}
+
+fn header(contract: ContractId, shard: ShardId, bytes: u64, tag_bytes: u64) -> Result<Header, FarmerError> {
+    let short = |bytes| u32::try_from(bytes).map_err(|_| FarmerError::OutOfRange);
+    Ok(Header { shard, contract, bytes: short(bytes)?, tag_bytes: short(tag_bytes)?, hash: [0; 32] })
 }
 
 async fn known(write: &mut db::Write, contract: ContractId) -> Result<(), FarmerError> {

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use hayloft_core::{
     ContractId, ShardId, Timestamp,
+    audit::TagKeyId,
     contract::{SignedRevision, quota_bytes},
 };
 use sqlx::sqlite::SqliteRow;
 
 use crate::{
-    DatabaseError, Farmer, FarmerError,
-    db::{Write, from_blob, id, int, maybe_number, number, to_blob},
+    DatabaseError, Farmer, FarmerError, audit_keys,
+    db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     farmer::{ARRIVED, Contract, Expired, KEPT, to_the_end},
     journal::Record,
     quota,
@@ -30,8 +31,8 @@ impl Farmer {
     /// Applies a revision that both signed, in one transaction: added shards are kept, removed ones deleted.
     ///
     /// # Errors
-    /// [`FarmerError::NotNext`], [`FarmerError::NotArrived`] or [`FarmerError::NotKept`] with nothing changed, or what
-    /// the disk or database says.
+    /// [`FarmerError::NotNext`], [`FarmerError::NotArrived`], [`FarmerError::OtherTags`] or [`FarmerError::NotKept`] with
+    /// nothing changed, or what the disk or database says.
     pub async fn commit_revision(&self, revision: &SignedRevision) -> Result<(), FarmerError> {
         let (farmer, revision) = (self.clone(), revision.clone());
         to_the_end(async move {
@@ -161,7 +162,7 @@ impl Farmer {
         if still_due.map_err(DatabaseError::from)?.is_none() {
             return Ok(false);
         }
-        let gone = delete_contract(&mut write, contract).await?;
+        let (gone, keys) = delete_contract(&mut write, contract).await?;
         write.commit().await.map_err(DatabaseError::from)?;
         crash_point!(ContractEnded);
         let journal = self.paths().journal(contract);
@@ -170,6 +171,7 @@ impl Farmer {
         }
         crash_point!(ContractJournalDeleted);
         self.delete_files(gone).await;
+        self.delete_keys(keys).await;
         Ok(true)
     }
 
@@ -234,7 +236,7 @@ pub(crate) async fn apply(write: &mut Write, signed: &SignedRevision) -> Result<
     if newest.map_or(Some(0), |number| number.checked_add(1)) != Some(revision.number) {
         return Err(FarmerError::NotNext { found: revision.number, newest });
     }
-    let terms: hayloft_core::contract::SignedTerms = from_blob(&crate::db::bytes(&row, 1)?)?;
+    let terms: hayloft_core::contract::SignedTerms = from_blob(&bytes(&row, 1)?)?;
     let added = add(write, signed).await?;
     let removed = remove(write, signed).await?;
     let delete_after = revision.end.plus_seconds(terms.terms.grace_seconds);
@@ -256,25 +258,27 @@ struct Sums {
 }
 
 impl Sums {
-    fn count(&mut self, shard_bytes: u64) {
+    fn count(&mut self, shard_bytes: u64, tag_bytes: u64) {
         self.bytes += shard_bytes;
-        self.quota_bytes += quota_bytes(shard_bytes);
+        self.quota_bytes += quota_bytes(shard_bytes + tag_bytes);
     }
 }
 
 async fn add(write: &mut Write, signed: &SignedRevision) -> Result<Sums, FarmerError> {
     let mut sums = Sums::default();
     for entry in &signed.revision.added {
-        let query = "UPDATE shards SET state = ?, tag_key = ? \
-                     WHERE shard = ? AND contract = ? AND bytes = ? AND state = ?";
-        let query = sqlx::query(query).bind(KEPT).bind(entry.tag_key.map(|tag_key| tag_key.to_vec()));
-        let query = query.bind(entry.id.as_bytes().to_vec()).bind(key(signed.revision.contract));
-        let query = query.bind(int(entry.bytes)).bind(ARRIVED);
-        if query.execute(&mut **write).await.map_err(DatabaseError::from)?.rows_affected() != 1 {
-            return Err(FarmerError::NotArrived(entry.id));
+        let query = "UPDATE shards SET state = ? WHERE shard = ? AND contract = ? AND bytes = ? AND state = ? \
+                     RETURNING tag_bytes, tag_key";
+        let query = sqlx::query(query).bind(KEPT).bind(entry.id.as_bytes().to_vec());
+        let query = query.bind(key(signed.revision.contract)).bind(int(entry.bytes)).bind(ARRIVED);
+        let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
+        let row = row.ok_or(FarmerError::NotArrived(entry.id))?;
+        let tag_bytes = number(&row, 0)?;
+        if maybe_id(&row, 1)? != entry.tag_key || (entry.tag_key.is_none() && tag_bytes > 0) {
+            return Err(FarmerError::OtherTags(entry.id));
         }
         quota::end(write, entry.id).await?;
-        sums.count(entry.bytes);
+        sums.count(entry.bytes, tag_bytes);
     }
     Ok(sums)
 }
@@ -282,11 +286,13 @@ async fn add(write: &mut Write, signed: &SignedRevision) -> Result<Sums, FarmerE
 async fn remove(write: &mut Write, signed: &SignedRevision) -> Result<Sums, FarmerError> {
     let mut sums = Sums::default();
     for shard in &signed.revision.removed {
-        let query = "DELETE FROM shards WHERE shard = ? AND contract = ? AND state >= ? RETURNING bytes";
+        let query =
+            "DELETE FROM shards WHERE shard = ? AND contract = ? AND state >= ? RETURNING bytes, tag_bytes";
         let query =
             sqlx::query(query).bind(shard.as_bytes().to_vec()).bind(key(signed.revision.contract)).bind(KEPT);
         let row = query.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?;
-        sums.count(number(&row.ok_or(FarmerError::NotKept(*shard))?, 0)?);
+        let row = row.ok_or(FarmerError::NotKept(*shard))?;
+        sums.count(number(&row, 0)?, number(&row, 1)?);
     }
     Ok(sums)
 }
@@ -314,11 +320,19 @@ async fn delete_unkept(
     Ok(query.execute(&mut **write).await?.rows_affected() == 1)
 }
 
-async fn delete_contract(write: &mut Write, contract: ContractId) -> Result<Vec<ShardId>, DatabaseError> {
+/// Deletes a contract's rows, and those of its owner's keys with its last one; answers which files are of no more use.
+async fn delete_contract(
+    write: &mut Write,
+    contract: ContractId,
+) -> Result<(Vec<ShardId>, Vec<TagKeyId>), DatabaseError> {
     let query = sqlx::query("DELETE FROM shards WHERE contract = ? RETURNING shard").bind(key(contract));
     let rows = query.fetch_all(&mut **write).await?;
     quota::end_reservations(write, contract).await?;
-    let query = sqlx::query("DELETE FROM contracts WHERE contract = ?").bind(key(contract));
-    query.execute(&mut **write).await?;
-    rows.iter().map(|row| Ok(ShardId(id(row, 0)?))).collect()
+    let query = sqlx::query("DELETE FROM contracts WHERE contract = ? RETURNING owner").bind(key(contract));
+    let keys = match query.fetch_optional(&mut **write).await? {
+        Some(row) => audit_keys::forget(write, &bytes(&row, 0)?).await?,
+        None => Vec::new(),
+    };
+    let gone = rows.iter().map(|row| Ok(ShardId(id(row, 0)?))).collect::<Result<_, DatabaseError>>()?;
+    Ok((gone, keys))
 }

@@ -7,8 +7,10 @@
 #[macro_use]
 mod crash;
 
+mod audit_keys;
 mod catalog;
 
+pub mod blocks;
 pub mod config;
 pub mod db;
 pub mod farmer;
@@ -36,6 +38,8 @@ pub mod scrub;
 mod shards;
 mod witness;
 
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 mod crash_scene;
 #[cfg(test)]

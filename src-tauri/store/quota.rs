@@ -68,7 +68,7 @@ impl Taken {
         let query = "SELECT (SELECT coalesce(sum(quota_bytes), 0) FROM contracts), \
                             (SELECT coalesce(sum(bytes), 0) FROM reservations) + \
                             (SELECT coalesce(sum(quota_bytes), 0) FROM arrivals), \
-                            (SELECT coalesce(sum(bytes), 0) FROM shards WHERE state = 1)";
+                            (SELECT coalesce(sum(bytes + tag_bytes), 0) FROM shards WHERE state = 1)";
         let row = sqlx::query(query).fetch_one(executor).await?;
         Ok(Self {
             used_bytes: number(&row, 0)?,
@@ -137,9 +137,9 @@ pub(crate) async fn take(
     write: &mut Write,
     contract: ContractId,
     shard: ShardId,
-    shard_bytes: u64,
+    file_bytes: u64,
 ) -> Result<Timestamp, FarmerError> {
-    let wanted = quota_bytes(shard_bytes);
+    let wanted = quota_bytes(file_bytes);
     let query = "SELECT subnet, owner, bytes, expires FROM reservations WHERE contract = ? ORDER BY expires";
     let query = sqlx::query(query).bind(contract.as_bytes().to_vec());
     let rows = query.fetch_all(&mut **write).await.map_err(DatabaseError::from)?;

@@ -7,13 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hayloft_core::{
-    ContractId, ShardId, Timestamp,
-    contract::{ShardEntry, quota_bytes},
-};
+use hayloft_core::{ContractId, ShardId, Timestamp, audit::TagKeyId, contract::quota_bytes};
 
 use crate::{
-    DatabaseError, Farmer, FarmerError,
+    DatabaseError, Farmer, FarmerError, audit_keys,
     db::{id, int, number, to_blob},
     farmer::{ARRIVED, ARRIVED_SECONDS, DAMAGED, INCOMING, KEPT, MISSING, UNREADABLE, insert_contract},
     home::{remove_unfinished, sync_folder, write_whole},
@@ -31,12 +28,12 @@ pub(crate) fn begin_folder(folder: &Folder, marker: &[u8; 16]) -> Result<(), Far
 
 /// Leaves a farmer's folder: what Hayloft made in it is deleted, all else stays.
 pub(crate) fn end_folder(folder: &Folder) -> Result<(), FarmerError> {
-    for journal in list(&folder.journals())? {
-        delete(&journal)?;
+    for left in list(&folder.journals())?.into_iter().chain(list(&folder.keys())?) {
+        delete(&left)?;
     }
     delete(&folder.marker())?;
     for found in list(&folder.root)? {
-        if is_prefix(&found) || found == folder.journals() {
+        if is_prefix(&found) || found == folder.journals() || found == folder.keys() {
             // A folder that is not empty holds something of somebody else's: it stays.
             let _ = fs::remove_dir(&found);
         }
@@ -111,7 +108,9 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
     let mut mended = Mended::default();
     let mut unfinished = HashSet::new();
     let mut changes = Vec::new();
-    let rows = sqlx::query("SELECT shard, bytes, state FROM shards").fetch_all(farmer.inner.db.read()).await;
+    let rows = sqlx::query("SELECT shard, bytes + tag_bytes, state FROM shards")
+        .fetch_all(farmer.inner.db.read())
+        .await;
     for row in rows.map_err(DatabaseError::from)? {
         let shard = ShardId(id(&row, 0)?);
         let (bytes, state) = (number(&row, 1)?, i64::try_from(number(&row, 2)?).unwrap_or(MISSING));
@@ -162,6 +161,7 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
         Ok(orphans.len() as u64)
     })
     .await?;
+    mended.orphan_files += farmer.mend_keys().await?;
     mend_journals(farmer).await?;
     Ok(mended)
 }
@@ -240,11 +240,11 @@ async fn mend_journals(farmer: &Farmer) -> Result<(), FarmerError> {
 /// filled is forgotten with the same commit.
 pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, FarmerError> {
     let folder = farmer.paths();
-    let (contracts, headers) = blocking(move || Ok(survey(&folder)?)).await?;
+    let (contracts, headers, keys) = blocking(move || Ok(survey(&folder)?)).await?;
     let mut write = farmer.inner.db.write().await?;
     let mut found = 0;
     for told in contracts.values() {
-        restore_contract(&mut write, told, &headers).await?;
+        restore_contract(&mut write, told, &headers, &keys).await?;
         found += told.shards.keys().filter(|shard| headers.contains_key(shard)).count() as u64;
     }
     for header in headers.values() {
@@ -252,10 +252,9 @@ pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, Farm
         if told.shards.contains_key(&header.shard) {
             continue;
         }
-        let entry = ShardEntry { id: header.shard, bytes: header.bytes, tag_key: None };
-        restore_shard(&mut write, header.contract, &entry, ARRIVED, Some(header.hash)).await?;
+        restore_shard(&mut write, header, None, ARRIVED).await?;
         let (contract, owner) = (told.id, told.terms.terms.owner);
-        let wish = Wish { contract, owner, subnet: String::new(), bytes: quota_bytes(header.bytes) };
+        let wish = Wish { contract, owner, subnet: String::new(), bytes: quota_bytes(header.payload()) };
         quota::hold(&mut write, header.shard, &wish, now.plus_seconds(ARRIVED_SECONDS)).await?;
         found += 1;
     }
@@ -267,7 +266,7 @@ pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, Farm
     Ok(found)
 }
 
-type Surveyed = (HashMap<ContractId, Replayed>, HashMap<ShardId, Header>);
+type Surveyed = (HashMap<ContractId, Replayed>, HashMap<ShardId, Header>, HashSet<TagKeyId>);
 
 fn survey(folder: &Folder) -> io::Result<Surveyed> {
     let mut contracts = HashMap::new();
@@ -279,7 +278,7 @@ fn survey(folder: &Folder) -> io::Result<Surveyed> {
     let mut headers = HashMap::new();
     for (shard, len) in walk(folder)?.shards {
         let header = Header::read(&folder.shard(shard))?;
-        let header = header.filter(|header| header.shard == shard && len == header.bytes + HEADER_BYTES);
+        let header = header.filter(|header| header.shard == shard && len == header.payload() + HEADER_BYTES);
         match header {
             Some(header) if contracts.contains_key(&header.contract) => {
                 headers.insert(shard, header);
@@ -287,7 +286,8 @@ fn survey(folder: &Folder) -> io::Result<Surveyed> {
             _ => set_aside(folder, shard)?,
         }
     }
-    Ok((contracts, headers))
+    let keys = audit_keys::found(folder)?.into_iter().collect();
+    Ok((contracts, headers, keys))
 }
 
 /// Keeps a file that nothing explains out of the way, because without the database nobody can say it is worthless.
@@ -302,16 +302,25 @@ async fn restore_contract(
     write: &mut crate::db::Write,
     told: &Replayed,
     headers: &HashMap<ShardId, Header>,
+    keys: &HashSet<TagKeyId>,
 ) -> Result<(), DatabaseError> {
     insert_contract(write, told.id, &told.terms).await?;
     let (mut bytes, mut quota) = (0, 0);
     for entry in told.shards.values() {
-        let header = headers.get(&entry.id).filter(|header| header.bytes == entry.bytes);
-        let hash = header.map(|header| header.hash);
+        let header = headers.get(&entry.id).filter(|header| u64::from(header.bytes) == entry.bytes);
         let state = if header.is_some() { KEPT } else { MISSING };
-        restore_shard(write, told.id, entry, state, hash).await?;
+        // How many tags a file had that is gone, nobody knows.
+        let gone = || {
+            let bytes = u32::try_from(entry.bytes).unwrap_or(u32::MAX);
+            Header { shard: entry.id, contract: told.id, bytes, tag_bytes: 0, hash: [0; 32] }
+        };
+        let header = header.copied().unwrap_or_else(gone);
+        restore_shard(write, &header, entry.tag_key, state).await?;
+        if let Some(key) = entry.tag_key.filter(|key| keys.contains(key)) {
+            audit_keys::insert(write, told.terms.terms.owner, &key).await?;
+        }
         bytes += entry.bytes;
-        quota += quota_bytes(entry.bytes);
+        quota += quota_bytes(header.payload());
     }
     let Some(newest) = &told.revision else { return Ok(()) };
     let delete_after = newest.revision.end.plus_seconds(told.terms.terms.grace_seconds);
@@ -326,16 +335,16 @@ async fn restore_contract(
 
 async fn restore_shard(
     write: &mut crate::db::Write,
-    contract: ContractId,
-    entry: &ShardEntry,
+    header: &Header,
+    tag_key: Option<TagKeyId>,
     state: i64,
-    hash: Option<[u8; 32]>,
 ) -> Result<(), DatabaseError> {
-    let query = "INSERT INTO shards (shard, contract, bytes, state, hash, tag_key) VALUES (?, ?, ?, ?, ?, ?)";
-    let query = sqlx::query(query).bind(entry.id.as_bytes().to_vec());
-    let query = query.bind(contract.as_bytes().to_vec()).bind(int(entry.bytes)).bind(state);
-    let query =
-        query.bind(hash.map(|hash| hash.to_vec())).bind(entry.tag_key.map(|tag_key| tag_key.to_vec()));
-    query.execute(&mut **write).await?;
+    let query = "INSERT INTO shards (shard, contract, bytes, tag_bytes, state, hash, tag_key) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let query = sqlx::query(query).bind(header.shard.as_bytes().to_vec());
+    let query = query.bind(header.contract.as_bytes().to_vec());
+    let query = query.bind(i64::from(header.bytes)).bind(i64::from(header.tag_bytes)).bind(state);
+    let hash = (state != MISSING).then(|| header.hash.to_vec());
+    query.bind(hash).bind(tag_key.map(|tag_key| tag_key.to_vec())).execute(&mut **write).await?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use hayloft_core::{
     Amount, ContractId, DeviceId, OwnerId, RevisionHash, ShardId, Signature, Timestamp,
+    audit::TagKeyId,
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
 };
 
@@ -16,6 +17,10 @@ pub(crate) fn contract_id(seed: u8) -> ContractId {
 
 pub(crate) fn owner_id(seed: u8) -> OwnerId {
     OwnerId([seed; 32])
+}
+
+pub(crate) fn tag_key(seed: u8) -> TagKeyId {
+    [seed; 32]
 }
 
 pub(crate) fn shard_id(seed: u32) -> ShardId {

@@ -105,6 +105,7 @@ pub struct Kept {
     shard: ShardId,
     contract: ContractId,
     bytes: u64,
+    tag_bytes: u64,
     hash: Option<[u8; 32]>,
 }
 
@@ -117,6 +118,11 @@ impl Kept {
     /// Its bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes behind its file's header: its own and its tags'.
+    fn payload(&self) -> u64 {
+        self.bytes.saturating_add(self.tag_bytes)
     }
 }
 
@@ -199,26 +205,28 @@ fn step(
 
 fn begin(path: PathBuf, kept: &Kept) -> io::Result<Reading> {
     let mut file = File::open(&path)?;
-    if file.metadata()?.len() != kept.bytes + HEADER_BYTES {
+    if file.metadata()?.len() != kept.payload() + HEADER_BYTES {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    forget_cached(&file, 0, kept.bytes + HEADER_BYTES);
+    forget_cached(&file, 0, kept.payload() + HEADER_BYTES);
     file.seek(SeekFrom::Start(HEADER_BYTES))?;
     Ok(Reading { path, file, hasher: blake3::Hasher::new(), at: 0, buffer: vec![0; STEP_BYTES] })
 }
 
 fn read_on(mut reading: Reading, kept: &Kept) -> io::Result<(Step, Option<Reading>)> {
-    let left = usize::try_from(kept.bytes - reading.at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
+    let left = usize::try_from(kept.payload() - reading.at).unwrap_or(STEP_BYTES).min(STEP_BYTES);
     reading.file.read_exact(&mut reading.buffer[..left])?;
     reading.hasher.update(&reading.buffer[..left]);
     forget_cached(&reading.file, HEADER_BYTES + reading.at, left as u64);
     reading.at += left as u64;
-    if reading.at < kept.bytes {
+    if reading.at < kept.payload() {
         return Ok((Step::Read(left as u64), Some(reading)));
     }
     let hash = *reading.hasher.finalize().as_bytes();
     let said = Header::read(&reading.path)?;
-    let sound = Header { shard: kept.shard, contract: kept.contract, bytes: kept.bytes, hash };
+    let short = |bytes: u64| u32::try_from(bytes).map_err(io::Error::other);
+    let (bytes, tag_bytes) = (short(kept.bytes)?, short(kept.tag_bytes)?);
+    let sound = Header { shard: kept.shard, contract: kept.contract, bytes, tag_bytes, hash };
     let finding = match (kept.hash, said) {
         (Some(arrived), _) if arrived != hash => Finding::Trouble(Trouble::Damaged),
         (Some(_), said) if said != Some(sound) => {
@@ -317,7 +325,7 @@ impl Farmer {
     /// # Errors
     /// [`FarmerError::Database`].
     pub async fn next_to_scrub(&self, limit: u32) -> Result<Vec<Kept>, FarmerError> {
-        let query = "SELECT shard, contract, bytes, hash FROM shards \
+        let query = "SELECT shard, contract, bytes, hash, tag_bytes FROM shards \
                      WHERE state >= 2 AND shard > (SELECT after FROM scrub) ORDER BY shard LIMIT ?";
         let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(self.inner.db.read()).await;
         let rows = rows.map_err(DatabaseError::from)?;
@@ -329,7 +337,8 @@ impl Farmer {
     /// # Errors
     /// [`FarmerError::Database`].
     pub async fn kept(&self, shard: ShardId) -> Result<Option<Kept>, FarmerError> {
-        let query = "SELECT shard, contract, bytes, hash FROM shards WHERE shard = ? AND state >= 2";
+        let query =
+            "SELECT shard, contract, bytes, hash, tag_bytes FROM shards WHERE shard = ? AND state >= 2";
         let row =
             sqlx::query(query).bind(shard.as_bytes().to_vec()).fetch_optional(self.inner.db.read()).await;
         Ok(row.map_err(DatabaseError::from)?.as_ref().map(kept_of).transpose()?)
@@ -407,6 +416,7 @@ fn kept_of(row: &SqliteRow) -> Result<Kept, DatabaseError> {
         contract: ContractId(id(row, 1)?),
         bytes: number(row, 2)?,
         hash: maybe_id(row, 3)?,
+        tag_bytes: number(row, 4)?,
     })
 }
 

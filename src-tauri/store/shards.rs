@@ -1,8 +1,9 @@
 //! Shard files: one per shard in hash-prefix folders, `ab/abcd…` whole and `ab/abcd….part` while it arrives.
 //!
 //! A file begins with a header of its own, so that the index can be rebuilt from the files: magic with version (8) ‖
-//! shard (32) ‖ contract (32) ‖ bytes as u64 LE (8) ‖ BLAKE3 of the sealed bytes (32) ‖ BLAKE3 of all before, first 16.
-//! The header is written last, before the sync, and a file gets its final name after the sync.
+//! shard (32) ‖ contract (32) ‖ sealed bytes, bytes of tags as u32 LE (4 + 4) ‖ BLAKE3 of both (32) ‖ BLAKE3 of all
+//! before, first 16. Then come the sealed bytes and, behind them, the tags, as they arrived. The header is written last,
+//! before the sync, and a file gets its final name after the sync.
 
 use std::{
     collections::HashSet,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use hayloft_core::{ContractId, ShardId, Timestamp};
+use hayloft_core::{ContractId, ShardId, Timestamp, audit::TagKeyId};
 
 use crate::{
     FarmerError, Guard,
@@ -33,17 +34,24 @@ const COPY_BYTES: usize = 256 << 10;
 pub(crate) struct Header {
     pub(crate) shard: ShardId,
     pub(crate) contract: ContractId,
-    pub(crate) bytes: u64,
+    pub(crate) bytes: u32,
+    pub(crate) tag_bytes: u32,
     pub(crate) hash: [u8; 32],
 }
 
 impl Header {
+    /// Bytes that follow the header: the shard's own and its tags'.
+    pub(crate) fn payload(&self) -> u64 {
+        u64::from(self.bytes) + u64::from(self.tag_bytes)
+    }
+
     pub(crate) fn encode(&self) -> [u8; HEADER_BYTES as usize] {
         let mut out = [0; HEADER_BYTES as usize];
         out[..8].copy_from_slice(&MAGIC);
         out[8..40].copy_from_slice(self.shard.as_bytes());
         out[40..72].copy_from_slice(self.contract.as_bytes());
-        out[72..80].copy_from_slice(&self.bytes.to_le_bytes());
+        out[72..76].copy_from_slice(&self.bytes.to_le_bytes());
+        out[76..80].copy_from_slice(&self.tag_bytes.to_le_bytes());
         out[80..112].copy_from_slice(&self.hash);
         let check = blake3::hash(&out[..112]);
         out[112..].copy_from_slice(&check.as_bytes()[..16]);
@@ -57,7 +65,8 @@ impl Header {
         Some(Self {
             shard: ShardId(bytes[8..40].try_into().ok()?),
             contract: ContractId(bytes[40..72].try_into().ok()?),
-            bytes: u64::from_le_bytes(bytes[72..80].try_into().ok()?),
+            bytes: u32::from_le_bytes(bytes[72..76].try_into().ok()?),
+            tag_bytes: u32::from_le_bytes(bytes[76..80].try_into().ok()?),
             hash: bytes[80..112].try_into().ok()?,
         })
     }
@@ -95,6 +104,15 @@ impl Folder {
 
     pub(crate) fn journal(&self, id: ContractId) -> PathBuf {
         self.journals().join(id.to_string())
+    }
+
+    /// The folder of owners' audit keys.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    pub(crate) fn key(&self, key: &TagKeyId) -> PathBuf {
+        self.keys().join(data_encoding::HEXLOWER.encode(key))
     }
 
     /// The file that ties the folder to a home's database.
@@ -158,14 +176,12 @@ impl Part {
     /// Opens or makes the file and hashes what earlier transfers left in it.
     pub(crate) fn open(
         folder: Folder,
-        shard: ShardId,
-        contract: ContractId,
-        bytes: u64,
+        header: Header,
         disk: Disk,
         guard: Guard,
         active: Active,
     ) -> io::Result<Self> {
-        let path = folder.part(shard);
+        let path = folder.part(header.shard);
         if let Some(prefix) = path.parent().filter(|prefix| !prefix.is_dir()) {
             fs::create_dir_all(prefix)?;
             crate::home::sync_folder(&folder.root)?;
@@ -173,7 +189,7 @@ impl Part {
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         crash_point!(PartCreated);
         let len = file.metadata()?.len();
-        if len < HEADER_BYTES || len - HEADER_BYTES > bytes {
+        if len < HEADER_BYTES || len - HEADER_BYTES > header.payload() {
             file.set_len(HEADER_BYTES)?;
         }
         file.seek(SeekFrom::Start(HEADER_BYTES))?;
@@ -189,7 +205,6 @@ impl Part {
                 }
             }
         }
-        let header = Header { shard, contract, bytes, hash: [0; 32] };
         Ok(Self { file, hasher, written, header, folder, disk, guard, _active: active })
     }
 
@@ -260,7 +275,7 @@ impl ShardWriter {
     }
 
     pub(crate) fn whole(farmer: Farmer, header: Header) -> Self {
-        let (have, until) = (header.bytes, Timestamp(u64::MAX));
+        let (have, until) = (header.payload(), Timestamp(u64::MAX));
         Self { farmer, header, have, buffer: Vec::new(), part: None, whole: true, until }
     }
 
@@ -274,9 +289,9 @@ impl ShardWriter {
         self.have
     }
 
-    /// Bytes of the whole shard.
+    /// Bytes of the whole shard and its tags.
     pub fn bytes(&self) -> u64 {
-        self.header.bytes
+        self.header.payload()
     }
 
     /// Appends.
@@ -285,8 +300,8 @@ impl ShardWriter {
     /// [`FarmerError::TooLong`], [`FarmerError::DiskFull`] or [`FarmerError::Io`].
     pub async fn write(&mut self, chunk: &[u8]) -> Result<(), FarmerError> {
         let have = self.have + chunk.len() as u64;
-        if have > self.header.bytes {
-            return Err(FarmerError::TooLong { bytes: self.header.bytes });
+        if have > self.bytes() {
+            return Err(FarmerError::TooLong { bytes: self.bytes() });
         }
         self.buffer.extend_from_slice(chunk);
         self.have = have;
@@ -319,7 +334,7 @@ impl ShardWriter {
         self.flush().await
     }
 
-    /// Syncs the whole shard to disk and answers BLAKE3 of its sealed bytes. It has arrived then.
+    /// Syncs the whole shard to disk and answers BLAKE3 of its sealed bytes and its tags. It has arrived then.
     ///
     /// # Errors
     /// [`FarmerError::TooShort`], [`FarmerError::NotReserved`] if the reservation is over meanwhile, or whatever the disk
@@ -329,8 +344,8 @@ impl ShardWriter {
             return Ok(self.header.hash);
         }
         self.flush().await?;
-        if self.have < self.header.bytes {
-            return Err(FarmerError::TooShort { have: self.have, bytes: self.header.bytes });
+        if self.have < self.bytes() {
+            return Err(FarmerError::TooShort { have: self.have, bytes: self.bytes() });
         }
         let mut part = self.part.take().ok_or_else(interrupted)?;
         let (part, hash) = blocking(move || {
@@ -397,7 +412,13 @@ mod tests {
 
     #[test]
     fn a_header_says_what_was_written_and_any_flipped_bit_is_noticed() {
-        let header = Header { shard: shard_id(1), contract: contract_id(2), bytes: 1 << 33, hash: [3; 32] };
+        let header = Header {
+            shard: shard_id(1),
+            contract: contract_id(2),
+            bytes: 1 << 31,
+            tag_bytes: 96,
+            hash: [3; 32],
+        };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Some(header));
         for at in 0..bytes.len() {

@@ -255,6 +255,33 @@ impl ProverKey {
         bytes
     }
 
+    /// The form in which whoever has checked the key keeps it: the powers uncompressed, so that it is read in a moment.
+    pub fn to_kept(&self) -> Vec<u8> {
+        let mut bytes = self.verifier.bytes.clone();
+        bytes.extend(self.powers.iter().flat_map(G1Affine::to_uncompressed));
+        bytes
+    }
+
+    /// A key from one's own disk, which is trusted for what was checked when the key came: only that the points lie on
+    /// the curve is checked again.
+    ///
+    /// # Errors
+    /// [`KeyError`] if it is not what [`Self::to_kept`] gave.
+    pub fn from_kept(bytes: &[u8]) -> Result<Self, KeyError> {
+        let (verifier, powers) = bytes.split_at(bytes.len().min(VerifierKey::BYTES));
+        let verifier = VerifierKey::decode(verifier)?;
+        let expected = VerifierKey::BYTES + verifier.sectors.count() * 2 * G1_BYTES;
+        if bytes.len() != expected {
+            return Err(KeyError::WrongLength { expected, found: bytes.len() });
+        }
+        let points = powers.chunks_exact(2 * G1_BYTES).enumerate().map(|(index, bytes)| {
+            let bytes = bytes.try_into().expect("chunks are exact");
+            let point: Option<G1Affine> = G1Affine::from_uncompressed_unchecked(bytes).into();
+            point.ok_or(KeyError::BadPower { index, cause: PointError::NotOnCurve })
+        });
+        Ok(Self { powers: points.collect::<Result<_, _>>()?, verifier })
+    }
+
     /// The part that verifiers need.
     pub fn verifier(&self) -> &VerifierKey {
         &self.verifier

@@ -11,6 +11,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::Tag;
+
 /// Bytes of a sector: as many whole bytes as fit under the group's order.
 pub const SECTOR_BYTES: usize = 31;
 
@@ -47,6 +49,11 @@ impl Sectors {
     /// Blocks of a shard of that many bytes.
     pub fn blocks(self, shard_bytes: u64) -> u64 {
         shard_bytes.div_ceil(self.block_bytes() as u64)
+    }
+
+    /// Bytes of the tags of a shard of that many bytes: one for each block.
+    pub fn tag_bytes(self, shard_bytes: u64) -> u64 {
+        self.blocks(shard_bytes).saturating_mul(Tag::BYTES as u64)
     }
 
     /// Where a block lies in a shard of that many bytes; empty behind its end.

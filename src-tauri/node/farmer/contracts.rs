@@ -2,7 +2,7 @@
 //! is on disk before the signature leaves.
 
 use hayloft_core::{
-    Amount, ContractId, OwnerId, ShardId, Signature, Timestamp,
+    Amount, ContractId, DeviceId, OwnerId, ShardId, Signature, Timestamp,
     contract::{
         Revision, RevisionError, SignedRevision, SignedTerms, State, Terms, TermsOffered, UNUSED_SECONDS,
         check_owner, check_terms, countersign, countersign_same_shards,
@@ -31,6 +31,14 @@ pub(crate) fn ends(contract: &Contract) -> (Timestamp, Timestamp) {
     }
 }
 
+/// Who asks.
+pub(crate) struct Asker {
+    /// The key that the connection proved.
+    pub(crate) device: DeviceId,
+    /// The owner that certified it, or why none did.
+    pub(crate) owner: Result<OwnerId, Refusal>,
+}
+
 impl Shared {
     /// The contract, if it is this owner's and not surely over: what is still kept is served.
     pub(crate) async fn contract_of(&self, owner: OwnerId, id: ContractId) -> Result<Contract, Refusal> {
@@ -39,6 +47,19 @@ impl Shared {
         contract
             .filter(|contract| self.parts.witness.credible() < ends(contract).1)
             .ok_or_else(refuse::unknown_contract)
+    }
+
+    /// The contract, if it is this asker's to audit: its owner's, or one whose terms name it as the auditor.
+    pub(crate) async fn contract_for(&self, asker: &Asker, id: ContractId) -> Result<Contract, Refusal> {
+        let contract = self.parts.store.farmer().contract(id).await.map_err(refuse::store)?;
+        let contract = contract.filter(|contract| self.parts.witness.credible() < ends(contract).1);
+        let is_auditor = |contract: &Contract| contract.terms.terms.auditor == Some(asker.device);
+        match (contract, &asker.owner) {
+            (Some(contract), _) if is_auditor(&contract) => Ok(contract),
+            (_, Err(refusal)) => Err(refusal.clone()),
+            (Some(contract), Ok(owner)) if contract.terms.terms.owner == *owner => Ok(contract),
+            (_, Ok(_)) => Err(refuse::unknown_contract()),
+        }
     }
 
     /// The same, if new data may come under it.
@@ -102,18 +123,7 @@ impl Shared {
         }
     }
 
-    pub(crate) async fn show(&self, owner: OwnerId, id: ContractId) -> Result<Answer, Refusal> {
-        let contract = self.contract_of(owner, id).await?;
-        Ok(Answer::Contract { terms: Box::new(contract.terms), revision: contract.revision.map(Box::new) })
-    }
-
-    pub(crate) async fn page(
-        &self,
-        owner: OwnerId,
-        id: ContractId,
-        after: Option<ShardId>,
-    ) -> Result<Answer, Refusal> {
-        self.contract_of(owner, id).await?;
+    pub(crate) async fn page(&self, id: ContractId, after: Option<ShardId>) -> Result<Answer, Refusal> {
         let page = self.parts.store.farmer().shards(id, after, SHARDS_PER_PAGE as u32).await;
         let (shards, more) = page.map_err(refuse::store)?;
         Ok(Answer::Shards { shards, more })
@@ -121,11 +131,19 @@ impl Shared {
 
     pub(crate) async fn revise(
         &self,
+        device: DeviceId,
         owner: OwnerId,
         revision: Revision,
         signature: Signature,
     ) -> Result<Answer, Refusal> {
         let id = revision.contract;
+        let contract = self.contract_of(owner, id).await?;
+        if contract.revision.as_ref().is_none_or(|newest| newest.revision != revision) {
+            // Before it is locked, for it may take long. Only for an owner who signed just this next revision.
+            check_owner(&contract.terms, contract.revision.as_ref(), &revision, &signature)
+                .map_err(|error| refuse::revision(&error))?;
+            self.check_tags(device, owner, &revision).await?;
+        }
         let _one_at_a_time = self.lock(id).await;
         let contract = self.contract_of(owner, id).await?;
         if let Some(newest) = contract.revision.as_ref().filter(|newest| newest.revision == revision) {

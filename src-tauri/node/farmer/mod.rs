@@ -5,14 +5,18 @@
 //! A node that farms nothing runs this too: it then refuses all but what it still keeps.
 
 mod agreements;
+mod audit_keys;
 mod contracts;
 mod flow;
+mod labours;
 mod offer;
+mod proofs;
 mod refuse;
 mod scrub;
 mod serve;
 mod status;
 mod sweep;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod transfers;
@@ -20,12 +24,12 @@ mod transfers;
 use std::{sync::Arc, time::Duration};
 
 use hayloft_core::ContractId;
-use hayloft_net::{Incoming, RateLimits, messages::Refusal};
+use hayloft_net::{Incoming, RateLimits, limits, messages::Refusal};
 use jiff::tz::TimeZone;
 use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use self::agreements::Agreements;
+use self::{agreements::Agreements, labours::Labours};
 use crate::{
     model::{ApiError, Event, FarmSettings},
     parts::Parts,
@@ -56,7 +60,11 @@ pub(crate) struct Shared {
     revising: Semaphore,
     agreements: std::sync::Mutex<Agreements>,
     changes: Notify,
-    scrub: scrub::Signals,
+    scrub: Arc<scrub::Signals>,
+    keys: audit_keys::Keys,
+    /// Checks of keys and of tags.
+    checks: Arc<Labours>,
+    proofs: Arc<Labours>,
 }
 
 impl Farmer {
@@ -71,7 +79,11 @@ impl Farmer {
             revising: Semaphore::new(REVISING),
             agreements: std::sync::Mutex::default(),
             changes: Notify::new(),
-            scrub,
+            scrub: Arc::new(scrub),
+            keys: audit_keys::Keys::default(),
+            // Requests are bounded in all.
+            checks: Labours::new(Labours::half_of_the_cores(), limits::LABOURS_PER_PEER, limits::REQUESTS),
+            proofs: Labours::new(Labours::half_of_the_cores(), limits::LABOURS_PER_PEER, limits::LABOURS),
         });
         let farmer = Self { shared, tasks: TaskTracker::new() };
         farmer.apply().await;

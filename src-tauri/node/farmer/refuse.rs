@@ -71,6 +71,8 @@ pub(crate) fn store(error: FarmerError) -> Refusal {
         | FarmerError::OutOfRange => RefusalCode::BadRequest,
         FarmerError::NotNext { .. } => RefusalCode::StaleRevision,
         FarmerError::NotArrived(_) | FarmerError::NotKept(_) => RefusalCode::WrongRevision,
+        FarmerError::OtherTags(_) => RefusalCode::BadTags,
+        FarmerError::TooManyKeys => RefusalCode::BadKey,
         FarmerError::FolderInUse
         | FarmerError::FolderTaken
         | FarmerError::Io(_)

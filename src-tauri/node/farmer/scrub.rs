@@ -87,7 +87,8 @@ impl Signals {
         Serving(&self.serving)
     }
 
-    fn is_serving(&self) -> bool {
+    /// Whether shards are being sent or received.
+    pub(super) fn is_serving(&self) -> bool {
         self.serving.load(Ordering::Relaxed) > 0
     }
 

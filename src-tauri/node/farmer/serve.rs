@@ -1,15 +1,16 @@
 //! Takes requests as they come, checks who asks, and hands them to what answers them.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use hayloft_core::OwnerId;
 use hayloft_net::{
     Inbound, Incoming, NetError,
+    limits::WORKING_PAUSE,
     messages::{Answer, Refusal, RefusalCode, Request},
 };
 use tokio_util::task::TaskTracker;
 
-use super::{Shared, offer, refuse, transfers::subnet};
+use super::{Shared, contracts::Asker, offer, refuse, transfers::subnet};
 
 /// Serves until the node stops; each request is a task of its own, and `net` bounds how many there are.
 pub(super) async fn run(shared: Arc<Shared>, mut incoming: Incoming, tasks: TaskTracker) {
@@ -28,48 +29,113 @@ async fn serve(shared: Arc<Shared>, inbound: Inbound) {
     }
 }
 
-impl Shared {
-    async fn answer(&self, inbound: Inbound) -> Result<(), NetError> {
-        let request = inbound.envelope.request.clone();
-        if request == Request::Offer {
-            let offer = self.offer().await;
-            return inbound.answer(offer.unwrap_or_else(Answer::Refused)).await;
-        }
-        match self.owner_of(&inbound) {
-            Ok(owner) => {
-                self.welcome(&inbound, owner, &request).await;
-                self.answer_owner(inbound, owner, request).await
-            }
-            Err(refusal) => inbound.answer(Answer::Refused(refusal)).await,
+/// Says again and again that the answer takes a while.
+async fn working<T>(inbound: &mut Inbound, work: impl Future<Output = T>) -> Result<T, NetError> {
+    let mut work = pin!(work);
+    loop {
+        match tokio::time::timeout(WORKING_PAUSE, &mut work).await {
+            Ok(done) => return Ok(done),
+            Err(_) => inbound.working().await?,
         }
     }
+}
 
-    async fn answer_owner(&self, inbound: Inbound, owner: OwnerId, request: Request) -> Result<(), NetError> {
+impl Shared {
+    async fn answer(&self, inbound: Inbound) -> Result<(), NetError> {
+        let answer = match inbound.envelope.request.clone() {
+            Request::Offer => self.offer().await,
+            Request::Audited { after } => self.audited(inbound.from, after).await,
+            request @ (Request::Contract { .. }
+            | Request::Shards { .. }
+            | Request::AuditKeys { .. }
+            | Request::Lost { .. }
+            | Request::Commit { .. }
+            | Request::Challenge(_)) => return self.answer_auditor(inbound, request).await,
+            request => match self.owner_of(&inbound) {
+                Ok(owner) => {
+                    self.welcome(&inbound, owner, &request).await;
+                    return self.answer_owner(inbound, owner, request).await;
+                }
+                Err(refusal) => Err(refusal),
+            },
+        };
+        inbound.answer(answer.unwrap_or_else(Answer::Refused)).await
+    }
+
+    /// What an owner's devices may ask, and the auditor that a contract names.
+    async fn answer_auditor(&self, mut inbound: Inbound, request: Request) -> Result<(), NetError> {
+        let id = match &request {
+            Request::Contract { contract }
+            | Request::Shards { contract, .. }
+            | Request::AuditKeys { contract }
+            | Request::Lost { contract, .. }
+            | Request::Commit { contract, .. } => *contract,
+            Request::Challenge(question) => question.contract,
+            _ => {
+                return inbound
+                    .refuse(RefusalCode::BadRequest, "That is no question about a contract.")
+                    .await;
+            }
+        };
+        let asker = Asker { device: inbound.from, owner: self.owner_of(&inbound) };
+        let contract = match self.contract_for(&asker, id).await {
+            Ok(contract) => contract,
+            Err(refusal) => return inbound.answer(Answer::Refused(refusal)).await,
+        };
+        if !inbound.is_of_customer() {
+            inbound.welcome();
+        }
         let answer = match request {
-            Request::Upload { contract, shard, bytes, tag_bytes: 0 } => {
-                return self.take(inbound, owner, contract, shard, bytes).await;
+            Request::Contract { .. } => {
+                let (terms, revision) = (Box::new(contract.terms), contract.revision.map(Box::new));
+                Ok(Answer::Contract { terms, revision })
+            }
+            Request::Shards { after, .. } => self.page(id, after).await,
+            Request::AuditKeys { .. } => self.verifier_keys(id).await,
+            Request::Lost { after, .. } => self.losses(id, after).await,
+            Request::Commit { epoch, commitment, .. } => Ok(self.commit(id, epoch, &commitment)),
+            Request::Challenge(question) => {
+                let proving = self.prove(asker.device, &contract, *question);
+                working(&mut inbound, proving).await?
+            }
+            _ => Err(refuse::unknown_contract()),
+        };
+        inbound.answer(answer.unwrap_or_else(Answer::Refused)).await
+    }
+
+    async fn answer_owner(
+        &self,
+        mut inbound: Inbound,
+        owner: OwnerId,
+        request: Request,
+    ) -> Result<(), NetError> {
+        let device = inbound.from;
+        let answer = match request {
+            Request::Upload { contract, shard, bytes, tag_bytes } => {
+                return self.take(inbound, owner, contract, shard, bytes, tag_bytes).await;
             }
             Request::Download { contract, shard, offset, bytes } => {
                 return self.give(inbound, owner, contract, shard, offset, bytes).await;
             }
             Request::Agree { terms, owner: signature } => {
-                let subnet = subnet(inbound.address, inbound.from);
+                let subnet = subnet(inbound.address, device);
                 self.agree(owner, terms, signature, subnet).await
             }
-            Request::Contract { contract } => self.show(owner, contract).await,
-            Request::Shards { contract, after } => self.page(owner, contract, after).await,
             Request::Reserve { contract, bytes } => self.reserve(&inbound, owner, contract, bytes).await,
-            Request::Revise { revision, owner: signature } => self.revise(owner, revision, signature).await,
+            Request::Revise { revision, owner: signature } => {
+                working(&mut inbound, self.revise(device, owner, revision, signature)).await?
+            }
             Request::Release { contract, shards } => self.release(owner, contract, &shards).await,
-            Request::Offer => self.offer().await,
-            Request::Upload { .. }
-            | Request::AuditKey { .. }
-            | Request::AuditKeys { .. }
+            Request::AuditKey { key } => working(&mut inbound, self.take_key(device, owner, key)).await?,
+            Request::Offer
             | Request::Audited { .. }
+            | Request::Contract { .. }
+            | Request::Shards { .. }
+            | Request::AuditKeys { .. }
             | Request::Lost { .. }
             | Request::Commit { .. }
             | Request::Challenge(_) => {
-                Err(refuse::refuse(RefusalCode::NothingToAudit, "This farmer keeps no tags yet."))
+                Err(refuse::refuse(RefusalCode::BadRequest, "That is no request of an owner."))
             }
         };
         inbound.answer(answer.unwrap_or_else(Answer::Refused)).await
@@ -78,20 +144,12 @@ impl Shared {
     /// An owner with a contract here is no stranger: floods of those shall not keep it out.
     async fn welcome(&self, inbound: &Inbound, owner: OwnerId, request: &Request) {
         let contract = match request {
-            Request::Contract { contract }
-            | Request::Shards { contract, .. }
-            | Request::Reserve { contract, .. }
+            Request::Reserve { contract, .. }
             | Request::Upload { contract, .. }
             | Request::Download { contract, .. }
-            | Request::Release { contract, .. }
-            | Request::AuditKeys { contract }
-            | Request::Lost { contract, .. }
-            | Request::Commit { contract, .. } => *contract,
+            | Request::Release { contract, .. } => *contract,
             Request::Revise { revision, .. } => revision.contract,
-            Request::Challenge(question) => question.contract,
-            Request::Offer | Request::Agree { .. } | Request::AuditKey { .. } | Request::Audited { .. } => {
-                return;
-            }
+            _ => return,
         };
         if !inbound.is_of_customer() && self.contract_of(owner, contract).await.is_ok() {
             inbound.welcome();

@@ -4,7 +4,9 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use hayloft_core::{ContractId, DeviceId, OwnerId, ShardId, Timestamp, contract::MAX_SHARD_BYTES};
+use hayloft_core::{
+    ContractId, DeviceId, OwnerId, ShardId, Timestamp, audit::Sectors, contract::MAX_SHARD_BYTES,
+};
 use hayloft_net::{
     Inbound, NetError, Receiving, Sending,
     limits::SHARDS_PER_PAGE,
@@ -63,8 +65,9 @@ impl Shared {
         contract: ContractId,
         shard: ShardId,
         bytes: u64,
+        tag_bytes: u64,
     ) -> Result<(), NetError> {
-        let writer = match self.writer(owner, contract, shard, bytes).await {
+        let writer = match self.writer(owner, contract, shard, bytes, tag_bytes).await {
             Ok(writer) => writer,
             Err(refusal) => return inbound.answer(Answer::Refused(refusal)).await,
         };
@@ -84,6 +87,7 @@ impl Shared {
         contract: ContractId,
         shard: ShardId,
         bytes: u64,
+        tag_bytes: u64,
     ) -> Result<ShardWriter, Refusal> {
         if !(1..=MAX_SHARD_BYTES).contains(&bytes) {
             return Err(refuse::refuse(
@@ -91,8 +95,14 @@ impl Shared {
                 "A shard has at least one byte and at most 65 MiB.",
             ));
         }
+        if tag_bytes > Sectors::MIN.tag_bytes(bytes) {
+            return Err(refuse::refuse(
+                RefusalCode::BadRequest,
+                "A shard has at most one tag for each block.",
+            ));
+        }
         self.open_contract_of(owner, contract).await?;
-        self.parts.store.farmer().begin_shard(contract, shard, bytes).await.map_err(refuse::store)
+        self.parts.store.farmer().begin_shard(contract, shard, bytes, tag_bytes).await.map_err(refuse::store)
     }
 
     /// Receives while enough flows: an upload that drips loses its space as one that stands still does.

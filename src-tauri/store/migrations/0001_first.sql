@@ -8,6 +8,7 @@ CREATE TABLE home (
 CREATE TABLE contracts (
     contract BLOB PRIMARY KEY NOT NULL,
     owner BLOB NOT NULL,
+    auditor BLOB,
     terms BLOB NOT NULL,
     revision BLOB,
     number INTEGER,
@@ -17,20 +18,31 @@ CREATE TABLE contracts (
     delete_after INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX contracts_by_owner ON contracts (owner);
+CREATE INDEX contracts_by_auditor ON contracts (auditor, contract) WHERE auditor IS NOT NULL;
+
+-- Which owners use which audit keys; the keys themselves are files.
+CREATE TABLE audit_keys (
+    owner BLOB NOT NULL,
+    tag_key BLOB NOT NULL,
+    PRIMARY KEY (owner, tag_key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_keys_by_key ON audit_keys (tag_key);
 
 -- state: 0 incoming, 1 arrived, 2 kept; kept and 3 its file is gone or of another length,
--- 4 its bytes are wrong, 5 it cannot be read just now
+-- 4 its bytes are wrong, 5 it cannot be read just now. hash: of the bytes and, behind them, the tags.
+-- tag_key: under which the tags were found right; while arrived, null means that nobody has looked yet.
 CREATE TABLE shards (
     shard BLOB PRIMARY KEY NOT NULL,
     contract BLOB NOT NULL REFERENCES contracts (contract),
     bytes INTEGER NOT NULL,
+    tag_bytes INTEGER NOT NULL,
     state INTEGER NOT NULL,
     hash BLOB,
     tag_key BLOB,
     noticed INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX shards_by_contract ON shards (contract, shard);
-CREATE INDEX shards_arrived ON shards (bytes) WHERE state = 1;
+CREATE INDEX shards_arrived ON shards (bytes, tag_bytes) WHERE state = 1;
 CREATE INDEX shards_in_trouble ON shards (noticed) WHERE state > 2;
 
 -- One row: where the pass under way stands (begun is null between passes), when the last one ended and the next begins.

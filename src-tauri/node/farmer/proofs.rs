@@ -1,0 +1,257 @@
+//! Answering audits: what was lost, a nonce, and proofs from the challenged blocks alone.
+//!
+//! Invariants: an answer is signed for the newest revision and for no epoch that has not begun; a question costs the disk
+//! nothing but the blocks it names, and the database no write; the same question gets the same answer. Deliberately
+//! absent: whether a ledger's hash is that of its number, which a farmer need not know.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hayloft_core::{
+    ContractId, DeviceId, ShardId,
+    audit::{
+        self, Challenge, ChallengeError, Commitment, Committer, Epoch, KeyProof, LossReport, ProveError,
+        Prover, ProverKey, Question, TagKeyId, Transcript, farmer_nonce,
+    },
+    contract::{CLOCK_TOLERANCE_SECONDS, RevisionError},
+    keys::DeviceKey,
+};
+use hayloft_net::{
+    limits::{CONTRACTS_PER_PAGE, SHARDS_PER_PAGE},
+    messages::{Answer, Refusal, RefusalCode},
+};
+use hayloft_store::{
+    FarmerError,
+    blocks::{Audited, BlockReader},
+    farmer::Contract,
+};
+
+use super::{Shared, audit_keys::unknown_key, labours::Wanted, refuse, scrub};
+
+/// While shards are sent or received, a proof rests as long as it works, at most so long at a time.
+const REST: Duration = Duration::from_millis(50);
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+enum NoProof {
+    #[error(transparent)]
+    Challenge(ChallengeError),
+    #[error("a key is missing")]
+    NoKey,
+    #[error("the question is for blocks of another size")]
+    OtherSectors,
+    /// Known before, or found now.
+    #[error("shard {shard} is lost")]
+    Lost { shard: ShardId, news: bool },
+    #[error(transparent)]
+    Disk(io::Error),
+    #[error("nobody waits any more")]
+    Unwanted,
+}
+
+impl From<NoProof> for Refusal {
+    fn from(cause: NoProof) -> Self {
+        let code = match &cause {
+            NoProof::Challenge(ChallengeError::NothingTagged) => RefusalCode::NothingToAudit,
+            NoProof::Challenge(ChallengeError::NoSuchShard(_)) => RefusalCode::UnknownShard,
+            NoProof::Challenge(ChallengeError::WrongRoot | ChallengeError::BadShardSize(_)) => {
+                tracing::error!(%cause, "a contract on this disk contradicts itself");
+                RefusalCode::Internal
+            }
+            NoProof::Challenge(_) | NoProof::OtherSectors => RefusalCode::BadRequest,
+            NoProof::NoKey => return unknown_key(),
+            NoProof::Lost { .. } => RefusalCode::ShardLost,
+            NoProof::Disk(error) => {
+                tracing::error!(%error, "a challenged block cannot be read");
+                return refuse::refuse(RefusalCode::Internal, "This farmer's own disk failed.");
+            }
+            NoProof::Unwanted => RefusalCode::Busy,
+        };
+        refuse::refuse(code, format!("There is no proof: {cause}."))
+    }
+}
+
+impl Shared {
+    /// Contracts that name the asking device as their auditor.
+    pub(super) async fn audited(
+        &self,
+        auditor: DeviceId,
+        after: Option<ContractId>,
+    ) -> Result<Answer, Refusal> {
+        let page = self.parts.store.farmer().audited_by(auditor, after, CONTRACTS_PER_PAGE as u32).await;
+        let (contracts, more) = page.map_err(refuse::store)?;
+        Ok(Answer::Audited { contracts, more })
+    }
+
+    /// What this farmer knows it has lost under a contract.
+    pub(super) async fn losses(
+        &self,
+        contract: ContractId,
+        after: Option<ShardId>,
+    ) -> Result<Answer, Refusal> {
+        let page = self.parts.store.farmer().lost(contract, after, SHARDS_PER_PAGE as u32).await;
+        let (shards, more) = page.map_err(refuse::store)?;
+        let report = LossReport {
+            network: self.parts.network.clone(),
+            contract,
+            farmer: self.parts.device.id(),
+            after,
+            shards,
+            more,
+            at: self.parts.clock.now(),
+        };
+        Ok(Answer::Lost(Box::new(report.sign(&self.parts.device))))
+    }
+
+    /// Commits to the nonce that belongs to the auditor's commitment.
+    pub(super) fn commit(&self, contract: ContractId, epoch: Epoch, auditor: &Commitment) -> Answer {
+        let nonce = self.nonce(contract, epoch, auditor);
+        Answer::Committed { commitment: Commitment::to(&contract, epoch, Committer::Farmer, &nonce) }
+    }
+
+    fn nonce(&self, contract: ContractId, epoch: Epoch, auditor: &Commitment) -> [u8; 32] {
+        farmer_nonce(&self.parts.device, &self.parts.network, &contract, epoch, auditor)
+    }
+
+    /// Proves.
+    pub(super) async fn prove(
+        &self,
+        device: DeviceId,
+        contract: &Contract,
+        question: Question,
+    ) -> Result<Answer, Refusal> {
+        self.check_epoch(contract, question.epoch)?;
+        let (id, revision) = (contract.id, question.revision);
+        let nonce = question.commitment().map(|commitment| self.nonce(id, question.epoch, &commitment));
+        let audited = self.parts.store.farmer().audited(id).await.map_err(refuse::store)?;
+        let audited = audited.ok_or_else(refuse::unknown_contract)?;
+        let newest = audited.contract.revision.as_ref().map(|newest| &newest.revision);
+        let Some(newest) = newest.filter(|newest| newest.number == revision) else {
+            let expected = newest.map_or(0, |newest| newest.number);
+            return Err(refuse::revision(&RevisionError::WrongNumber { expected, found: revision }));
+        };
+        let (network, farmer) = (self.parts.network.clone(), self.parts.device.id());
+        let transcript = question.transcript(network, farmer, newest.root, nonce);
+        let transcript =
+            transcript.ok_or_else(|| refuse::refuse(RefusalCode::BadRequest, "No such beacon."))?;
+        let mut keys = HashMap::new();
+        for tag_key in self.parts.store.farmer().tag_keys(id, u32::MAX).await.map_err(refuse::store)? {
+            keys.extend(self.prover_key(tag_key).await?.map(|key| (tag_key, key)));
+        }
+        let work = Work {
+            audited,
+            keys,
+            reader: self.parts.store.farmer().blocks(),
+            device: self.parts.device.clone(),
+            signals: self.scrub.clone(),
+        };
+        let proved = self.proofs.run(device, move |wanted| work.prove(&transcript, wanted)).await?;
+        match proved {
+            Ok(answer) => Ok(Answer::Proved { nonce, answer: Box::new(answer) }),
+            Err(NoProof::Lost { shard, news: true }) => Err(self.lost_now(id, revision, shard).await?),
+            Err(cause) => Err(cause.into()),
+        }
+    }
+
+    /// A revision that came meanwhile may have removed the shard.
+    async fn lost_now(
+        &self,
+        contract: ContractId,
+        revision: u64,
+        shard: ShardId,
+    ) -> Result<Refusal, Refusal> {
+        let contract = self.parts.store.farmer().contract(contract).await.map_err(refuse::store)?;
+        let newest = contract.and_then(|contract| contract.revision).map(|newest| newest.revision.number);
+        if let Some(expected) = newest.filter(|newest| *newest != revision) {
+            return Ok(refuse::revision(&RevisionError::WrongNumber { expected, found: revision }));
+        }
+        self.scrub.suspect(shard);
+        Ok(refuse::store(FarmerError::ShardLost))
+    }
+
+    /// Nobody may collect answers for times to come.
+    fn check_epoch(&self, contract: &Contract, epoch: Epoch) -> Result<(), Refusal> {
+        let now = self.parts.clock.now().plus_seconds(CLOCK_TOLERANCE_SECONDS);
+        match Epoch::at(&contract.terms.terms, now) {
+            Some(current) if epoch <= current => Ok(()),
+            _ => Err(refuse::refuse(RefusalCode::BadRequest, "That epoch has not begun.")),
+        }
+    }
+}
+
+/// All that a proof needs, apart from the async world.
+struct Work {
+    audited: Audited,
+    keys: HashMap<TagKeyId, Arc<ProverKey>>,
+    reader: BlockReader,
+    device: Arc<DeviceKey>,
+    signals: Arc<scrub::Signals>,
+}
+
+impl Work {
+    fn prove(mut self, transcript: &Transcript, wanted: &Wanted) -> Result<audit::Answer, NoProof> {
+        let challenge = Challenge::expand(transcript, &self.audited.entries).map_err(NoProof::Challenge)?;
+        let mut proofs = Vec::with_capacity(challenge.parts().len());
+        let mut began = Instant::now();
+        let mut block = Vec::new();
+        for part in challenge.parts() {
+            let tag_key = part.tag_key();
+            let key = self.keys.get(&tag_key).cloned().ok_or(NoProof::NoKey)?;
+            if key.verifier().sectors() != transcript.sectors {
+                return Err(NoProof::OtherSectors);
+            }
+            let mut prover = Prover::new(&key, part).map_err(|_| NoProof::NoKey)?;
+            for asked in part.blocks() {
+                if !wanted.still() {
+                    return Err(NoProof::Unwanted);
+                }
+                let shard = asked.shard;
+                if self.audited.lost.contains(&shard) {
+                    return Err(NoProof::Lost { shard, news: false });
+                }
+                let tag = self
+                    .reader
+                    .block(shard, self.bytes(&shard), asked.index, asked.range.clone(), &mut block)
+                    .map_err(|error| unreadable(shard, error))?;
+                prover.push(&block, &tag).map_err(|_| NoProof::Lost { shard, news: true })?;
+                began = self.rest(began);
+            }
+            let proof = prover.finish().map_err(|error| damaged(part.blocks()[0].shard, error))?;
+            proofs.push(KeyProof { tag_key, proof });
+        }
+        Ok(audit::Answer::sign(transcript, proofs, &self.device))
+    }
+
+    fn bytes(&self, shard: &ShardId) -> u64 {
+        let at = self.audited.entries.binary_search_by_key(shard, |entry| entry.id);
+        at.map_or(0, |at| self.audited.entries[at].bytes)
+    }
+
+    /// Gives way to transfers.
+    fn rest(&self, began: Instant) -> Instant {
+        let worked = began.elapsed();
+        if worked < REST {
+            return began;
+        }
+        if self.signals.is_serving() {
+            std::thread::sleep(worked.min(REST));
+        }
+        Instant::now()
+    }
+}
+
+fn unreadable(shard: ShardId, error: io::Error) -> NoProof {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => NoProof::Lost { shard, news: true },
+        _ => NoProof::Disk(error),
+    }
+}
+
+/// One of the tags of these blocks is none any more; which one, only a scrub will tell.
+fn damaged(shard: ShardId, _error: ProveError) -> NoProof {
+    NoProof::Lost { shard, news: true }
+}
