@@ -69,14 +69,13 @@ impl Shared {
         let kept = farmer.audit_keys_of(owner).await.map_err(refuse::store)?;
         let named = key.get(..VerifierKey::BYTES).and_then(|verifier| VerifierKey::decode(verifier).ok());
         let named = named.map(|verifier| verifier.id()).filter(|id| kept.contains(id));
-        match named {
-            Some(id) => {
-                if self.prover_key(id).await?.is_some_and(|known| known.encode() == key) {
-                    return Ok(Answer::KeyKept);
-                }
-            }
-            None if kept.len() >= AUDIT_KEYS_PER_OWNER => return Err(bad("you have too many here")),
-            None => {}
+        if let Some(id) = named
+            && self.prover_key(id).await?.is_some_and(|known| known.encode() == key)
+        {
+            return Ok(Answer::KeyKept);
+        }
+        if named.is_none() && kept.len() >= AUDIT_KEYS_PER_OWNER {
+            return Err(bad("you have too many here"));
         }
         let check = move |_: &_| ProverKey::decode(&key, &mut rand::rng());
         let key = Arc::new(self.checks.run(device, check).await?.map_err(bad)?);
