@@ -6,7 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use hayloft_core::{
-    DeviceId, SegmentId, ShardId, contract::quota_bytes, keys::Seed, manifest::PlacementRecord,
+    DeviceId, SegmentId, ShardId,
+    audit::{Sectors, Tag},
+    contract::quota_bytes,
+    keys::Seed,
+    manifest::PlacementRecord,
 };
 use hayloft_store::{Guard, Home, Store, StoreOptions, farmer::Limits, identity};
 
@@ -15,10 +19,23 @@ use crate::Field;
 /// A shard file begins with a header of this length.
 const HEADER_BYTES: u64 = 128;
 /// What a farmer's folder holds beside shards.
-const NO_SHARDS: [&str; 2] = ["contracts", "hayloft-farm"];
+const NO_SHARDS: [&str; 3] = ["contracts", "hayloft-farm", "keys"];
 
 /// Shards with their bytes.
 type Shards = BTreeMap<ShardId, u64>;
+
+/// What a shard that an owner put takes of its farmer's quota, its tags among it.
+pub fn kept_bytes(shard_bytes: u64) -> u64 {
+    quota_bytes(shard_bytes + Sectors::DEFAULT.tag_bytes(shard_bytes))
+}
+
+/// Bytes of a shard that takes so many with its tags; none if it cannot be.
+pub fn without_tags(len: u64) -> Option<u64> {
+    let block = Sectors::DEFAULT.block_bytes() as u64;
+    let blocks = len.div_ceil(block + Tag::BYTES as u64);
+    let bytes = len.checked_sub(blocks * Tag::BYTES as u64)?;
+    (bytes + Sectors::DEFAULT.tag_bytes(bytes) == len).then_some(bytes)
+}
 
 /// The books of a network all of whose nodes stand still.
 #[derive(Debug)]
@@ -146,7 +163,7 @@ impl Books {
                     farmer.device
                 );
             }
-            let bytes: u64 = placed.values().copied().map(quota_bytes).sum();
+            let bytes: u64 = placed.values().copied().map(kept_bytes).sum();
             ensure!(
                 farmer.used_bytes == bytes,
                 "farmer {}: {} used, {bytes} kept",
@@ -161,7 +178,7 @@ impl Books {
     pub fn due(&self, farmer: &str) -> (u64, bool) {
         let placed = self.owner.placed.iter().find(|(device, _)| device.to_string() == farmer);
         let unsettled = self.unsettled.keys().any(|device| device.to_string() == farmer);
-        (placed.map_or(0, |(_, shards)| shards.values().copied().map(quota_bytes).sum()), unsettled)
+        (placed.map_or(0, |(_, shards)| shards.values().copied().map(kept_bytes).sum()), unsettled)
     }
 
     /// Shards that are placed, of all segments.
@@ -213,7 +230,8 @@ fn shards_in(folder: &Path) -> Result<Shards> {
             let file = file?;
             let name = file.file_name().into_string().ok().context("a strange name")?;
             let id: ShardId = name.parse().ok().with_context(|| format!("{name} was left behind"))?;
-            let bytes = file.metadata()?.len().checked_sub(HEADER_BYTES).context("a torn shard")?;
+            let len = file.metadata()?.len().checked_sub(HEADER_BYTES).context("a torn shard")?;
+            let bytes = without_tags(len).with_context(|| format!("{name} has other tags than it should"))?;
             shards.insert(id, bytes);
         }
     }

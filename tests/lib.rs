@@ -18,7 +18,7 @@ pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
 pub use bed::{
     Devnet, Farmer, Flood, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
 };
-pub use books::{Books, segments, segments_of_job};
+pub use books::{Books, kept_bytes, segments, segments_of_job, without_tags};
 #[cfg(target_os = "linux")]
 pub use disk::SmallDisk;
 pub use field::{Field, Member};

@@ -10,9 +10,9 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
-use hayloft_core::contract::quota_bytes;
 use hayloft_gateway::Client;
 use hayloft_node::model::{FarmContract, FarmStatus, JobState};
+use hayloft_tests::{kept_bytes, without_tags};
 
 use crate::{
     worker::Worker,
@@ -155,7 +155,7 @@ fn adds_up(farmer: &Slot, farm: &FarmStatus) -> bool {
     farm.reserved_bytes == 0
         && farm.scrub.lost_shards == 0
         && there == (contracts(|contract| contract.shards), contracts(|contract| contract.bytes))
-        && farm.used_bytes == files.iter().map(|bytes| quota_bytes(*bytes)).sum::<u64>()
+        && farm.used_bytes == files.iter().map(|bytes| kept_bytes(*bytes)).sum::<u64>()
 }
 
 /// Bytes of the shards in a farmer's folder, those that are not whole too.
@@ -166,7 +166,8 @@ fn shard_files(folder: &Path) -> Result<Vec<u64>> {
         let prefix = entry.file_name().len() == 2 && entry.path().is_dir();
         if prefix {
             for file in std::fs::read_dir(entry.path())? {
-                found.push(file?.metadata()?.len().saturating_sub(HEADER_BYTES));
+                let len = file?.metadata()?.len().saturating_sub(HEADER_BYTES);
+                found.push(without_tags(len).unwrap_or(len));
             }
         }
     }

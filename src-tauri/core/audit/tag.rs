@@ -7,7 +7,7 @@
 //! the caller's to keep (ids are random, drawn for each sealing); see the module's documentation for what breaks
 //! otherwise.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use blstrs::{G1Affine, G1Projective};
 use zeroize::Zeroizing;
@@ -36,7 +36,11 @@ impl fmt::Debug for Tag {
 }
 
 /// Tags an owner's shards. Not hardened against others on the same machine: its accesses to memory depend on secrets.
-pub struct Tagger {
+/// Clones share the powers of α.
+#[derive(Clone)]
+pub struct Tagger(Arc<Secrets>);
+
+struct Secrets {
     key: AuditKey,
     powers: Zeroizing<Vec<[u64; 4]>>,
 }
@@ -44,17 +48,17 @@ pub struct Tagger {
 impl Tagger {
     /// Computes the powers of α.
     pub fn new(key: &AuditKey) -> Self {
-        Self { key: key.clone(), powers: key.power_limbs() }
+        Self(Arc::new(Secrets { key: key.clone(), powers: key.power_limbs() }))
     }
 
     /// Sectors per block.
     pub fn sectors(&self) -> Sectors {
-        self.key.sectors()
+        self.0.key.sectors()
     }
 
     /// Begins a shard, whose bytes then come in pieces of any size.
-    pub fn shard(&self, id: ShardId) -> ShardTagger<'_> {
-        ShardTagger { tagger: self, id, block: Vec::new(), points: Vec::new() }
+    pub fn shard(&self, id: ShardId) -> ShardTagger {
+        ShardTagger { tagger: self.clone(), id, block: Vec::new(), points: Vec::new() }
     }
 
     /// All tags of a shard that is there as a whole.
@@ -66,22 +70,22 @@ impl Tagger {
 
     fn point(&self, id: &ShardId, index: u64, block: &[u8]) -> G1Projective {
         let mut value = Evaluation::ZERO;
-        for (sector, power) in sectors(block).zip(self.powers.iter()) {
+        for (sector, power) in sectors(block).zip(self.0.powers.iter()) {
             value.add_product(&sector, power);
         }
-        (curve::hash_block(id, index) + curve::generator_times(&value.reduce())) * self.key.x()
+        (curve::hash_block(id, index) + curve::generator_times(&value.reduce())) * self.0.key.x()
     }
 }
 
 /// A shard on its way; holds less than one block.
-pub struct ShardTagger<'a> {
-    tagger: &'a Tagger,
+pub struct ShardTagger {
+    tagger: Tagger,
     id: ShardId,
     block: Vec<u8>,
     points: Vec<G1Projective>,
 }
 
-impl ShardTagger<'_> {
+impl ShardTagger {
     /// Takes the next bytes, and tags every block they complete.
     pub fn push(&mut self, mut bytes: &[u8]) {
         let whole = self.tagger.sectors().block_bytes();

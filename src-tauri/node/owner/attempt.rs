@@ -113,7 +113,7 @@ impl Attempt<'_> {
                 (column, farmer, result)
             }
         };
-        let mut race = Race::new(self.shipment.coded.layout().shard_len());
+        let mut race = Race::new(self.shipment.bytes_sent());
         let (wanted, begun) = (columns.len(), tokio::time::Instant::now());
         let mut running: FuturesUnordered<_> =
             columns.into_iter().map(|(column, farmer)| named(race.enter(column, farmer, begun))).collect();
@@ -137,6 +137,7 @@ impl Attempt<'_> {
                         return Err(error.into());
                     }
                     Some(Err(Failure::Offline)) => return Err(OwnerError::Offline),
+                    Some(Err(Failure::Stopping(_))) => return Err(OwnerError::Stopped),
                     Some(Err(Failure::Hopeless)) => {}
                     Some(Err(_)) => {
                         failed.insert(farmer);
@@ -200,6 +201,7 @@ impl Attempt<'_> {
         let lied = match failure {
             Failure::Offline
             | Failure::Hopeless
+            | Failure::Stopping(_)
             | Failure::Store(_)
             | Failure::Contract(ContractError::Store(_)) => return,
             Failure::Net(error) => error.blames_peer(),

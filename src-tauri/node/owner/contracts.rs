@@ -24,7 +24,7 @@ use hayloft_net::{
 use rand::Rng;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
-use super::{lock, wire::Wire};
+use super::{lock, tagging::Tagging, wire::Wire};
 use crate::Clock;
 
 /// How often a revision is proposed anew after the farmer turned out to know a newer one.
@@ -100,6 +100,7 @@ type Current = Arc<tokio::sync::Mutex<Option<ContractId>>>;
 /// This owner's contracts.
 pub(crate) struct Contracts {
     wire: Wire,
+    tagging: Arc<Tagging>,
     store: hayloft_store::Owner,
     keys: Arc<OwnerKeys>,
     network: NetworkName,
@@ -113,13 +114,14 @@ pub(crate) struct Contracts {
 impl Contracts {
     pub(crate) fn new(
         wire: Wire,
+        tagging: Arc<Tagging>,
         store: hayloft_store::Owner,
         keys: Arc<OwnerKeys>,
         network: NetworkName,
         clock: Clock,
     ) -> Self {
         let (slots, current, gates) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { wire, store, keys, network, clock, slots, current, gates }
+        Self { wire, tagging, store, keys, network, clock, slots, current, gates }
     }
 
     fn owner(&self) -> OwnerId {
@@ -247,7 +249,7 @@ impl Contracts {
         let slot = self.slot(contract);
         let mut slot = slot.lock().await;
         let state = self.loaded(contract, &mut slot).await?;
-        let mut rebases = 0;
+        let (mut rebases, mut key_sent) = (0, false);
         while let Some(change) = change_for(state, wish) {
             match self.revise_once(state, change).await {
                 Ok(next) => *state = next,
@@ -257,10 +259,23 @@ impl Contracts {
                     rebases += 1;
                     self.rebase(state).await?;
                 }
+                // Asked for once, when the first tagged shard comes, and again by a farmer that lost it.
+                Err(ContractError::Net(NetError::Refused(Refusal { code, .. })))
+                    if code == RefusalCode::UnknownKey && !key_sent =>
+                {
+                    key_sent = true;
+                    self.send_key(state.terms().farmer).await?;
+                }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    async fn send_key(&self, farmer: DeviceId) -> Result<(), ContractError> {
+        let tagging = self.tagging.clone();
+        let key = tokio::task::spawn_blocking(move || tagging.public().to_vec()).await;
+        Ok(self.wire.audit_key(farmer, key.map_err(|_| NetError::Cancelled)?).await?)
     }
 
     async fn revise_once(&self, state: &State, change: Change) -> Result<State, ContractError> {

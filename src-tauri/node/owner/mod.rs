@@ -16,6 +16,7 @@ mod health;
 mod keep;
 mod line;
 mod listing;
+mod making;
 mod meet;
 mod opening;
 pub(crate) mod output;
@@ -29,6 +30,7 @@ mod rewrite;
 mod scan;
 mod sending;
 mod sources;
+mod tagging;
 mod tally;
 mod upload;
 mod wire;
@@ -48,7 +50,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use error::OwnerError;
 
-use self::{catalog::Catalog, contracts::Contracts, farmers::Farmers, line::OwnLine, wire::Wire};
+use self::{
+    catalog::Catalog, contracts::Contracts, farmers::Farmers, line::OwnLine, tagging::Tagging, wire::Wire,
+};
 use crate::{
     Clock,
     jobs::{Jobs, Spec},
@@ -64,6 +68,7 @@ pub(crate) struct Inner {
     pub(crate) farmers: Farmers,
     pub(crate) line: OwnLine,
     pub(crate) wire: Wire,
+    pub(crate) tagging: Arc<Tagging>,
     pub(crate) net: hayloft_net::Net,
     pub(crate) clock: Clock,
     pub(crate) witness: Arc<Witness>,
@@ -117,8 +122,10 @@ impl Owner {
         let store = parts.store.owner();
         let wire = Wire::new(parts.net.clone(), parts.certificate);
         let farmers = Farmers::load(parts.net.clone(), parts.store.peers(), parts.clock.clone()).await?;
+        let tagging = Arc::new(Tagging::new(&parts.keys.audit));
         let contracts = Contracts::new(
             wire.clone(),
+            tagging.clone(),
             store.clone(),
             parts.keys.clone(),
             parts.network.clone(),
@@ -130,6 +137,7 @@ impl Owner {
             farmers,
             line: OwnLine::new(parts.net.clone(), wire.clone()),
             wire,
+            tagging,
             net: parts.net,
             clock: parts.clock,
             witness: parts.witness,

@@ -1,4 +1,4 @@
-//! Sending one shard of a segment to one farmer: under contract with it, sealed cell by cell as it goes out, gone on with
+//! Sending one shard of a segment to one farmer: under contract with it, sealed and tagged as it goes out, gone on with
 //! where a line broke, and signed for by the farmer's revision.
 //!
 //! Invariants: each sealing goes to one farmer only, under an id drawn for it and written down before the first byte
@@ -28,7 +28,9 @@ use super::{
     contracts::{ContractError, Wish},
     farmers::Offer,
     lock,
+    making::{CutOff, Making},
     race::Runner,
+    tagging::tag_bytes,
     upload::Purpose,
 };
 use crate::jobs::Sent;
@@ -55,6 +57,8 @@ pub(super) enum Failure {
     Offline,
     #[error("others failed, and nobody is left to take their place")]
     Hopeless,
+    #[error("this node is stopping")]
+    Stopping(#[from] CutOff),
     #[error(transparent)]
     Store(#[from] hayloft_store::owner::OwnerError),
 }
@@ -102,6 +106,7 @@ impl Shipment<'_> {
     pub(super) async fn send(&self, runner: Runner) -> Result<Shard, Failure> {
         let Runner { column, farmer, received, .. } = runner;
         let sealer = ShardSealer::new(self.coded.clone(), column, &self.outer_key, &mut rand::rng());
+        let sealer = Arc::new(sealer);
         let offer = self.offer(farmer)?;
         let with = || async { Ok(self.owner.contracts.with(offer).await?) };
         let mut contract = self.over_the_line(farmer, with).await?;
@@ -116,7 +121,7 @@ impl Shipment<'_> {
             }
             result => result?,
         };
-        let bytes = sealer.layout().shard_len();
+        let (bytes, tag_bytes) = self.sizes();
         let mut resumed = 0;
         loop {
             upload.tell(received.clone());
@@ -126,8 +131,10 @@ impl Shipment<'_> {
                 // The line broke: the farmer still has what came through.
                 Err(failure) if self.is_of_the_line(&failure, begun) && resumed < RESUMES => {
                     resumed += 1;
-                    let again =
-                        || async { Ok(self.owner.wire.upload(farmer, contract, sealer.id(), bytes).await?) };
+                    let again = || async {
+                        let wire = &self.owner.wire;
+                        Ok(wire.upload(farmer, contract, sealer.id(), bytes, tag_bytes).await?)
+                    };
                     upload = self.over_the_line(farmer, again).await?;
                 }
                 result => {
@@ -138,6 +145,18 @@ impl Shipment<'_> {
         }
     }
 
+    /// Bytes of each of the segment's shards, and of its tags.
+    fn sizes(&self) -> (u64, u64) {
+        let bytes = self.coded.layout().shard_len();
+        (bytes, tag_bytes(bytes))
+    }
+
+    /// Bytes that a farmer is sent for one shard.
+    pub(super) fn bytes_sent(&self) -> u64 {
+        let (bytes, tag_bytes) = self.sizes();
+        bytes + tag_bytes
+    }
+
     /// Writes the shard down, holds space for it at the farmer and begins to send it.
     async fn begin(
         &self,
@@ -146,15 +165,15 @@ impl Shipment<'_> {
         contract: ContractId,
     ) -> Result<Upload, Failure> {
         let (shard, segment, job) = (sealer.id(), self.segment, self.purpose.job);
-        let bytes = sealer.layout().shard_len();
+        let (bytes, tag_bytes) = self.sizes();
         lock(&self.tried).push(Removal { farmer, contract, shard });
         self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
         let upload = self
             .over_the_line(farmer, || async {
                 let _reserving = self.owner.contracts.reserving(contract).await;
-                self.owner.wire.reserve(farmer, contract, quota_bytes(bytes)).await?;
+                self.owner.wire.reserve(farmer, contract, quota_bytes(bytes + tag_bytes)).await?;
                 let begun = Instant::now();
-                let upload = self.owner.wire.upload(farmer, contract, shard, bytes).await?;
+                let upload = self.owner.wire.upload(farmer, contract, shard, bytes, tag_bytes).await?;
                 self.owner.farmers.answered(farmer, begun.elapsed());
                 Ok(upload)
             })
@@ -162,31 +181,34 @@ impl Shipment<'_> {
         if upload.have() > 0 { Err(Failure::KnowsTooMuch) } else { Ok(upload) }
     }
 
-    async fn transfer(&self, sealer: &ShardSealer, mut upload: Upload) -> Result<(), Failure> {
-        let hash = self.send_cells(sealer, &mut upload).await?;
+    async fn transfer(&self, sealer: &Arc<ShardSealer>, mut upload: Upload) -> Result<(), Failure> {
+        let hash = self.send_pieces(sealer, &mut upload).await?;
         if upload.finish().await? == hash { Ok(()) } else { Err(Failure::WrongHash) }
     }
 
-    /// Sends what the farmer does not have yet, and gives the hash of the whole shard.
-    async fn send_cells(&self, sealer: &ShardSealer, upload: &mut Upload) -> Result<[u8; 32], Failure> {
+    /// Sends what the farmer does not have yet, and gives the hash of all that it should have then.
+    async fn send_pieces(&self, sealer: &Arc<ShardSealer>, upload: &mut Upload) -> Result<[u8; 32], Failure> {
         let mut have = usize::try_from(upload.have()).unwrap_or(usize::MAX);
-        let mut hasher = blake3::Hasher::new();
-        let mut cell = Vec::new();
-        for index in 0..sealer.layout().stripes() {
-            cell.clear();
-            sealer.seal_cell(index, &mut cell);
-            hasher.update(&cell);
-            let skipped = have.min(cell.len());
+        let mut making = Making::new(sealer.clone(), &self.owner.tagging);
+        loop {
+            let piece = making.piece().await?;
+            if piece.is_empty() {
+                return Ok(making.hash()?);
+            }
+            let skipped = have.min(piece.len());
             have -= skipped;
-            if skipped < cell.len() {
-                upload.send(&cell[skipped..]).await?;
+            if skipped < piece.len() {
+                upload.send(&piece[skipped..]).await?;
             }
         }
-        Ok(*hasher.finalize().as_bytes())
     }
 
     pub(super) async fn revise(&self, shard: &Shard) -> Result<(), Failure> {
-        let entry = ShardEntry { id: shard.id, bytes: self.coded.layout().shard_len(), tag_key: None };
+        let entry = ShardEntry {
+            id: shard.id,
+            bytes: self.coded.layout().shard_len(),
+            tag_key: Some(self.owner.tagging.key_id()),
+        };
         let wish = Wish { add: vec![entry], until: Some(self.purpose.until), ..Wish::default() };
         Ok(self.owner.contracts.revise(shard.contract, &wish).await?)
     }

@@ -23,6 +23,7 @@ use super::{
     attempt::Attempt,
     farmers::{Offer, group_sizes},
     sending::Shipment,
+    tagging::tag_bytes,
 };
 use crate::jobs::Sent;
 
@@ -65,7 +66,6 @@ pub(crate) async fn place(
         };
         let coded = code(owner.coder(choice.coding), sealed).await;
         let coded = Arc::new(coded.map_err(|error| NotPlaced { error, sealed: Vec::new() })?);
-        sent.begin(coded.layout().shard_len() * u64::from(choice.coding.n()));
         let shipment = Shipment {
             owner,
             purpose,
@@ -77,6 +77,7 @@ pub(crate) async fn place(
             sent,
             coded,
         };
+        sent.begin(shipment.bytes_sent() * u64::from(choice.coding.n()));
         let attempt = Attempt { shipment, plan: Mutex::new(plan) };
         let failed_before = failed.len();
         let result = attempt.run(&mut failed).await;
@@ -120,7 +121,7 @@ pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result
     loop {
         let choice = choose(preset, &group_sizes(offers, shard_bytes)).ok_or(OwnerError::NoFarmers)?;
         let layout = Layout::new(bytes, choice.coding.k()).map_err(CodingError::from)?;
-        let wanted = quota_bytes(layout.shard_len());
+        let wanted = quota_bytes(layout.shard_len() + tag_bytes(layout.shard_len()));
         if wanted <= shard_bytes {
             return Ok((choice, wanted));
         }

@@ -130,17 +130,25 @@ impl Wire {
         }
     }
 
-    /// Begins to send a shard.
+    /// Gives the farmer this owner's audit key.
+    pub(crate) async fn audit_key(&self, farmer: DeviceId, key: Vec<u8>) -> Result<(), NetError> {
+        match self.ask(farmer, Request::AuditKey { key }).await? {
+            Answer::KeyKept => Ok(()),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
+    }
+
+    /// Begins to send a shard and its tags.
     pub(crate) async fn upload(
         &self,
         farmer: DeviceId,
         contract: ContractId,
         shard: ShardId,
         bytes: u64,
+        tag_bytes: u64,
     ) -> Result<Upload, NetError> {
-        self.net
-            .upload(farmer, &self.envelope(Request::Upload { contract, shard, bytes, tag_bytes: 0 }))
-            .await
+        let request = Request::Upload { contract, shard, bytes, tag_bytes };
+        self.net.upload(farmer, &self.envelope(request)).await
     }
 
     /// Begins to read a part of a shard.
