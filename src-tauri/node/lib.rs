@@ -3,6 +3,9 @@
 //!
 //! Deliberately absent: HTTP, terminals, windows (front ends), libp2p (`net`), SQL (`store`).
 
+#[macro_use]
+mod crash;
+
 mod api;
 mod clock;
 mod errors;

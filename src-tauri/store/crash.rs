@@ -13,110 +13,76 @@ macro_rules! crash_point {
 }
 
 #[cfg(test)]
-pub(crate) use points::{AT, Point, reached};
+#[path = "../../tests/crash/dying.rs"]
+mod dying;
 
 #[cfg(test)]
-mod points {
-    use std::sync::{
-        LazyLock,
-        atomic::{AtomicUsize, Ordering},
-    };
+pub(crate) use dying::{AT, reached};
 
-    /// Which point to die at, and at which of its hits: `PartSynced 2`.
-    pub(crate) const AT: &str = "HAYLOFT_CRASH_AT";
-
-    macro_rules! points {
-        ($($name:ident,)*) => {
-            /// Where a process may die.
-            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-            pub(crate) enum Point { $($name,)* }
-
-            impl Point {
-                pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
-            }
-        };
-    }
-
-    points! {
-        // A farmer's contracts and reservations.
-        ContractWritten,
-        ContractCommitted,
-        ReservationWritten,
-        ReservationCommitted,
-        ReleaseWritten,
-        ReleaseCommitted,
-        ReservationsEnded,
-        ContractEnded,
-        ContractJournalDeleted,
-        // A shard on its way in.
-        ShardRowCommitted,
-        PartCreated,
-        PartWritten,
-        PartHeaderWritten,
-        PartSynced,
-        ArrivedWritten,
-        PartRenamed,
-        ShardFolderSynced,
-        ArrivedCommitted,
-        // A revision.
-        RevisionWritten,
-        RevisionCommitted,
-        RevisionInJournal,
-        ShardFileDeleted,
-        // Audit keys and tags.
-        KeyFileWritten,
-        KeyRowCommitted,
-        KeyFileDeleted,
-        TagsWritten,
-        TagsCommitted,
-        // Files that are written whole or not at all, and journals.
-        JournalAppended,
-        JournalSynced,
-        WholeCreated,
-        WholeWritten,
-        WholeSynced,
-        WholeRenamed,
-        // The folder moves.
-        FolderBegun,
-        FolderLeft,
-        // What a start mends.
-        RebuildWritten,
-        RebuildCommitted,
-        ReconcileCommitted,
-        OrphanDeleted,
-        // The owner's books, and the log beside the rows.
-        CatalogAppended,
-        AnewCommitted,
-        AnewInPlace,
-        PlacingCommitted,
-        GivenUpCommitted,
-        SaveWritten,
-        SaveCommitted,
-        OwnerRevisionWritten,
-        OwnerRevisionCommitted,
-        FilesRemoved,
-        SegmentsRemoved,
-        RemovalsCleared,
-        JobSegmentsEnded,
-        // The jobs' journal.
-        JobWritten,
-        JobCommitted,
-        JobChanged,
-    }
-
-    /// Ends the process at once, with nothing unwound or flushed, if this is where a test wants it.
-    pub(crate) fn reached(point: Point) {
-        static WANTED: LazyLock<Option<(String, usize)>> = LazyLock::new(|| {
-            let at = std::env::var(AT).ok()?;
-            let (name, hit) = at.split_once(' ')?;
-            Some((name.to_owned(), hit.parse().ok()?))
-        });
-        static HITS: AtomicUsize = AtomicUsize::new(0);
-        if let Some((name, hit)) = &*WANTED
-            && *name == format!("{point:?}")
-            && HITS.fetch_add(1, Ordering::SeqCst) + 1 == *hit
-        {
-            std::process::abort();
-        }
-    }
+#[cfg(test)]
+dying::points! {
+    // A farmer's contracts and reservations.
+    ContractWritten,
+    ContractCommitted,
+    ReservationWritten,
+    ReservationCommitted,
+    ReleaseWritten,
+    ReleaseCommitted,
+    ReservationsEnded,
+    ContractEnded,
+    ContractJournalDeleted,
+    // A shard on its way in.
+    ShardRowCommitted,
+    PartCreated,
+    PartWritten,
+    PartHeaderWritten,
+    PartSynced,
+    ArrivedWritten,
+    PartRenamed,
+    ShardFolderSynced,
+    ArrivedCommitted,
+    // A revision.
+    RevisionWritten,
+    RevisionCommitted,
+    RevisionInJournal,
+    ShardFileDeleted,
+    // Audit keys and tags.
+    KeyFileWritten,
+    KeyRowCommitted,
+    KeyFileDeleted,
+    TagsWritten,
+    TagsCommitted,
+    // Files that are written whole or not at all, and journals.
+    JournalAppended,
+    JournalSynced,
+    WholeCreated,
+    WholeWritten,
+    WholeSynced,
+    WholeRenamed,
+    // The folder moves.
+    FolderBegun,
+    FolderLeft,
+    // What a start mends.
+    RebuildWritten,
+    RebuildCommitted,
+    ReconcileCommitted,
+    OrphanDeleted,
+    // The owner's books, and the log beside the rows.
+    CatalogAppended,
+    AnewCommitted,
+    AnewInPlace,
+    PlacingCommitted,
+    GivenUpCommitted,
+    SaveWritten,
+    SaveCommitted,
+    OwnerRevisionWritten,
+    OwnerRevisionCommitted,
+    FilesRemoved,
+    SegmentsRemoved,
+    RemovalsCleared,
+    JobSegmentsEnded,
+    // The jobs' journal.
+    JobWritten,
+    JobCommitted,
+    JobChanged,
 }

@@ -155,6 +155,7 @@ impl Shared {
         self.may_renew(&contract, &revision)?;
         let signed = self.countersigned(contract, revision, signature).await?;
         self.parts.store.farmer().commit_revision(&signed).await.map_err(refuse::store)?;
+        crash_point!(RevisionKept);
         self.changed();
         Ok(Answer::Revised { farmer: signed.farmer })
     }

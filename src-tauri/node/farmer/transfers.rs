@@ -141,7 +141,10 @@ impl Shared {
             }
         }
         match self.finish(writer, shard).await {
-            Ok(hash) => receiving.stored(hash).await,
+            Ok(hash) => {
+                crash_point!(ShardStored);
+                receiving.stored(hash).await
+            }
             Err(error) => {
                 let refusal = refuse::store(error);
                 receiving.refuse(refusal.code, refusal.sentence).await

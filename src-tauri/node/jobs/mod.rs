@@ -245,6 +245,7 @@ impl Jobs {
         };
         context.tasks.close();
         context.tasks.wait().await;
+        crash_point!(JobWorked);
         if let Err(error) = self.settle(id, &live, end).await {
             tracing::error!(job = id, %error, "a job's end could not be written down");
             lock(&self.unwritten).insert(id, error.to_string());

@@ -283,6 +283,7 @@ impl Contracts {
         let revision = propose(state, change, now)?;
         let owner = revision.sign_as_owner(state.terms(), &self.keys.owner);
         let farmer = self.wire.revise(state.terms().farmer, revision.clone(), owner).await?;
+        crash_point!(RevisionSigned);
         let signed = SignedRevision { revision, owner, farmer };
         let next = apply_signed(state, &signed, now)?;
         self.store.save_revision(&signed).await?;

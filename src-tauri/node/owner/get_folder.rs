@@ -312,9 +312,11 @@ fn write(file: &Wanted, begin: u64, stretch: &[u8]) -> Result<u64, OwnerError> {
 /// Gives the folder its name; with `overwrite`, its files come into the folder that is there.
 fn settle(part: &Path, output: &Path, overwrite: bool) -> Result<(), OwnerError> {
     sync_folders(part).map_err(failed(part))?;
+    crash_point!(FolderWritten);
     match fs::symlink_metadata(output) {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-            fs::rename(part, output).map_err(failed(output))?
+            fs::rename(part, output).map_err(failed(output))?;
+            crash_point!(FolderNamed);
         }
         _ if overwrite && output.is_dir() => move_into(part, output)?,
         _ => return Err(OwnerError::OutputTaken(output.to_owned())),
@@ -341,8 +343,10 @@ fn move_into(part: &Path, output: &Path) -> Result<(), OwnerError> {
             move_into(&entry.path(), &target)?;
         } else {
             fs::rename(entry.path(), &target).map_err(failed(&target))?;
+            crash_point!(FileMovedIntoFolder);
         }
     }
+    crash_point!(FolderFilled);
     fs::remove_dir(part).map_err(failed(part))?;
     sync_folders(output).map_err(failed(output))
 }

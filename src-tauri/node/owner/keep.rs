@@ -126,6 +126,7 @@ async fn keep_until(
             return Err(OwnerError::TooFewAnswer { found, needed });
         }
     }
+    crash_point!(ContractsExtended);
     let changing = owner.catalog.changing().await;
     let mut record = owner.catalog.file(name).await?;
     record.keep_until = until.max(record.keep_until);

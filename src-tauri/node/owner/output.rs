@@ -75,6 +75,7 @@ impl PartFile {
             let mut file = open_own(&path, resume).map_err(failed)?;
             let mut hasher = blake3::Hasher::new();
             let bytes = hash_all(&mut file, &mut hasher).map_err(failed)?;
+            crash_point!(PartOpened);
             Ok(Self { path, file, bytes, hasher })
         })
         .await
@@ -94,7 +95,9 @@ impl PartFile {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), OwnerError> {
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;
-        self.file.write_all(bytes).map_err(|cause| OwnerError::Output { path: self.path.clone(), cause })
+        self.file.write_all(bytes).map_err(|cause| OwnerError::Output { path: self.path.clone(), cause })?;
+        crash_point!(PartWritten);
+        Ok(())
     }
 
     /// Syncs it and gives it its name.
@@ -114,6 +117,7 @@ impl PartFile {
     }
 
     fn rename(&mut self, output: &Output) -> io::Result<()> {
+        crash_point!(PartSynced);
         if output.overwrite {
             if let Ok(replaced) = std::fs::metadata(&output.path) {
                 self.file.set_permissions(replaced.permissions())?;
@@ -121,7 +125,10 @@ impl PartFile {
             std::fs::rename(&self.path, &output.path)?;
         } else {
             match std::fs::hard_link(&self.path, &output.path) {
-                Ok(()) => std::fs::remove_file(&self.path)?,
+                Ok(()) => {
+                    crash_point!(OutputLinked);
+                    std::fs::remove_file(&self.path)?;
+                }
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {
                     // An earlier run may have come as far as this.
                     if !holds_now(&output.path, self.bytes, self.hash())? {
@@ -133,6 +140,7 @@ impl PartFile {
                 Err(_) => std::fs::rename(&self.path, &output.path)?,
             }
         }
+        crash_point!(OutputNamed);
         sync_folder(&output.path)
     }
 

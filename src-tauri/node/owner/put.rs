@@ -273,8 +273,10 @@ impl Run<'_> {
             replace: self.request.replace,
             placed: arrived.iter().flat_map(|a| &a.placement.shards).map(|shard| shard.id).collect(),
         };
+        crash_point!(SegmentPlaced);
         let changing = catalog.changing().await;
         catalog.store.save(&save).await.map_err(|error| name_taken(error, &save, &records))?;
+        crash_point!(SegmentSaved);
         drop(changing);
         if let Some(arrived) = arrived {
             let plain = arrived.parts.iter().map(|part| part.item.bytes).sum();

@@ -165,6 +165,7 @@ async fn tell(owner: &Inner, contract: ContractId, shards: Vec<ShardId>) -> Resu
             return Ok(());
         }
     }
+    crash_point!(RemovalTold);
     Ok(owner.catalog.store.clear_removals(&shards).await?)
 }
 
@@ -177,6 +178,7 @@ async fn remove_shards(
     remove: Vec<ShardId>,
 ) -> Result<(), ContractError> {
     owner.contracts.release(contract, &remove).await?;
+    crash_point!(AttemptReleased);
     owner.contracts.sync(contract).await?;
     owner.contracts.revise(contract, &Wish { remove, ..Wish::default() }).await
 }

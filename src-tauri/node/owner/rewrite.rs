@@ -199,7 +199,9 @@ async fn save(
         replace: true,
         placed: placed.iter().flat_map(|placement| &placement.shards).map(|shard| shard.id).collect(),
     };
+    crash_point!(LivingPlaced);
     owner.catalog.store.save(&save).await?;
+    crash_point!(LivingNamed);
     drop(changing);
     Ok(())
 }

@@ -20,21 +20,19 @@ pub(super) const DAY: u64 = 24 * 60 * 60;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Farm {
-    home: TempDir,
+    home: PathBuf,
     pub(super) node: Node,
 }
 
 pub(super) struct Bed {
     pub(super) farms: Vec<Farm>,
-    pub(super) home: TempDir,
+    home: PathBuf,
     pub(super) node: Node,
-    pub(super) disk: TempDir,
+    disk: PathBuf,
     pub(super) clock: Clock,
     bootstrap: Vec<String>,
-}
-
-fn temp() -> TempDir {
-    tempfile::tempdir().expect("a temp folder can be made")
+    /// Deleted with the bed, unless its folder is somebody else's.
+    _own: Option<TempDir>,
 }
 
 async fn open(home: &Path, bootstrap: &[String], farm: Option<FarmSettings>, clock: &Clock) -> Node {
@@ -58,21 +56,31 @@ impl Bed {
     }
 
     pub(super) async fn with_clock(farmers: usize, clock: Clock) -> Self {
+        let own = tempfile::tempdir().expect("a temp folder can be made");
+        let bed = Self::at(own.path(), farmers, clock).await;
+        Self { _own: Some(own), ..bed }
+    }
+
+    /// With all homes in this folder, which an earlier bed may have left.
+    pub(super) async fn at(folder: &Path, farmers: usize, clock: Clock) -> Self {
         let settings = FarmSettings { enabled: true, quota_bytes: 1 << 30, ..FarmSettings::default() };
         let mut farms: Vec<Farm> = Vec::new();
         let mut bootstrap = Vec::new();
-        for _ in 0..farmers {
-            let home = temp();
-            let node = open(home.path(), &bootstrap, Some(settings.clone()), &clock).await;
+        for number in 0..farmers {
+            let home = folder.join(format!("farmer-{number}"));
+            let node = open(&home, &bootstrap, Some(settings.clone()), &clock).await;
             if bootstrap.is_empty() {
                 bootstrap = node.status().await.expect("a status").addresses;
             }
             farms.push(Farm { home, node });
         }
-        let home = temp();
-        let node = open(home.path(), &bootstrap, None, &clock).await;
-        node.create_identity("", false).await.expect("an identity");
-        let bed = Self { farms, home, node, disk: temp(), clock, bootstrap };
+        let (home, disk) = (folder.join("owner"), folder.join("disk"));
+        std::fs::create_dir_all(&disk).expect("a folder can be made");
+        let node = open(&home, &bootstrap, None, &clock).await;
+        if node.status().await.expect("a status").owner.is_none() {
+            node.create_identity("", false).await.expect("an identity");
+        }
+        let bed = Self { farms, home, node, disk, clock, bootstrap, _own: None };
         bed.see_farmers(farmers as u32).await;
         bed
     }
@@ -92,14 +100,33 @@ impl Bed {
     /// Stops the owner's node as if the computer had been switched off between two steps, and opens it again.
     pub(super) async fn restart(&mut self) {
         self.node.shutdown().await.expect("closes");
-        self.node = open(self.home.path(), &self.bootstrap, None, &self.clock).await;
+        self.node = open(&self.home, &self.bootstrap, None, &self.clock).await;
     }
 
     /// The same, and something happens to the home in between.
     pub(super) async fn restart_after(&mut self, blow: impl FnOnce(&Path)) {
         self.node.shutdown().await.expect("closes");
-        blow(self.home.path());
-        self.node = open(self.home.path(), &self.bootstrap, None, &self.clock).await;
+        blow(&self.home);
+        self.node = open(&self.home, &self.bootstrap, None, &self.clock).await;
+    }
+
+    /// Closes all nodes.
+    pub(super) async fn close(&self) {
+        for node in self.farms.iter().map(|farm| &farm.node).chain([&self.node]) {
+            node.shutdown().await.expect("closes");
+        }
+    }
+
+    /// Returns once no segment is half dead, and farmers were told of all that is.
+    pub(super) async fn nothing_is_dead(&self) {
+        let store = self.node.owner_for_tests().await.inner.catalog.store.clone();
+        let rewritten = async {
+            while !store.half_dead_segments().await.expect("segments").is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, rewritten).await.expect("half-dead segments are rewritten in time");
+        self.removals_become(0).await;
     }
 
     /// A farmer vanishes.
@@ -110,7 +137,7 @@ impl Bed {
     /// It comes back, at its old address or another one.
     pub(super) async fn revive(&mut self, farmer: usize) {
         let farm = &mut self.farms[farmer];
-        farm.node = open(farm.home.path(), &self.bootstrap, None, &self.clock).await;
+        farm.node = open(&farm.home, &self.bootstrap, None, &self.clock).await;
     }
 
     /// Returns once so many shards are still to be removed.
@@ -126,8 +153,13 @@ impl Bed {
         tokio::time::timeout(LIMIT, told).await.expect("farmers are told in time");
     }
 
+    /// Where the files are that are put and brought back.
+    pub(super) fn disk(&self) -> &Path {
+        &self.disk
+    }
+
     pub(super) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.disk.path().join(name);
+        let path = self.disk().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
         std::fs::write(&path, bytes).expect("a file can be written");
         path
@@ -145,7 +177,7 @@ impl Bed {
     }
 
     pub(super) fn get_request(&self, name: &str, output: &str) -> GetRequest {
-        let output = self.disk.path().join(output);
+        let output = self.disk().join(output);
         GetRequest { name: name.into(), output, overwrite: false, offset: 0, bytes: None }
     }
 

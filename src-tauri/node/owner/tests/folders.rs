@@ -27,8 +27,8 @@ async fn album(bed: &Bed) -> BTreeMap<String, Vec<u8>> {
     bed.file("album/film", &noise(1, 18 * MIB));
     bed.file("album/song", &noise(2, 3 * MIB));
     bed.file("albums", b"not in the folder");
-    let folder = bed.disk.path().join("album");
-    for path in [folder.clone(), bed.disk.path().join("albums")] {
+    let folder = bed.disk().join("album");
+    for path in [folder.clone(), bed.disk().join("albums")] {
         bed.put(bed.request(path)).await.expect("the put succeeds");
     }
     content(&folder)
@@ -39,7 +39,7 @@ async fn a_folder_comes_back_whole_and_into_one_that_is_there() {
     let bed = Bed::new(3).await;
     let stored = album(&bed).await;
     let (report, _) = bed.get(bed.get_request("album", "back")).await.expect("the get succeeds");
-    let back = bed.disk.path().join("back");
+    let back = bed.disk().join("back");
     assert!(content(&back) == stored, "the folder came back changed");
     assert_eq!(report.bytes, stored.values().map(|bytes| bytes.len() as u64).sum::<u64>());
 
@@ -52,7 +52,7 @@ async fn a_folder_comes_back_whole_and_into_one_that_is_there() {
     let mut merged = content(&back);
     assert_eq!(merged.remove("mine").as_deref(), Some(&b"stays"[..]));
     assert!(merged == stored, "the folder came back changed");
-    let parts = std::fs::read_dir(bed.disk.path()).expect("readable").filter(|entry| {
+    let parts = std::fs::read_dir(bed.disk()).expect("readable").filter(|entry| {
         entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().ends_with(".part"))
     });
     assert_eq!(parts.count(), 0, "parts stay behind");
@@ -65,7 +65,7 @@ async fn a_folder_comes_back_whole_and_into_one_that_is_there() {
 async fn a_range_of_a_folder_and_one_that_is_not_stored_are_refused() {
     let bed = Bed::new(3).await;
     bed.file("album/one", b"1");
-    bed.put(bed.request(bed.disk.path().join("album"))).await.expect("the put succeeds");
+    bed.put(bed.request(bed.disk().join("album"))).await.expect("the put succeeds");
     let range = GetRequest { offset: 1, ..bed.get_request("album", "back") };
     assert_eq!(bed.node.get(range).await.expect_err("a range").code, ErrorCode::BadRequest);
     for name in ["albu", "album/on", "", "/"] {

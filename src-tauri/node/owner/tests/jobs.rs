@@ -129,7 +129,7 @@ async fn a_file_that_vanishes_half_stored_is_named_and_the_others_are_stored() {
     let bed = Bed::new(3).await;
     let film = bed.file("box/film", &noise(16, 96 * MIB));
     bed.file("box/notes", b"text");
-    let id = half_way(&bed, bed.request(bed.disk.path().join("box"))).await;
+    let id = half_way(&bed, bed.request(bed.disk().join("box"))).await;
     bed.node.pause(id).await.expect("paused");
     std::fs::remove_file(film).expect("it was there");
     bed.node.resume(id).await.expect("resumed");
@@ -144,7 +144,7 @@ async fn a_file_that_vanishes_half_stored_is_named_and_the_others_are_stored() {
 /// Cancels a get again and again, ever later, until it is sure to be over before: each is either done or leaves nothing.
 async fn cancel_at_every_moment(bed: &Bed, name: &str) -> (u32, u32) {
     const MOMENTS: u32 = 60;
-    let outputs = bed.disk.path().join("outputs");
+    let outputs = bed.disk().join("outputs");
     std::fs::create_dir_all(&outputs).expect("a folder can be made");
     let begun = Instant::now();
     bed.get(bed.get_request(name, &format!("warm-{name}"))).await.expect("the get succeeds");
@@ -190,7 +190,7 @@ async fn a_get_that_is_cancelled_at_any_moment_is_done_or_leaves_nothing() {
     for number in 0..6 {
         bed.file(&format!("album/{number}"), &noise(21 + number, 50_000));
     }
-    bed.put(bed.request(bed.disk.path().join("album"))).await.expect("the put succeeds");
+    bed.put(bed.request(bed.disk().join("album"))).await.expect("the put succeeds");
     for name in ["film", "album"] {
         let (done, cancelled) = cancel_at_every_moment(&bed, name).await;
         assert!(done > 0 && cancelled > 0, "{name}: {done} done, {cancelled} cancelled");

@@ -42,7 +42,7 @@ async fn what_farmers_keep_of_files_that_no_record_knows_any_more_is_removed() {
     let one = noise(1, 300_000);
     bed.put_bytes("one", &one).await;
     let used = bed.used().await;
-    let old = bed.disk.path().join("old.log");
+    let old = bed.disk().join("old.log");
     let kept = old.clone();
     bed.restart_after(move |home| {
         fs::copy(home.join("catalog.log"), kept).expect("copied");

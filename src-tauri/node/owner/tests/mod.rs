@@ -1,6 +1,7 @@
 //! The owner over a real network in one process.
 
 mod bed;
+mod crash;
 mod folders;
 mod jobs;
 mod loss;

@@ -33,7 +33,7 @@ async fn a_file_comes_back_although_all_farmers_that_may_be_lost_are_gone() {
     bed.kill(3).await;
     let refused = bed.get(bed.get_request("film", "again")).await.expect_err("one farmer is too few");
     assert!(refused.contains("1 of the 2"), "{refused}");
-    assert!(!bed.disk.path().join("again").exists());
+    assert!(!bed.disk().join("again").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +55,7 @@ async fn small_and_empty_files_of_a_folder_share_a_segment_and_come_back() {
     bed.file("album/empty", b"");
     bed.file("album/one", b"1");
     bed.file("album/deep/ünïcode 🦀", &noise(3, 70_000));
-    let reports = bed.put(bed.request(bed.disk.path().join("album"))).await.expect("the put succeeds");
+    let reports = bed.put(bed.request(bed.disk().join("album"))).await.expect("the put succeeds");
     assert_eq!(reports.len(), 3);
     assert!(reports.iter().all(|report| report.segments == 1 && !report.reused));
     assert_eq!(bed.names().await, ["album/deep/ünïcode 🦀", "album/empty", "album/one"]);

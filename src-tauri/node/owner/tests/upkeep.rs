@@ -17,7 +17,7 @@ async fn a_packed_segment_is_rewritten_once_half_of_it_is_dead() {
     for index in 0..8 {
         bed.file(&format!("box/{index}"), &noise(index, 200_000));
     }
-    bed.put(bed.request(bed.disk.path().join("box"))).await.expect("the put succeeds");
+    bed.put(bed.request(bed.disk().join("box"))).await.expect("the put succeeds");
     let used = bed.used().await;
     bed.remove(&["box/0", "box/1", "box/2"]).await.expect("removed");
     let dead = bed.files().await.remove(0).dead_bytes;

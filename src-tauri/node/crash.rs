@@ -1,0 +1,51 @@
+//! Named points at which tests let the process die. Nothing of this is in a build that people get: there a point is no
+//! instruction at all.
+//!
+//! Every point must be hit: the owner's crash scene dies at each in turn and plays on; a point that it does not come by makes
+//! it fail. What a store does on its own has its points there.
+
+/// Lets the process die here if a test wants it.
+macro_rules! crash_point {
+    ($point:ident) => {
+        #[cfg(test)]
+        $crate::crash::reached($crate::crash::Point::$point)
+    };
+}
+
+#[cfg(test)]
+#[path = "../../tests/crash/dying.rs"]
+mod dying;
+
+#[cfg(test)]
+pub(crate) use dying::{AT, reached};
+
+#[cfg(test)]
+dying::points! {
+    // A get: its part file, and the output it becomes.
+    PartOpened,
+    PartWritten,
+    PartSynced,
+    OutputLinked,
+    OutputNamed,
+    // A get of a folder.
+    FolderWritten,
+    FolderNamed,
+    FileMovedIntoFolder,
+    FolderFilled,
+    // A put.
+    ShardStored,
+    RevisionKept,
+    RevisionSigned,
+    SegmentPlaced,
+    SegmentSaved,
+    // What lives in a packed segment moves.
+    LivingPlaced,
+    LivingNamed,
+    // What farmers are told to remove.
+    AttemptReleased,
+    RemovalTold,
+    // A file is kept longer.
+    ContractsExtended,
+    // A job's work is done, and not yet written down.
+    JobWorked,
+}

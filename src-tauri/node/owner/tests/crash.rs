@@ -1,0 +1,188 @@
+//! A scene that comes by every crash point of a node, played in a process that dies at each of them in turn, owner and
+//! farmers together. Opened again on the same homes, what was brought back is whole or not there, jobs go on by themselves,
+//! the scene plays on to its end, and nothing is left behind.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Mutex,
+};
+
+use super::bed::{Bed, DAY, noise};
+use crate::{
+    Clock,
+    crash::{AT, Point},
+    model::{GetRequest, JobState},
+};
+
+/// Where the process that dies plays.
+const STAGE: &str = "HAYLOFT_CRASH_STAGE";
+const NAME: &str = "owner::tests::crash::a_node_that_dies_at_any_point_goes_on_and_leaves_nothing_behind";
+const FARMERS: usize = 3;
+/// Processes that play at once.
+const WORKERS: usize = 2;
+/// Small files that share a segment.
+const ALBUM: u64 = 6;
+/// Of these, so many are removed, which makes their segment half dead.
+const REMOVED: u64 = 4;
+
+fn album() -> Vec<(String, Vec<u8>)> {
+    (0..ALBUM).map(|number| (format!("album/{number}"), noise(number, 30_000))).collect()
+}
+
+fn film() -> Vec<u8> {
+    noise(99, 1 << 20)
+}
+
+/// A bed on a folder, and how many steps of the scene were done there.
+struct Scene {
+    bed: Bed,
+    folder: PathBuf,
+}
+
+impl Scene {
+    async fn open(folder: &Path) -> Self {
+        for (name, bytes) in album().into_iter().chain([("film".to_owned(), film())]) {
+            let path = folder.join("disk").join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+            std::fs::write(path, bytes).expect("a file can be written");
+        }
+        std::fs::create_dir_all(folder.join("outputs")).expect("a folder can be made");
+        Self { bed: Bed::at(folder, FARMERS, Clock::system()).await, folder: folder.to_owned() }
+    }
+
+    fn done(&self) -> u32 {
+        std::fs::read(self.folder.join("done")).map_or(0, |marks| marks.len() as u32)
+    }
+
+    async fn play(&self) {
+        while self.step(self.done()).await {
+            let marks = vec![b'.'; self.done() as usize + 1];
+            std::fs::write(self.folder.join("done"), marks).expect("a mark can be written");
+        }
+    }
+
+    async fn close(self) {
+        self.bed.close().await;
+    }
+
+    /// One step of the scene, from its begin or from wherever it was cut off; whether there is one of that number.
+    async fn step(&self, number: u32) -> bool {
+        let outputs = self.folder.join("outputs");
+        let get = |name: &str, overwrite| GetRequest {
+            output: outputs.join(name),
+            overwrite,
+            ..self.bed.get_request(name, "")
+        };
+        match number {
+            0 => self.put(number, "album").await,
+            1 => self.put(number, "film").await,
+            2 => self.get(number, get("film", false)).await,
+            3 => self.get(number, get("film", true)).await,
+            4 => self.get(number, get("album", false)).await,
+            5 => self.get(number, get("album", true)).await,
+            6 => drop(self.bed.node.renew("film".into(), 200 * DAY, None).await.expect("renewed")),
+            7 => {
+                self.remove(|name| (0..REMOVED).any(|number| *name == format!("album/{number}"))).await;
+                self.bed.nothing_is_dead().await;
+            }
+            8 => {
+                for (name, bytes) in album().into_iter().skip(REMOVED as usize) {
+                    assert!(self.bed.get_bytes(&name).await == bytes, "{name} came back changed");
+                }
+                assert!(self.bed.get_bytes("film").await == film(), "the film came back changed");
+            }
+            9 => {
+                self.remove(|_| true).await;
+                self.bed.used_becomes(|used| used == 0).await;
+                self.bed.nothing_is_reserved().await;
+                self.bed.removals_become(0).await;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// The job of a step goes on by itself if it was written down before the crash.
+    async fn job(&self, number: u32, begin: impl AsyncFnOnce() -> u32) {
+        let newest = self.bed.node.jobs().await.expect("a list").first().map_or(0, |job| job.id);
+        let id = if newest > number { newest } else { begin().await };
+        let job = self.bed.end(id).await;
+        assert_eq!((job.id, job.state), (number + 1, JobState::Done), "{job:?}");
+    }
+
+    async fn put(&self, number: u32, name: &str) {
+        let request = self.bed.request(self.folder.join("disk").join(name));
+        self.job(number, async || self.bed.node.put(request).await.expect("begins")).await;
+    }
+
+    async fn get(&self, number: u32, request: GetRequest) {
+        self.job(number, async || self.bed.node.get(request).await.expect("begins")).await;
+        assert!(self.outputs_are_whole());
+        let hidden = std::fs::read_dir(self.folder.join("outputs")).expect("it is there");
+        let hidden: Vec<_> =
+            hidden.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with('.')).collect();
+        assert!(hidden.is_empty(), "left behind: {hidden:?}");
+    }
+
+    async fn remove(&self, which: impl Fn(&String) -> bool) {
+        let names: Vec<String> = self.bed.names().await.into_iter().filter(which).collect();
+        if !names.is_empty() {
+            self.bed.node.remove(names).await.expect("removed");
+        }
+    }
+
+    /// Every output that is there is all of it.
+    fn outputs_are_whole(&self) -> bool {
+        let read = |name: &str| std::fs::read(self.folder.join("outputs").join(name)).ok();
+        let album_there = self.folder.join("outputs/album").exists();
+        read("film").is_none_or(|bytes| bytes == film())
+            && (!album_there || album().iter().all(|(name, bytes)| read(name).as_ref() == Some(bytes)))
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(work)
+}
+
+/// Plays in a process of its own that dies at the point, and then to the end here.
+fn dies_at(point: Point) {
+    let folder = tempfile::tempdir().expect("a temp folder can be made");
+    let played = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", NAME, "--nocapture"])
+        .env(STAGE, folder.path())
+        .env(AT, format!("{point:?} 1"))
+        .output()
+        .expect("it can be started");
+    assert!(!played.status.success(), "nothing comes by {point:?}");
+    let said = String::from_utf8_lossy(&played.stderr);
+    assert!(!said.contains("panicked"), "{point:?}: {said}");
+    block_on(async {
+        let scene = Scene::open(folder.path()).await;
+        assert!(scene.outputs_are_whole(), "{point:?}: half an output");
+        scene.play().await;
+        scene.close().await;
+    });
+}
+
+#[test]
+fn a_node_that_dies_at_any_point_goes_on_and_leaves_nothing_behind() {
+    if let Some(stage) = std::env::var_os(STAGE) {
+        return block_on(async {
+            let scene = Scene::open(stage.as_ref()).await;
+            scene.play().await;
+            scene.close().await;
+        });
+    }
+    let next = Mutex::new(Point::ALL.iter());
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let Some(point) = next.lock().expect("no panic").next() else { return };
+                    dies_at(*point);
+                }
+            });
+        }
+    });
+}
