@@ -1,7 +1,7 @@
 //! Reading the books of nodes that do not run: what is on their disks and in their databases, and whether all of it
 //! agrees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -66,26 +66,23 @@ struct OwnersBooks {
     under_contract: BTreeMap<DeviceId, Shards>,
 }
 
-/// The segments that a job has saved so far, by the books of an owner that does not run.
-///
-/// # Errors
-/// If its home cannot be read.
-pub async fn segments_of_job(home: &Path, job: u32) -> Result<BTreeSet<SegmentId>> {
-    let (store, _) = open(home).await?;
-    let segments = store.owner().job_segments(job).await?;
-    shut(store).await?;
-    Ok(segments.into_iter().map(|segment| segment.segment).collect())
-}
+/// Segments, with the bytes of all their shards.
+pub type Segments = BTreeMap<SegmentId, u64>;
 
-/// All segments, by the books of an owner that does not run.
+/// The segments that a job has saved so far, and all others, by the books of an owner that does not run.
 ///
 /// # Errors
 /// If its home cannot be read.
-pub async fn segments(home: &Path) -> Result<BTreeSet<SegmentId>> {
+pub async fn segments(home: &Path, job: Option<u32>) -> Result<(Segments, Segments)> {
     let (store, _) = open(home).await?;
-    let segments = store.owner().segments().await?;
+    let all = store.owner().segments().await?;
     shut(store).await?;
-    Ok(segments.into_iter().map(|segment| segment.segment).collect())
+    let (own, others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|segment| job.is_some() && segment.job == job);
+    let bytes = |all: Vec<hayloft_store::files::Segment>| {
+        all.into_iter().map(|segment| (segment.segment, segment.stored_bytes)).collect()
+    };
+    Ok((bytes(own), bytes(others)))
 }
 
 /// Closes a store and gives the home's lock back at once: a process that another test is just starting may hold a copy of

@@ -18,11 +18,11 @@ pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
 pub use bed::{
     Devnet, Farmer, Flood, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
 };
-pub use books::{Books, kept_bytes, segments, segments_of_job, without_tags};
+pub use books::{Books, Segments, kept_bytes, segments, without_tags};
 #[cfg(target_os = "linux")]
 pub use disk::SmallDisk;
 pub use field::{Field, Member};
 pub use line::{Carried, Conditions, Line, Lines, Place};
 #[cfg(target_os = "linux")]
-pub use memory::Memory;
+pub use memory::{Memory, bytes_written};
 pub use run_command::{Finished, binary, built, hayloft, hayloft_fed, hayloft_held};

@@ -1,4 +1,4 @@
-//! How much memory a process has and had, by the kernel's own books.
+//! How much memory a process has and had, and how much it wrote, by the kernel's own books.
 
 use anyhow::{Context, Result};
 
@@ -34,4 +34,14 @@ impl Memory {
         std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
         Self::of(pid)
     }
+}
+
+/// Bytes that a process has written to files since its start.
+///
+/// # Errors
+/// If there is no such process, or it is somebody else's.
+pub fn bytes_written(pid: u32) -> Result<u64> {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let line = io.lines().find_map(|line| line.strip_prefix("wchar:")).context("no such field")?;
+    Ok(line.trim().parse()?)
 }

@@ -85,6 +85,8 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const LIVENESS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a silent peer that has just proved to be alive, over a line that works, may go on being silent.
 pub const SILENCE_OF_THE_LIVING: Duration = Duration::from_secs(5);
+/// How long a node that ends may still be connected after its streams have ended.
+pub const ENDING: Duration = Duration::from_secs(1);
 /// How long nobody at all may be heard, although somebody is awaited, before it counts as a silence of our own line.
 pub const SILENCE_OF_ALL: Duration = Duration::from_secs(5);
 /// How often a farmer says how much of an upload has arrived.
@@ -113,6 +115,10 @@ pub const ADDRESSES_PER_PEER: usize = 8;
 pub const PEERS_REMEMBERED: usize = 256;
 /// Remembered peers that a lonely node dials at once.
 pub const JOIN_REMEMBERED: usize = 16;
+/// Connected peers with which a node that has just begun is content.
+pub const JOIN_ENOUGH: usize = 4;
+/// For how long a node has just begun.
+pub const JOINING: Duration = Duration::from_secs(300);
 /// Peers taken from one answer of the local network.
 pub const MDNS_AT_ONCE: usize = 64;
 /// How long a listen address may take to come up.

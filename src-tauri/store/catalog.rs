@@ -21,6 +21,8 @@
 
 mod anew;
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod log;
 mod opening;
 #[cfg(test)]

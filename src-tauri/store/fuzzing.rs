@@ -4,7 +4,7 @@
 use hayloft_core::{ContractId, ShardId, codec};
 
 use crate::{
-    config, identity,
+    catalog, config, identity,
     journal::{self, Record},
     shards::{HEADER_BYTES, Header},
 };
@@ -14,6 +14,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// The targets of this crate.
 pub const TARGETS: &[Target] = &[
+    ("catalogs", catalogs),
     ("configs", configs),
     ("identities", identities),
     ("journals", journals),
@@ -45,6 +46,19 @@ pub fn shard_headers(bytes: &[u8]) {
         written[usize::from(*at) % written.len()] ^= flip;
         assert_eq!(Header::decode(&written), None);
     }
+}
+
+/// Catalog logs, raw and with check sums that fit, so that what lies in the batches is reached.
+pub fn catalogs(bytes: &[u8]) {
+    catalog::fuzzing::read(bytes);
+    let mut payloads = Vec::new();
+    let mut rest = bytes;
+    while let Some((len, more)) = rest.split_first_chunk::<2>() {
+        let (payload, more) = more.split_at(usize::from(u16::from_le_bytes(*len)).min(more.len()));
+        payloads.push(payload);
+        rest = more;
+    }
+    catalog::fuzzing::read(&catalog::fuzzing::framed(payloads));
 }
 
 /// Contracts' journals, raw and with check sums that fit, so that what lies in the records is reached.

@@ -186,11 +186,9 @@ impl Owner {
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn deny_contract(&self, id: ContractId, at: Timestamp) -> Result<(), OwnerError> {
-        let mut write = self.inner.db.write().await?;
-        let query = sqlx::query("UPDATE owner_contracts SET denied = ? WHERE contract = ?");
-        let query = query.bind(int(at.0)).bind(id.0.to_vec());
-        query.execute(&mut *write).await.map_err(DatabaseError::from)?;
-        Ok(write.commit().await.map_err(DatabaseError::from)?)
+        let mut write = self.change().await?;
+        write.make_lazily(Entry::Denied { id, at }).await?;
+        Ok(write.commit().await?)
     }
 
     /// Forgets a contract that is over, with its shards and what was to be removed under it.

@@ -4,16 +4,14 @@
 //! Moments are drawn over the time that the same work takes undisturbed. A failure tells its seed; `HAYLOFT_SEED` draws
 //! the same moments again.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
-use hayloft_core::SegmentId;
 use hayloft_gateway::Client;
 use hayloft_node::model::{ErrorCode, GetRequest, Job, JobState, PresetName, PutRequest};
-use hayloft_tests::{Books, Field, Member, segments, segments_of_job};
+use hayloft_tests::{Books, Field, Member, Segments, bytes_written, segments};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 
 /// Unless `HAYLOFT_KILLS` says otherwise.
@@ -129,8 +127,49 @@ async fn newest_job(field: &Field) -> Result<u32> {
     Ok(field.owner.client().await?.jobs().await?.first().map_or(0, |job| job.id))
 }
 
-/// Does the work while the owner's node is killed at random moments, as long as `kills` are left; every segment placed
-/// before a kill must still be there in the end.
+/// What an owner's books said when it was last killed.
+struct Killed {
+    /// Segments that the job had saved.
+    saved: Segments,
+    /// Those of earlier jobs.
+    others: Segments,
+    /// What farmers had written by then.
+    written: u64,
+}
+
+impl Killed {
+    async fn look(field: &Field, job: Option<u32>) -> Result<Self> {
+        let (saved, others) = segments(field.owner.home(), job).await?;
+        Ok(Self { saved, others, written: written(field)? })
+    }
+
+    /// Once the job is done: no segment that was saved has been sent again, by the bytes that farmers wrote.
+    async fn nothing_was_sent_twice(&self, field: &mut Field) -> Result<()> {
+        // Databases, journals and headers.
+        const BESIDE: u64 = 4 << 20;
+        let written = written(field)? - self.written;
+        field.owner.stop();
+        let (_, now) = segments(field.owner.home(), None).await?;
+        field.owner.start()?;
+        ensure!(self.saved.keys().all(|segment| now.contains_key(segment)), "a saved segment was given up");
+        let new = now.iter().filter(|(id, _)| !self.saved.contains_key(id) && !self.others.contains_key(id));
+        let missing: u64 = new.map(|(_, bytes)| bytes).sum();
+        let saved: u64 = self.saved.values().sum();
+        ensure!(
+            written < missing + missing / 10 + BESIDE,
+            "farmers wrote {written} bytes although only {missing} were missing, and {saved} were there"
+        );
+        Ok(())
+    }
+}
+
+/// Bytes that all farmers have written so far.
+fn written(field: &Field) -> Result<u64> {
+    field.farmers.iter().map(|farmer| bytes_written(farmer.process()?.pid())).sum()
+}
+
+/// Does the work while the owner's node is killed at random moments, as long as `kills` are left; what was saved before the
+/// last kill is still there in the end and was not sent again.
 async fn do_while_killed(
     field: &mut Field,
     work: Work,
@@ -139,8 +178,7 @@ async fn do_while_killed(
     rng: &mut StdRng,
 ) -> Result<Job> {
     let before = newest_job(field).await?;
-    let mut placed: BTreeSet<SegmentId> = BTreeSet::new();
-    let mut known = None;
+    let (mut last, mut known) = (None, None);
     let job = loop {
         let client = field.owner.client().await?;
         let moment = usual.mul_f64(rng.random::<f64>());
@@ -158,17 +196,12 @@ async fn do_while_killed(
         }
         field.owner.kill_9()?;
         *kills -= 1;
-        if let Some(id) = known {
-            placed.extend(segments_of_job(field.owner.home(), id).await?);
-        }
+        last = Some(Killed::look(field, known).await?);
         field.owner.start()?;
         known = work.known_as(&field.owner.client().await?, before).await?;
     };
-    if !placed.is_empty() {
-        field.owner.stop();
-        let now = segments(field.owner.home()).await?;
-        field.owner.start()?;
-        ensure!(placed.is_subset(&now), "a segment that was placed was sent again");
+    if let (Work::Put(_), Some(last)) = (&work, last) {
+        last.nothing_was_sent_twice(field).await?;
     }
     Ok(job)
 }

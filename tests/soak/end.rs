@@ -84,6 +84,9 @@ pub(crate) async fn judge(world: &Rc<World>, workers: &mut [Worker]) -> Result<O
     no_temporary_files(world)?;
     no_panics(world)?;
     outcome.blamed = honest_blamed(world)?;
+    // On a slow machine an honest farmer may be silent for too long; it never does anything else wrong.
+    let wrong = outcome.blamed.iter().find(|line| !line.contains("silent"));
+    ensure!(wrong.is_none(), "an honest farmer was blamed: {wrong:?}");
     Ok(outcome)
 }
 

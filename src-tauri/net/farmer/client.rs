@@ -2,7 +2,7 @@
 //! them cancels it.
 //!
 //! An error tells a peer that is gone from one that lies. Before a peer is called silent it must prove that it is there
-//! and then go on being silent: by that the silence is not the line's. An end that comes after a long silence is put down
+//! and then go on being silent: by that the silence is not the line's, nor that of a node that has died and started anew. An end that comes after a long silence is put down
 //! to the line as well: the other side may have given up on it.
 
 use std::time::Duration;
@@ -15,6 +15,7 @@ use super::{
     wire::{Broken, Wire, bounded},
 };
 use crate::{
+    address,
     error::{Fault, NetError},
     handle::Net,
     limits,
@@ -27,6 +28,7 @@ pub(super) struct Talk {
     pub(super) net: Net,
     pub(super) device: DeviceId,
     pub(super) wire: Wire,
+    opened: Instant,
     /// When the other side last showed that the line works, or when it last had nothing to say.
     pub(super) heard: Instant,
 }
@@ -40,7 +42,8 @@ impl Talk {
         net.shared.awaits();
         let stream = net.open_stream(device).await?;
         let wire = Wire::new(stream, net.shared.bounds.progress);
-        let mut talk = Self { net: net.clone(), device, wire, heard: Instant::now() };
+        let opened = Instant::now();
+        let mut talk = Self { net: net.clone(), device, wire, opened, heard: opened };
         let sent = talk.wire.send_message(envelope).await;
         let answer = match (talk.answer().await, sent) {
             (Err(NetError::Unreachable(_)), Err(broken)) => return Err(talk.blame(broken).await),
@@ -108,19 +111,30 @@ impl Talk {
     /// Who is to blame. [`Broken::Stalled`] is for those that have been doubted before.
     pub(super) async fn blame(&self, broken: Broken) -> NetError {
         let of_the_line = (self.net.shared.bounds.progress / 2).max(limits::SILENCE_OF_THE_LIVING);
+        let unreachable = NetError::Unreachable(self.device);
         let fault = match broken {
             Broken::Fault(fault) => return NetError::Protocol(fault),
             Broken::Stalled => NetError::Silent,
-            Broken::Cut if self.heard.elapsed() < of_the_line => NetError::Protocol(Fault::EndedEarly),
-            Broken::Cut | Broken::Lost => NetError::Unreachable(self.device),
+            Broken::Cut if self.heard.elapsed() < of_the_line => {
+                let _ = self.net.shared.until_stopped(tokio::time::sleep(limits::ENDING)).await;
+                NetError::Protocol(Fault::EndedEarly)
+            }
+            Broken::Cut | Broken::Lost => unreachable.clone(),
         };
         if self.net.shared.stop.is_cancelled() {
             return NetError::Cancelled;
         }
-        if fault.blames_peer() && !self.net.lives(self.device).await {
-            return NetError::Unreachable(self.device);
+        if fault.blames_peer() && (!self.net.lives(self.device).await || self.has_come_anew()) {
+            return unreachable;
         }
         fault
+    }
+
+    /// Whether the other side has connected again since this stream was opened: it may have started anew, and knows
+    /// nothing of it.
+    fn has_come_anew(&self) -> bool {
+        let peer = address::peer_of(&self.device);
+        peer.is_some_and(|peer| self.net.shared.peers.connected_since(&peer, self.opened))
     }
 }
 

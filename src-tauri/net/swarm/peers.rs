@@ -8,7 +8,8 @@ use std::{
 
 use hayloft_core::DeviceId;
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol, swarm::ConnectionId};
-use tokio::sync::watch;
+use rand::seq::SliceRandom as _;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{address, limits};
 
@@ -22,9 +23,16 @@ pub(crate) struct Peers {
 #[derive(Debug, Default)]
 struct State {
     known: HashMap<PeerId, Known>,
-    connections: HashMap<PeerId, HashMap<ConnectionId, Multiaddr>>,
+    connections: HashMap<PeerId, HashMap<ConnectionId, Connection>>,
     listening: Vec<Multiaddr>,
     learned: u64,
+}
+
+/// A connection that stands.
+#[derive(Debug)]
+struct Connection {
+    remote: Multiaddr,
+    made: Instant,
 }
 
 /// Addresses of a peer, the newest last.
@@ -66,7 +74,8 @@ impl Peers {
     pub(super) fn connection_made(&self, peer: PeerId, connection: ConnectionId, remote: Multiaddr) {
         let mut state = self.state();
         let remote = address::split_peer(&remote).0;
-        state.connections.entry(peer).or_default().insert(connection, remote);
+        let made = Connection { remote, made: Instant::now() };
+        state.connections.entry(peer).or_default().insert(connection, made);
     }
 
     /// Says that a peer proved to be of this network.
@@ -76,12 +85,14 @@ impl Peers {
         }
     }
 
-    /// Some peers with known addresses that are not connected, the latest first.
+    /// Some peers with known addresses that are not connected: half of them the latest, half of them any.
     pub(super) fn some_known(&self, count: usize) -> Vec<PeerId> {
         let state = self.state();
         let mut idle: Vec<_> =
             state.known.iter().filter(|(peer, _)| !state.connections.contains_key(peer)).collect();
         idle.sort_by_key(|(_, known)| std::cmp::Reverse(known.learned));
+        let latest = (count / 2).min(idle.len());
+        idle[latest..].shuffle(&mut rand::rng());
         idle.into_iter().take(count).map(|(peer, _)| *peer).collect()
     }
 
@@ -97,17 +108,24 @@ impl Peers {
 
     /// The remote address of one connection.
     pub(super) fn observed(&self, peer: &PeerId, connection: &ConnectionId) -> Option<Multiaddr> {
-        self.state().connections.get(peer)?.get(connection).cloned()
+        self.state().connections.get(peer)?.get(connection).map(|found| found.remote.clone())
     }
 
     /// The remote address of any connection of a peer.
     pub(super) fn any_observed(&self, peer: &PeerId) -> Option<Multiaddr> {
-        self.state().connections.get(peer)?.values().next().cloned()
+        self.state().connections.get(peer)?.values().next().map(|found| found.remote.clone())
     }
 
     /// The IP that a peer's connection shows.
     pub(crate) fn address_of(&self, peer: &PeerId) -> Option<IpAddr> {
-        self.state().connections.get(peer)?.values().find_map(address::ip_of)
+        self.state().connections.get(peer)?.values().find_map(|found| address::ip_of(&found.remote))
+    }
+
+    /// Whether a connection was made since then: streams that are older may lie on one to a node that is no more.
+    pub(crate) fn connected_since(&self, peer: &PeerId, then: Instant) -> bool {
+        let state = self.state();
+        let connections = state.connections.get(peer).into_iter().flat_map(HashMap::values);
+        connections.into_iter().any(|connection| connection.made > then)
     }
 
     /// Connected peers.
@@ -172,6 +190,23 @@ mod tests {
         let kept = peers.addresses(&peer);
         assert_eq!(kept.len(), limits::ADDRESSES_PER_PEER);
         assert_eq!(kept.last(), Some(&address(100)));
+    }
+
+    #[test]
+    fn some_of_the_known_are_the_latest_and_the_others_change() {
+        let peers = Peers::default();
+        let all: Vec<PeerId> = (1..=100).map(|_| PeerId::random()).collect();
+        for (port, peer) in all.iter().enumerate() {
+            peers.learn(*peer, [address(port)]);
+        }
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..100 {
+            let some = peers.some_known(16);
+            assert_eq!(some.len(), 16);
+            assert!(some[..8].iter().eq(all.iter().rev().take(8)));
+            seen.extend(some);
+        }
+        assert!(seen.len() > 90, "everybody has a turn");
     }
 
     #[test]

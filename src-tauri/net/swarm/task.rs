@@ -125,9 +125,11 @@ impl Listening {
         Ok(())
     }
 
-    /// Learns the addresses of peers from earlier runs; those that cannot be read are left out.
+    /// Learns the addresses of peers from earlier runs, those that were seen last as the latest; those that cannot be read
+    /// are left out.
     fn recall(&mut self, config: &NetConfig) {
-        for remembered in config.remembered.iter().take(limits::PEERS_REMEMBERED) {
+        let latest = config.remembered.len().min(limits::PEERS_REMEMBERED);
+        for remembered in config.remembered[..latest].iter().rev() {
             let Some(peer) = address::peer_of(&remembered.device) else { continue };
             let texts = remembered.addresses.iter().take(limits::ADDRESSES_PER_PEER);
             let found = texts.filter_map(|text| Some(address::split_peer(&address::parse(text).ok()?).0));
@@ -140,14 +142,19 @@ impl Listening {
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let stop = self.shared.stop.clone();
         let mut pause = limits::JOIN_PAUSE;
-        let mut join_at = Instant::now();
+        let begun = Instant::now();
+        let mut join_at = begun;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(command) = commands.recv() => self.on_command(command),
                 event = self.swarm.select_next_some() => self.on_event(event),
                 () = sleep_until(join_at) => {
-                    if self.swarm.connected_peers().next().is_none() {
+                    let few = match begun.elapsed() < limits::JOINING {
+                        true => limits::JOIN_ENOUGH,
+                        false => 1,
+                    };
+                    if self.swarm.connected_peers().take(few).count() < few {
                         self.join();
                         pause = (pause * 2).min(limits::JOIN_PAUSE_MOST);
                     } else {
@@ -161,8 +168,11 @@ impl Listening {
         self.close().await;
     }
 
-    /// Dials the bootstrap addresses and some remembered peers.
+    /// Dials the bootstrap addresses and some remembered peers, and looks around from those that are connected. A node that
+    /// has just begun is not content with one of them: the peers that a single one names may all be gone.
     fn join(&mut self) {
+        // Without a known peer there is nobody to ask.
+        let _ = self.swarm.behaviour_mut().kad.bootstrap();
         for address in self.bootstrap.clone() {
             let options = match address::split_peer(&address) {
                 (bare, Some(peer)) => DialOpts::peer_id(peer).addresses(vec![bare]).build(),

@@ -330,7 +330,7 @@ impl Task {
             came.store(true, Ordering::Relaxed);
             let _ = to.send(News::Came { column: self.shard.column, bytes });
         };
-        let owner = self.fetcher.owner.clone();
+        let (owner, first) = (self.fetcher.owner.clone(), stripes.start);
         let (placement, shard) = (&self.placement, &self.shard);
         let cells = Cells { owner: &owner, placement, layout: &layout, shard, stripes };
         let reading = cells.read(self.arrived.clone(), on_move, on_all);
@@ -345,7 +345,7 @@ impl Task {
             // What follows a column that came tells whether its farmer sends too much.
             None if came.load(Ordering::Relaxed) => reading.await,
             None if moved() => return,
-            None => match self.wait_longer(asked, reading).await {
+            None => match self.wait_longer(asked, &layout, first, reading).await {
                 Some(result) => result,
                 None => return,
             },
@@ -358,10 +358,12 @@ impl Task {
     }
 
     /// The others were faster. A farmer that is not there is left alone; one that is there is called silent if nothing
-    /// comes.
+    /// comes although it is asked again: it may have started anew, and what it was asked before is gone.
     async fn wait_longer(
         &self,
         asked: Instant,
+        layout: &Layout,
+        cell: u32,
         reading: impl Future<Output = Result<(), ColumnError>>,
     ) -> Option<Result<(), ColumnError>> {
         let farmer = self.shard.farmer;
@@ -372,8 +374,13 @@ impl Task {
             if !matches!(tokio::time::timeout(LIVENESS, offer).await, Ok(Ok(()))) {
                 return None;
             }
-            tokio::time::sleep_until(asked + silence).await;
-            Some(Err(NetError::Silent.into()))
+            let (owner, placement) = (&self.fetcher.owner, &self.placement);
+            let again = check_cell(owner, placement, layout, &self.shard, cell);
+            match tokio::time::timeout(silence, again).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(Err(error)),
+                Err(_) => Some(Err(NetError::Silent.into())),
+            }
         };
         tokio::select! {
             result = reading => Some(result),

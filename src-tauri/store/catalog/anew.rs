@@ -1,6 +1,6 @@
 //! A log written anew from the rows: shorter, and whole again.
 
-use hayloft_core::{ContractId, FileId, SegmentId, codec};
+use hayloft_core::{ContractId, FileId, SegmentId, Timestamp, codec};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{Entry, JobEntry, log::Anew, log::Log};
@@ -22,7 +22,8 @@ const JOBS: i64 = 200;
 pub(super) async fn write(write: &mut Write, old: &Log, marker: &[u8; 16]) -> Result<Anew, DatabaseError> {
     let (path, disk, marker, number) = (old.path().to_owned(), old.disk().clone(), *marker, old.head.number);
     let mut anew = blocking(move || Anew::begin(&path, disk, &marker, number)).await?;
-    let query = "SELECT number, contract, terms, revision FROM owner_contracts WHERE number > ? ORDER BY number LIMIT ?";
+    let query = "SELECT number, contract, terms, revision, denied FROM owner_contracts \
+                 WHERE number > ? ORDER BY number LIMIT ?";
     let mut last = 0;
     while let Some((entries, next)) = contracts(write, query, last).await? {
         (anew, last) = (append(anew, entries).await?, next);
@@ -94,6 +95,8 @@ async fn contracts(write: &mut Write, query: &'static str, last: i64) -> Result<
             let (revision, shards) = (Box::new(from_blob(&revision)?), shards_of(write, contract).await?);
             entries.push(Entry::Rebased { revision, shards });
         }
+        let denied = maybe_number(row, 4)?.map(|at| Entry::Denied { id: contract, at: Timestamp(at) });
+        entries.extend(denied);
     }
     Ok(Some((entries, end)))
 }

@@ -39,6 +39,8 @@ pub(crate) enum Entry {
     Revision(Box<SignedRevision>),
     /// All that holds of it.
     Rebased { revision: Box<SignedRevision>, shards: Vec<ShardEntry> },
+    /// Its farmer denied it.
+    Denied { id: ContractId, at: Timestamp },
     /// It is forgotten.
     ContractGone(ContractId),
     /// A transfer as it stands.
@@ -109,6 +111,11 @@ impl Entry {
             Self::Contract { id, terms } => insert_contract(write, *id, terms).await,
             Self::Revision(signed) => revise(write, signed).await,
             Self::Rebased { revision, shards } => rebase(write, revision, shards).await,
+            Self::Denied { id, at } => {
+                let query = sqlx::query("UPDATE owner_contracts SET denied = ? WHERE contract = ?");
+                query.bind(int(at.0)).bind(id.0.to_vec()).execute(&mut **write).await?;
+                Ok(())
+            }
             Self::ContractGone(id) => forget_contract(write, *id).await,
         }
     }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 const MAGIC: [u8; 8] = *b"HAYCATL\x01";
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 const HEADER_BYTES: u64 = 24;
 const CHECK_BYTES: usize = 16;
 /// Longest payload read; a save of a hundred thousand files stays below it.
@@ -43,7 +43,7 @@ pub(crate) struct Head {
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Batch {
-    number: u64,
+    pub(super) number: u64,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -58,13 +58,13 @@ pub(crate) struct Log {
     pub(crate) stale: bool,
 }
 
-fn start(marker: &[u8; 16]) -> (Vec<u8>, Check) {
+pub(super) fn start(marker: &[u8; 16]) -> (Vec<u8>, Check) {
     let bytes = [&MAGIC[..], marker].concat();
     let check = check_of(&[0; CHECK_BYTES], &bytes);
     (bytes, check)
 }
 
-fn check_of(before: &Check, bytes: &[u8]) -> Check {
+pub(super) fn check_of(before: &Check, bytes: &[u8]) -> Check {
     let mut hasher = blake3::Hasher::new();
     hasher.update(before).update(bytes);
     let mut check = [0; CHECK_BYTES];
@@ -209,8 +209,8 @@ pub(crate) fn ends_at(path: &Path, head: &Head) -> io::Result<bool> {
 
 /// Reads a log from its beginning.
 #[derive(Debug)]
-pub(crate) struct Reading {
-    file: BufReader<File>,
+pub(crate) struct Reading<R = BufReader<File>> {
+    file: R,
     left: u64,
     /// The end of what was read so far.
     pub(crate) head: Head,
@@ -224,7 +224,13 @@ impl Reading {
             opened => opened?,
         };
         let len = file.metadata()?.len();
-        let mut file = BufReader::with_capacity(1 << 20, file);
+        Self::of(BufReader::with_capacity(1 << 20, file), len, marker)
+    }
+}
+
+impl<R: Read> Reading<R> {
+    /// A log of so many bytes; none if it is not this home's.
+    pub(crate) fn of(mut file: R, len: u64, marker: &[u8; 16]) -> io::Result<Option<Self>> {
         let (expected, check) = start(marker);
         let mut header = [0; HEADER_BYTES as usize];
         if len < HEADER_BYTES {

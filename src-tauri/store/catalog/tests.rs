@@ -76,7 +76,7 @@ fn placing(seed: u32) -> Placing {
 }
 
 /// How many steps there are.
-const STEPS: usize = 15;
+const STEPS: usize = 16;
 
 /// One change of an owner's life; each is one commit.
 async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
@@ -112,6 +112,7 @@ async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
         }
         12 => owner.rebase(&revision(1, 7, vec![], vec![]), &[entry(1, 10), entry(5, 50)]).await,
         13 => Ok(jobs.finish(1, JobState::Done, &nothing, Some(&json!("report")), NOW).await?),
+        14 => owner.deny_contract(contract_id(1), NOW).await,
         _ => owner.remove_files(&[[3; 32]]).await,
     }
 }

@@ -7,7 +7,7 @@ use hayloft_core::{
     keys::DeviceKey,
     record::{FarmerRecord, MAX_OPERATOR_BYTES, SignedFarmerRecord},
 };
-use hayloft_net::{Net, NetConfig, Source, messages::Answer};
+use hayloft_net::{Net, NetConfig, Remembered, Source, messages::Answer};
 use tokio::sync::mpsc;
 
 use crate::network::{Farmer, PATIENCE, finds, joined_by, memory, network, new_key, quic, record, start};
@@ -18,6 +18,26 @@ async fn farmers(count: usize, config: NetConfig) -> Vec<Farmer> {
         farmers.push(Farmer::start(config.clone()).await);
     }
     farmers
+}
+
+#[tokio::test]
+async fn a_node_whose_bootstrap_knows_nobody_else_finds_the_one_remembered_peer_that_is_there() {
+    let (alone, _incoming) = start(quic(&network())).await;
+    let farmer = Farmer::start(quic(&network())).await;
+    // More that are gone than are dialled at once, all seen later.
+    let gone = |port: u16| Remembered {
+        device: new_key().id(),
+        addresses: vec![format!("/ip4/127.0.0.1/tcp/{port}")],
+    };
+    let there = Remembered { device: farmer.id(), addresses: farmer.net.addresses() };
+    let remembered = (1..=30).map(gone).chain([there]).collect();
+    let (node, _incoming) = start(NetConfig { remembered, ..joined_by(quic(&network()), &alone) }).await;
+    let connected = async {
+        while node.address_of(farmer.id()).is_none() {
+            tokio::time::timeout(Duration::from_millis(50), std::future::pending::<()>()).await.unwrap_err();
+        }
+    };
+    tokio::time::timeout(PATIENCE, connected).await.expect("it is not content with its bootstrap");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ use libp2p::{
     swarm::{NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
 };
 
-use crate::network::{Farmer, PATIENCE, download, network, offer, quic, start, upload};
+use crate::network::{Farmer, PATIENCE, download, network, offer, quic, start, tcp, upload};
 
 const FARMER: StreamProtocol = StreamProtocol::new("/hayloft/test/farmer/1");
 const SHARD: ShardId = ShardId([7; 32]);
@@ -208,6 +208,25 @@ async fn farmer_that_takes_nothing_is_silent_and_one_that_claims_too_much_lies()
     .await;
     let lied = owner.upload(device, &upload(SHARD, 1000)).await.unwrap_err();
     assert_eq!(lied, NetError::Protocol(Fault::WrongAnswer));
+}
+
+#[tokio::test]
+async fn a_farmer_that_ends_in_the_middle_is_gone_and_not_blamed() {
+    for config in [quic, tcp] {
+        let farmer = Farmer::start(config(&network())).await;
+        let (owner, _) = start(config(&network())).await;
+        owner.hint(farmer.id(), &farmer.net.addresses());
+        let bytes = 64 << 20;
+        farmer.shards.lock().unwrap().insert(SHARD, vec![1; bytes]);
+        let mut download = owner.download(farmer.id(), &download(SHARD, 0, bytes as u64)).await.unwrap();
+        download.next().await.unwrap();
+        let reading = async {
+            while download.next().await?.is_some() {}
+            Ok::<(), NetError>(())
+        };
+        let (read, ()) = tokio::join!(reading, farmer.net.shutdown());
+        assert_eq!(read, Err(NetError::Unreachable(farmer.id())));
+    }
 }
 
 /// Sends these bytes to a farmer in place of a request, and gives what it says before it closes.

@@ -81,7 +81,7 @@ impl Scene {
             3 => self.get(number, get("film", true)).await,
             4 => self.get(number, get("album", false)).await,
             5 => self.get(number, get("album", true)).await,
-            6 => drop(self.bed.node.renew("film".into(), 200 * DAY, None).await.expect("renewed")),
+            6 => drop(self.bed.node.renew("film", 200 * DAY, None).await.expect("renewed")),
             7 => {
                 self.remove(|name| (0..REMOVED).any(|number| *name == format!("album/{number}"))).await;
                 self.bed.nothing_is_dead().await;
