@@ -4,6 +4,7 @@
 //! to its standard input closes, which also a killed test closes. Deliberately absent: nodes inside the test's process.
 
 mod afar;
+mod asker;
 mod bed;
 mod books;
 #[cfg(target_os = "linux")]
@@ -15,6 +16,7 @@ mod memory;
 mod run_command;
 
 pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
+pub use asker::{Asker, Audited, Verdict};
 pub use bed::{
     Devnet, Farmer, Flood, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
 };

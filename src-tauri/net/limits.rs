@@ -23,7 +23,9 @@ pub const LABOURS: usize = 64;
 /// How often a farmer says that it is still working at an answer.
 pub const WORKING_PAUSE: Duration = Duration::from_secs(5);
 /// How often that may be said before one answer.
-pub const WORKING_SAID: u32 = 240;
+pub const WORKING_SAID: u32 = 400;
+/// For how long.
+pub const WORK_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// Bytes of the sentence in a [`crate::messages::Refusal`].
 pub const REFUSAL_SENTENCE_BYTES: usize = 256;
 

@@ -24,7 +24,7 @@ use crate::{
     db::{id, maybe_id, number},
     disk::Disk,
     farmer::{ARRIVED, Contract, contract_of, entry_of, key},
-    shards::{Folder, HEADER_BYTES},
+    shards::{Folder, HEADER_BYTES, blocking},
 };
 
 /// A contract at one revision, with its shards and what is known to be lost of them.
@@ -95,6 +95,17 @@ impl Farmer {
     /// Begins to read blocks.
     pub fn blocks(&self) -> BlockReader {
         BlockReader { folder: self.paths(), disk: self.inner.disk.clone(), open: None }
+    }
+
+    /// Whether the folder of the shards is there: without its marker it may be a disk that is not connected, and what is
+    /// not found says nothing.
+    ///
+    /// # Errors
+    /// [`FarmerError::Io`] if the disk fails.
+    pub async fn is_connected(&self) -> Result<bool, FarmerError> {
+        let folder = self.paths();
+        let marker = blocking(move || Ok(crate::reconcile::marker(&folder)?)).await?;
+        Ok(marker == Some(self.inner.marker))
     }
 
     /// A contract, its shards and its losses, all at one revision; none if there is no such contract.

@@ -4,7 +4,7 @@
 use hayloft_core::{ContractId, ShardId, codec};
 
 use crate::{
-    catalog, config, identity,
+    audit_keys, catalog, config, identity,
     journal::{self, Record},
     shards::{HEADER_BYTES, Header},
 };
@@ -18,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("configs", configs),
     ("identities", identities),
     ("journals", journals),
+    ("kept_keys", kept_keys),
     ("shard_headers", shard_headers),
 ];
 
@@ -59,6 +60,22 @@ pub fn catalogs(bytes: &[u8]) {
         rest = more;
     }
     catalog::fuzzing::read(&catalog::fuzzing::framed(payloads));
+}
+
+/// Files of audit keys, as they lie on a disk and as they would be written.
+pub fn kept_keys(bytes: &[u8]) {
+    if let Some(key) = audit_keys::opened(bytes) {
+        assert!(audit_keys::sealed(key) == bytes);
+    }
+    let mut file = audit_keys::sealed(bytes);
+    assert!(audit_keys::opened(&file) == Some(bytes));
+    if let [at, flip, ..] = bytes
+        && *flip > 0
+    {
+        let at = usize::from(*at) % file.len();
+        file[at] ^= flip;
+        assert!(audit_keys::opened(&file).is_none());
+    }
 }
 
 /// Contracts' journals, raw and with check sums that fit, so that what lies in the records is reached.

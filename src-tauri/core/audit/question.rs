@@ -112,6 +112,7 @@ pub fn farmer_nonce(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
 
     fn question(beacon: Opening) -> Question {
         Question {
@@ -156,6 +157,16 @@ mod tests {
         assert_eq!(whole.beacon, Beacon::Revealed { auditor: [6; 32], farmer: [7; 32] });
         assert_eq!(whole.order, whole.beacon, "the first audit fixes the order");
         assert_eq!((whole.revision, whole.root, whole.farmer), (4, root, farmer));
+    }
+
+    #[test]
+    fn a_million_blocks_cannot_even_be_said() {
+        let beacon = Opening::Ledger { sequence: 1, hash: [1; 32] };
+        let said = codec::encode(1, &question(beacon));
+        assert!(said.ends_with(&[0xcc, 0x03]), "460 as a varint, the last of all");
+        let million = [&said[..said.len() - 2], &[0xc0, 0x84, 0x3d]].concat();
+        assert_eq!(codec::decode::<Question>(1, &said, 1 << 10), Ok(question(beacon)));
+        assert!(codec::decode::<Question>(1, &million, 1 << 10).is_err());
     }
 
     #[test]

@@ -103,6 +103,9 @@ fn key(bytes: &[u8]) {
     if let Ok(key) = VerifierKey::decode(bytes) {
         assert!(key.encode() == bytes);
     }
+    if let Ok(key) = ProverKey::from_kept(bytes) {
+        assert!(key.to_kept() == bytes);
+    }
     if let Ok(key) = ProverKey::decode(bytes, &mut rng()) {
         assert!(key.encode() == bytes);
         // Powers that agree with the verifier's part are this owner's or another's, but no mixture of both.

@@ -55,9 +55,13 @@ impl Talk {
 
     /// What comes after the other side has worked at it, for as long as that may take.
     async fn when_done(&mut self, mut answer: Answer) -> Result<Answer, NetError> {
+        let until = Instant::now() + limits::WORK_TIMEOUT;
         for _ in 0..limits::WORKING_SAID {
             if answer != Answer::Working {
                 return Ok(answer);
+            }
+            if Instant::now() >= until {
+                break;
             }
             answer = self.answer().await?;
         }

@@ -169,6 +169,10 @@ impl Shared {
         if let Some(expected) = newest.filter(|newest| *newest != revision) {
             return Ok(refuse::revision(&RevisionError::WrongNumber { expected, found: revision }));
         }
+        if !self.parts.store.farmer().is_connected().await.map_err(refuse::store)? {
+            let sentence = "The disk that holds the shards is not connected.";
+            return Ok(refuse::refuse(RefusalCode::Internal, sentence));
+        }
         self.scrub.suspect(shard);
         Ok(refuse::store(FarmerError::ShardLost))
     }

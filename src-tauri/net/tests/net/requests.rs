@@ -43,6 +43,31 @@ async fn requests_that_arrive_in_the_same_instant_are_all_answered() {
 }
 
 #[tokio::test]
+async fn answer_that_takes_its_time_is_waited_for_but_not_for_ever() {
+    let (farmer, mut incoming) = start(memory(&network())).await;
+    farmer.announce_farmer(true);
+    let (owner, _) = start(memory(&network())).await;
+    owner.hint(farmer.local_id(), &farmer.addresses());
+    let ask = || {
+        let (owner, farmer) = (owner.clone(), farmer.local_id());
+        tokio::spawn(async move { owner.ask(farmer, &offer()).await })
+    };
+    let asking = ask();
+    let mut inbound = incoming.next().await.unwrap();
+    for _ in 0..5 {
+        inbound.working().await.unwrap();
+    }
+    inbound.answer(Answer::Released).await.unwrap();
+    assert_eq!(asking.await.unwrap(), Ok(Answer::Released));
+    let asking = ask();
+    let mut inbound = incoming.next().await.unwrap();
+    while inbound.working().await.is_ok() && !asking.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asking.await.unwrap(), Err(NetError::Silent));
+}
+
+#[tokio::test]
 async fn request_shows_who_asks_and_from_where() {
     let (farmer, mut incoming) = start(quic(&network())).await;
     farmer.announce_farmer(true);

@@ -250,6 +250,17 @@ async fn what_the_disk_lost_or_changed_never_passes_and_the_reason_is_told() {
 }
 
 #[tokio::test]
+async fn a_disk_that_is_not_connected_is_told_from_a_loss() {
+    let (bench, owner) = bench().await;
+    let stored = owner.kept(owner.agree().await, Sectors::MIN, &[5 * BLOCK]).await;
+    let (folder, away) = (bench.home.path().join("shards"), bench.home.path().join("away"));
+    fs::rename(&folder, &away).and_then(|()| fs::create_dir(&folder)).expect("unplugged");
+    refused(stored.audit(&owner).await, RefusalCode::Internal);
+    fs::remove_dir(&folder).and_then(|()| fs::rename(&away, &folder)).expect("plugged in");
+    assert_eq!(stored.audit(&owner).await, Ok(Ok(())));
+}
+
+#[tokio::test]
 async fn a_block_that_is_not_asked_for_is_not_missed() {
     let (bench, owner) = bench().await;
     let stored = owner.kept(owner.agree().await, Sectors::MIN, &[100 * BLOCK, 100 * BLOCK]).await;

@@ -1,0 +1,139 @@
+//! What an owner put is proved by the farmers that keep it, and what they lost or changed is not: over the wire, between
+//! real processes, on real files. Every block is asked for where a verdict is to be certain.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use hayloft_core::audit::{Failure, MAX_BLOCKS_ASKED, ProofError, Sectors};
+use hayloft_net::messages::RefusalCode;
+use hayloft_tests::{Asker, Field, Member, Verdict, hayloft};
+
+const FARMERS: usize = 5;
+/// Two of five: shards of some 8 MB, each in a segment of its own.
+const FILE_BYTES: usize = 16_000_000;
+const HEADER_BYTES: usize = 128;
+
+async fn put(field: &Field, name: &str) -> Result<()> {
+    let file = field.scratch()?.join(name);
+    let mut bytes = vec![0; FILE_BYTES];
+    rand::fill(&mut bytes[..]);
+    std::fs::write(&file, bytes)?;
+    let (home, file) = (field.owner.home().to_owned(), file.to_str().context("not Unicode")?.to_owned());
+    tokio::task::spawn_blocking(move || hayloft(&home, ["put", &file])?.done()).await??;
+    Ok(())
+}
+
+/// Two files with five farmers, and their owner's books; the owner itself has ended.
+async fn kept() -> Result<(Field, Asker)> {
+    let mut field = Field::new(FARMERS).await?;
+    put(&field, "one").await?;
+    put(&field, "two").await?;
+    field.owner.stop();
+    let asker = Asker::of(&field).await?;
+    Ok((field, asker))
+}
+
+async fn audit(asker: &Asker, farmer: &Member) -> Result<Verdict> {
+    let contract = asker.contract(farmer)?;
+    ensure!(contract.shards.len() == 2 && contract.shards.iter().all(|shard| shard.tag_key.is_some()));
+    Ok(asker.challenge(contract, &asker.question(contract, MAX_BLOCKS_ASKED)).await?.0)
+}
+
+/// The file of a farmer's shard.
+fn file(asker: &Asker, farmer: &Member, shard: usize) -> Result<PathBuf> {
+    let name = asker.contract(farmer)?.shards[shard].id.to_string();
+    Ok(farmer.home().join("shards").join(&name[..2]).join(name))
+}
+
+/// Flips one bit in each hundredth block.
+fn flip_in_one_percent(path: &Path) -> Result<()> {
+    let mut bytes = std::fs::read(path)?;
+    let block = Sectors::DEFAULT.block_bytes();
+    for at in (HEADER_BYTES + block / 2..bytes.len()).step_by(100 * block) {
+        bytes[at] ^= 0x10;
+    }
+    Ok(std::fs::write(path, bytes)?)
+}
+
+#[tokio::test]
+async fn shards_deleted_cut_swapped_or_changed_in_one_bit_are_not_proved_and_the_reason_is_told() -> Result<()>
+{
+    let (field, asker) = kept().await?;
+    for farmer in &field.farmers {
+        ensure!(audit(&asker, farmer).await? == Verdict::Passed);
+    }
+    let [deleted, cut, swapped, flipped, sound] = &field.farmers[..] else { panic!("five farmers") };
+    std::fs::remove_file(file(&asker, deleted, 1)?)?;
+    let path = file(&asker, cut, 0)?;
+    let len = path.metadata()?.len();
+    std::fs::OpenOptions::new().write(true).open(path)?.set_len(len - 1)?;
+    let (one, two) = (file(&asker, swapped, 0)?, file(&asker, swapped, 1)?);
+    let aside = one.with_extension("aside");
+    std::fs::rename(&one, &aside)?;
+    std::fs::rename(&two, &one)?;
+    std::fs::rename(&aside, &two)?;
+    flip_in_one_percent(&file(&asker, flipped, 0)?)?;
+    let wrong = Verdict::Wrong(Failure::Proof(ProofError::DoesNotFit));
+    let lost = Verdict::Refused(RefusalCode::ShardLost);
+    for (farmer, expected) in
+        [(deleted, lost), (cut, lost), (swapped, wrong), (flipped, wrong), (sound, Verdict::Passed)]
+    {
+        let verdict = audit(&asker, farmer).await?;
+        ensure!(verdict == expected, "{verdict:?} where {expected:?} was due");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_farmer_killed_while_it_proves_gives_the_same_answer_when_it_is_back() -> Result<()> {
+    let (mut field, asker) = kept().await?;
+    let contract = asker.contract(&field.farmers[0])?.clone();
+    let question = asker.question(&contract, MAX_BLOCKS_ASKED);
+    let (verdict, first) = asker.challenge(&contract, &question).await?;
+    ensure!(verdict == Verdict::Passed);
+    for _ in 0..3 {
+        let asking = asker.challenge(&contract, &question);
+        let killing = async {
+            tokio::task::yield_now().await;
+            field.farmers[0].kill_9()
+        };
+        let (_, killed) = futures::join!(asking, killing);
+        killed?;
+        field.farmers[0].start()?;
+        asker.meet(&field.farmers[0])?;
+        let mut again = asker.challenge(&contract, &question).await;
+        for _ in 0..20 {
+            // What is left of the old connection must be noticed first.
+            if again.is_ok() {
+                break;
+            }
+            again = asker.challenge(&contract, &question).await;
+        }
+        ensure!(again?.1 == first, "another answer to the same question");
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_farmer_that_proves_reads_little_more_than_the_blocks_it_is_asked_for() -> Result<()> {
+    const BLOCKS: u16 = 10;
+    let (field, asker) = kept().await?;
+    let farmer = &field.farmers[0];
+    let contract = asker.contract(farmer)?.clone();
+    let read = || -> Result<u64> {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", farmer.process()?.pid()))?;
+        let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).context("no figure")?;
+        Ok(line.parse()?)
+    };
+    // The key is read once.
+    asker.challenge(&contract, &asker.question(&contract, 1)).await?;
+    let before = read()?;
+    let (verdict, _) = asker.challenge(&contract, &asker.question(&contract, BLOCKS)).await?;
+    ensure!(verdict == Verdict::Passed);
+    // Each shard whose turn it is gives one block more.
+    let asked = (u64::from(BLOCKS) + 2) * Sectors::DEFAULT.block_bytes() as u64;
+    let (took, kept) = (read()? - before, contract.shards.iter().map(|shard| shard.bytes).sum::<u64>());
+    ensure!(took < asked + (2 << 20) && took < kept / 4, "{took} bytes read for {asked} asked of {kept}");
+    Ok(())
+}
