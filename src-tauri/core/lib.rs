@@ -4,6 +4,7 @@
 
 pub mod amount;
 pub mod audit;
+pub mod auditor;
 pub mod brake;
 pub mod codec;
 pub mod content;

@@ -31,6 +31,8 @@ pub const NOTICE_SECONDS: u64 = DAY_SECONDS;
 pub enum Observation {
     /// A right proof in time.
     Passed,
+    /// An answer that shows that the farmer is there, and nothing about what it has.
+    Answered,
     /// A wrong proof, or a challenge that stayed open for too long.
     Failed,
     /// It reported a loss before an audit found it.
@@ -213,6 +215,7 @@ pub fn observe(mut scores: Scores, observation: Observation, now: Timestamp) -> 
             count(&mut scores.audits, Kind::Audits, 1.0, 0.0);
             count(&mut scores.availability, Kind::Availability, 1.0, 0.0);
         }
+        Observation::Answered => count(&mut scores.availability, Kind::Availability, 1.0, 0.0),
         Observation::Failed => count(&mut scores.audits, Kind::Audits, 0.0, FAILURE_WEIGHT),
         Observation::ReportedLoss => count(&mut scores.audits, Kind::Audits, 0.0, 1.0),
         Observation::Missed => count(&mut scores.availability, Kind::Availability, 0.0, 1.0),

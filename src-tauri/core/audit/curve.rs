@@ -10,6 +10,7 @@ use blst::{MultiPoint, blst_p1, blst_p1_affine, p1_affines};
 use blstrs::{Bls12, G1Affine, G1Projective, G2Affine, G2Prepared, Gt, Scalar};
 use group::{Group, prime::PrimeCurveAffine};
 use pairing::{MillerLoopResult, MultiMillerLoop};
+use serde::{Deserialize, Serialize};
 
 use crate::ShardId;
 
@@ -22,7 +23,7 @@ pub(super) const G1_BYTES: usize = 48;
 pub(super) const G2_BYTES: usize = 96;
 
 /// Why bytes are no point that the scheme takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum PointError {
     /// Not the one compressed encoding of a point of the curve; also the two points of order 3, with x = 0.
     #[error("not the encoding of a point of the curve")]

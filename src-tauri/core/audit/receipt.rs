@@ -81,7 +81,7 @@ pub struct Evidence<'a> {
 }
 
 /// Why a farmer's signed answer is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Failure {
     /// Its proofs are not for the tag keys challenged.
     #[error("the answer's proofs are not for the keys challenged")]

@@ -9,6 +9,7 @@
 
 use blstrs::{G1Projective, G2Prepared, Scalar};
 use rand::CryptoRng;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Proof, VerifierKey,
@@ -18,7 +19,7 @@ use super::{
 use crate::manifest::random;
 
 /// Why a proof proves nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ProofError {
     /// The key given is not the one that the challenge is for.
     #[error("the challenge is for another tag key")]
