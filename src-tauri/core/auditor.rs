@@ -2,9 +2,9 @@
 //! all its farmers together ([`round`], the brake's memory).
 //!
 //! ```text
-//! epoch begins ──► committing ──(farmer's nonce)──► asking ──► passed | failed
-//!                       │                             │
-//!                       └───── silence for a while ───┴──► missed: stays open beside the next epochs' questions,
+//! epoch begins ──► committing ──(farmer's commitment)──► asking ──► passed | failed
+//!                       │                                  │
+//!                       └─────── silence for a while ──────┴──► missed: stays open beside the next epochs' questions,
 //!                                                          passed if a right proof comes, failed when it is closed
 //! the auditor's own line, disk or absence ───────────────► undecided
 //! ```
@@ -12,7 +12,8 @@
 //! shown, so that asking again is asking the same. All consequences of an event come out of one call, for whoever runs this
 //! to keep in one transaction.
 //!
-//! Where a ledger gives the beacon, [`follow::Event::Beacon`] brings it instead of the two nonces; nothing else differs.
+//! Where a ledger gives the beacon, [`follow::Randomness::Ledger`] fixes the question instead of the two nonces; nothing else
+//! differs.
 //! Deliberately absent: connections, disks, and verifying proofs ([`crate::audit`]).
 
 pub mod follow;

@@ -18,8 +18,8 @@ use super::{Judgement, Reason, Verdict};
 use crate::{
     ShardId, Timestamp,
     audit::{
-        BLOCKS_PER_EPOCH, Beacon, Commitment, Committer, Epoch, Failure, MAX_SHARDS_NAMED, Scope, Sectors,
-        Transcript,
+        BLOCKS_PER_EPOCH, Beacon, Commitment, Committer, Epoch, Failure, MAX_SHARDS_NAMED, Opening, Question,
+        Scope, Sectors,
     },
     contract::{Revision, ShardEntry, Terms},
     score::Observation,
@@ -61,19 +61,36 @@ impl Waits {
 /// What is asked of the farmer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
-    /// The farmer's nonce is still to come.
+    /// The farmer's commitment is still to come.
     Committing,
-    /// The beacon is known.
+    /// All but the farmer's nonce is fixed.
     Asking {
-        beacon: Beacon,
+        from: Randomness,
         /// What the farmer said was lost before it could know the question, in ascending order.
         lost: Vec<ShardId>,
     },
 }
 
-/// The question of one epoch.
+/// Where a question's randomness comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Randomness {
+    /// The auditor's nonce, and the farmer's, to which it has committed.
+    Nonces {
+        /// The farmer's.
+        commitment: Commitment,
+    },
+    /// A ledger.
+    Ledger {
+        /// Its number.
+        sequence: u64,
+        /// Its hash.
+        hash: [u8; 32],
+    },
+}
+
+/// The open question of one epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
+pub struct Open {
     epoch: Epoch,
     nonce: [u8; 32],
     stage: Stage,
@@ -86,22 +103,29 @@ pub struct Question {
     missed: bool,
 }
 
-impl Question {
+impl Open {
     /// Its epoch.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// The auditor's nonce: for the farmer only once its own is known.
+    /// The auditor's nonce: for the farmer only once it has committed to its own.
     pub fn nonce(&self) -> &[u8; 32] {
         &self.nonce
     }
 
-    /// The beacon, once it is known.
-    pub fn beacon(&self) -> Option<&Beacon> {
+    /// Where its randomness comes from, once that is fixed.
+    pub fn randomness(&self) -> Option<Randomness> {
         match &self.stage {
             Stage::Committing => None,
-            Stage::Asking { beacon, .. } => Some(beacon),
+            Stage::Asking { from, .. } => Some(*from),
+        }
+    }
+
+    fn opening(&self, from: Randomness) -> Opening {
+        match from {
+            Randomness::Nonces { .. } => Opening::Revealed { auditor: self.nonce },
+            Randomness::Ledger { sequence, hash } => Opening::Ledger { sequence, hash },
         }
     }
 }
@@ -113,8 +137,8 @@ pub struct State {
     next: Epoch,
     /// The beacon of the first question, which fixed the order in which shards have their turn.
     order: Option<Beacon>,
-    /// Epochs of open questions, the oldest first.
-    open: Vec<Question>,
+    /// Open questions, the oldest first.
+    open: Vec<Open>,
     /// As many shards as the farmer has reported lost already.
     reported: u64,
 }
@@ -138,28 +162,21 @@ pub enum Event {
         /// 32 random bytes.
         nonce: [u8; 32],
     },
-    /// The farmer answered the commitment: its nonce, and what it knows to have lost.
-    Revealed {
+    /// The farmer said what it knows to have lost, and then committed to its nonce; or a ledger closed.
+    Fixed {
         /// Of which epoch.
         epoch: Epoch,
-        /// The farmer's.
-        nonce: [u8; 32],
-        /// Shards that it reports lost.
-        lost: Vec<ShardId>,
-    },
-    /// A ledger gave the epoch's beacon.
-    Beacon {
-        /// Of which epoch.
-        epoch: Epoch,
-        /// The beacon.
-        beacon: Beacon,
+        /// What fixes the question.
+        from: Randomness,
         /// Shards that the farmer reports lost.
         lost: Vec<ShardId>,
     },
-    /// The farmer answered, and its answer was verified against the newest revision.
+    /// The farmer answered, and its answer was verified.
     Answered {
         /// Of which epoch.
         epoch: Epoch,
+        /// The beacon of the transcript that it signed.
+        beacon: Beacon,
         /// What the answer shows.
         outcome: Result<(), Failure>,
     },
@@ -183,14 +200,14 @@ pub enum Event {
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Send the farmer this commitment, and ask for its nonce.
+    /// Ask the farmer what it has lost, then send it this commitment and ask for its own.
     Commit {
         /// Of which epoch.
         epoch: Epoch,
         /// To the auditor's nonce.
         commitment: Commitment,
     },
-    /// Ask the farmer this epoch's question; see [`State::transcript`].
+    /// Ask the farmer this epoch's question; see [`State::question`].
     Ask {
         /// Of which epoch.
         epoch: Epoch,
@@ -219,50 +236,61 @@ impl State {
     }
 
     /// The open questions, the oldest first.
-    pub fn open(&self) -> &[Question] {
+    pub fn open(&self) -> &[Open] {
         &self.open
+    }
+
+    /// The open question of an epoch.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] if there is none.
+    pub fn open_at(&self, epoch: Epoch) -> Result<&Open, IllegalEvent> {
+        self.open.iter().find(|open| open.epoch == epoch).ok_or(IllegalEvent(epoch))
     }
 
     /// When the next [`Event::Tick`] is due; none once nothing is left to follow.
     pub fn due(&self, subject: &Subject<'_>) -> Option<Timestamp> {
         let begins = self.next.beacon_due(subject.terms);
         let begins = (begins < subject.until).then_some(begins);
-        self.open.iter().map(|question| question.again).chain(begins).min()
+        self.open.iter().map(|open| open.again).chain(begins).min()
     }
 
-    /// The question of an epoch in full, once its beacon is known: about the newest revision, so that shards that went
-    /// meanwhile are asked of nobody. None if the farmer reported too much lost to name the rest.
-    pub fn transcript(
+    /// The question of an epoch, once it is fixed: about the newest revision, so that shards that went meanwhile are
+    /// asked of nobody. None if there is nothing to ask for beside what the farmer reported lost.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] if there is none, or it is not fixed yet.
+    pub fn question(
         &self,
         subject: &Subject<'_>,
         sectors: Sectors,
         shards: &[ShardEntry],
         epoch: Epoch,
-    ) -> Option<Transcript> {
-        let question = self.open.iter().find(|question| question.epoch == epoch)?;
-        let Stage::Asking { beacon, lost } = &question.stage else { return None };
-        let scope = if lost.is_empty() { Scope::Epoch } else { Scope::Shards(rest(shards, lost)?) };
-        Some(Transcript {
-            network: subject.terms.network.clone(),
+    ) -> Result<Option<Question>, IllegalEvent> {
+        let open = self.open_at(epoch)?;
+        let Stage::Asking { from, lost } = &open.stage else { return Err(IllegalEvent(epoch)) };
+        let scope = match lost.is_empty() {
+            true => Some(Scope::Epoch).filter(|_| shards.iter().any(|shard| shard.tag_key.is_some())),
+            false => rest(shards, lost).map(Scope::Shards),
+        };
+        Ok(scope.map(|scope| Question {
             contract: subject.revision.contract,
             revision: subject.revision.number,
-            root: subject.revision.root,
-            farmer: subject.terms.farmer,
             epoch,
-            beacon: beacon.clone(),
-            order: self.order.clone().unwrap_or_else(|| beacon.clone()),
+            beacon: open.opening(*from),
+            order: self.order.clone(),
             sectors,
             scope,
             blocks: BLOCKS_PER_EPOCH,
-        })
+        }))
     }
 
-    fn question(&mut self, epoch: Epoch) -> Result<&mut Question, IllegalEvent> {
-        self.open.iter_mut().find(|question| question.epoch == epoch).ok_or(IllegalEvent(epoch))
+    fn open_mut(&mut self, epoch: Epoch) -> Result<&mut Open, IllegalEvent> {
+        self.open.iter_mut().find(|open| open.epoch == epoch).ok_or(IllegalEvent(epoch))
     }
 
     fn close(&mut self, epoch: Epoch) {
-        self.open.retain(|question| question.epoch != epoch);
+        self.open.retain(|open| open.epoch != epoch);
     }
 }
 
@@ -286,22 +314,20 @@ pub fn apply(
 ) -> Result<(State, Vec<Action>), IllegalEvent> {
     let actions = match event {
         Event::Tick { nonce } => tick(&mut state, subject, nonce, now),
-        Event::Revealed { epoch, nonce, lost } => {
-            let question = state.question(epoch)?;
-            let beacon = Beacon::Revealed { auditor: question.nonce, farmer: nonce };
-            begin_asking(&mut state, subject, epoch, beacon, lost, now)?
+        Event::Fixed { epoch, from, lost } => fixed(&mut state, subject, epoch, from, lost, now)?,
+        Event::Answered { epoch, beacon, outcome } => {
+            let actions = answered(&mut state, subject, epoch, outcome, now)?;
+            state.order.get_or_insert(beacon);
+            actions
         }
-        Event::Beacon { epoch, beacon, lost } => begin_asking(&mut state, subject, epoch, beacon, lost, now)?,
-        Event::Answered { epoch, outcome } => answered(&mut state, subject, epoch, outcome, now)?,
         Event::Silent { epoch } => silent(&mut state, subject, epoch, now)?,
         Event::Hindered { epoch } => {
-            let question = state.question(epoch)?;
-            (question.tried, question.again) =
-                (None, now.plus_seconds(Waits::of(subject.terms).again_seconds));
+            let open = state.open_mut(epoch)?;
+            (open.tried, open.again) = (None, now.plus_seconds(Waits::of(subject.terms).again_seconds));
             Vec::new()
         }
         Event::Nothing { epoch } => {
-            state.question(epoch)?;
+            state.open_at(epoch)?;
             state.close(epoch);
             vec![judge(subject, epoch, Verdict::Undecided, Some(Reason::NothingToAsk), now)]
         }
@@ -318,19 +344,15 @@ fn tick(state: &mut State, subject: &Subject<'_>, nonce: [u8; 32], now: Timestam
         actions.push(judge(subject, oldest.epoch, verdict, Some(reason), now));
     }
     let again = Waits::of(subject.terms).again_seconds;
-    for question in state.open.iter_mut().filter(|question| question.again <= now) {
-        question.again = now.plus_seconds(again);
-        actions.push(match &question.stage {
-            Stage::Committing => Action::Commit {
-                epoch: question.epoch,
-                commitment: Commitment::to(
-                    &subject.revision.contract,
-                    question.epoch,
-                    Committer::Auditor,
-                    &question.nonce,
-                ),
-            },
-            Stage::Asking { .. } => Action::Ask { epoch: question.epoch },
+    for open in state.open.iter_mut().filter(|open| open.again <= now) {
+        open.again = now.plus_seconds(again);
+        let (contract, epoch) = (&subject.revision.contract, open.epoch);
+        actions.push(match &open.stage {
+            Stage::Committing => {
+                let commitment = Commitment::to(contract, epoch, Committer::Auditor, &open.nonce);
+                Action::Commit { epoch, commitment }
+            }
+            Stage::Asking { .. } => Action::Ask { epoch },
         });
     }
     actions
@@ -353,7 +375,7 @@ fn begin_epochs(state: &mut State, subject: &Subject<'_>, nonce: [u8; 32], now: 
         if subject.revision.shards == 0 {
             return actions;
         }
-        state.open.push(Question {
+        state.open.push(Open {
             epoch: running,
             nonce,
             stage: Stage::Committing,
@@ -366,24 +388,23 @@ fn begin_epochs(state: &mut State, subject: &Subject<'_>, nonce: [u8; 32], now: 
     actions
 }
 
-fn begin_asking(
+fn fixed(
     state: &mut State,
     subject: &Subject<'_>,
     epoch: Epoch,
-    beacon: Beacon,
+    from: Randomness,
     mut lost: Vec<ShardId>,
     now: Timestamp,
 ) -> Result<Vec<Action>, IllegalEvent> {
     lost.sort_unstable();
     lost.dedup();
     let count = lost.len() as u64;
-    let question = state.question(epoch)?;
-    if question.stage != Stage::Committing {
+    let open = state.open_mut(epoch)?;
+    if open.stage != Stage::Committing {
         return Err(IllegalEvent(epoch));
     }
-    question.stage = Stage::Asking { beacon: beacon.clone(), lost };
-    question.again = now.plus_seconds(Waits::of(subject.terms).again_seconds);
-    state.order.get_or_insert(beacon);
+    open.stage = Stage::Asking { from, lost };
+    open.again = now.plus_seconds(Waits::of(subject.terms).again_seconds);
     let newly = count > state.reported;
     state.reported = count;
     let mut actions = Vec::new();
@@ -406,7 +427,7 @@ fn answered(
     outcome: Result<(), Failure>,
     now: Timestamp,
 ) -> Result<Vec<Action>, IllegalEvent> {
-    let Stage::Asking { lost, .. } = &state.question(epoch)?.stage else { return Err(IllegalEvent(epoch)) };
+    let Stage::Asking { lost, .. } = &state.open_at(epoch)?.stage else { return Err(IllegalEvent(epoch)) };
     let whole = lost.is_empty();
     state.close(epoch);
     let (verdict, reason, observation) = match outcome {
@@ -424,19 +445,19 @@ fn silent(
     now: Timestamp,
 ) -> Result<Vec<Action>, IllegalEvent> {
     let waits = Waits::of(subject.terms);
-    let question = state.question(epoch)?;
+    let open = state.open_mut(epoch)?;
     let most = ASKING_SECONDS.max(2 * waits.again_seconds);
-    let since = question.tried.map_or(0, |tried| now.seconds_since(tried));
-    question.silence += since.min(most);
-    question.tried = Some(now);
-    question.again = now.plus_seconds(waits.again_seconds);
-    if question.missed && question.silence >= waits.closed_seconds {
+    let since = open.tried.map_or(0, |tried| now.seconds_since(tried));
+    open.silence += since.min(most);
+    open.tried = Some(now);
+    open.again = now.plus_seconds(waits.again_seconds);
+    if open.missed && open.silence >= waits.closed_seconds {
         state.close(epoch);
         let judged = judge(subject, epoch, Verdict::Failed, Some(Reason::Silence), now);
         return Ok(vec![judged, Action::Observe { epoch, observation: Observation::Failed }]);
     }
-    if !question.missed && question.silence >= waits.answer_seconds {
-        question.missed = true;
+    if !open.missed && open.silence >= waits.answer_seconds {
+        open.missed = true;
         let judged = judge(subject, epoch, Verdict::Missed, Some(Reason::Silence), now);
         return Ok(vec![judged, Action::Observe { epoch, observation: Observation::Missed }]);
     }

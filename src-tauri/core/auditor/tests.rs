@@ -6,11 +6,11 @@ use proptest::prelude::*;
 
 use super::{
     Judgement, Reason, Verdict,
-    follow::{self, Action, Event, IllegalEvent, MAX_OPEN, OPEN_EPOCHS, State, Subject, Waits},
+    follow::{self, Action, Event, IllegalEvent, MAX_OPEN, OPEN_EPOCHS, Randomness, State, Subject, Waits},
 };
 use crate::{
     Amount, ContractId, DeviceId, OwnerId, RevisionHash, ShardId, Timestamp,
-    audit::{Beacon, Commitment, Committer, Epoch, Failure, ProofError, Scope, Sectors},
+    audit::{Beacon, Commitment, Committer, Epoch, Failure, Opening, ProofError, Question, Scope, Sectors},
     codec,
     contract::{Revision, ShardEntry, Terms, shard_root},
     score::Observation,
@@ -110,10 +110,19 @@ impl Bed {
         self.state.open().last().expect("a question is open").epoch()
     }
 
-    fn reveal(&mut self, lost: Vec<ShardId>) -> Epoch {
+    fn fix(&mut self, lost: Vec<ShardId>) -> Epoch {
         let epoch = self.newest();
-        self.happens(Event::Revealed { epoch, nonce: [7; 32], lost }).unwrap();
+        self.happens(Event::Fixed { epoch, from: COMMITTED, lost }).unwrap();
         epoch
+    }
+
+    fn question(&self, epoch: Epoch) -> Question {
+        let question = self.state.question(&self.subject(), Sectors::MIN, &shards(), epoch);
+        question.unwrap().expect("there is something to ask for")
+    }
+
+    fn answer(&mut self, epoch: Epoch, outcome: Result<(), Failure>) {
+        self.happens(Event::Answered { epoch, beacon: BEACON, outcome }).unwrap();
     }
 
     fn verdicts(&self, epoch: Epoch) -> Vec<Verdict> {
@@ -121,6 +130,8 @@ impl Bed {
     }
 }
 
+const COMMITTED: Randomness = Randomness::Nonces { commitment: Commitment([8; 32]) };
+const BEACON: Beacon = Beacon::Revealed { auditor: [1; 32], farmer: [7; 32] };
 const WRONG: Failure = Failure::Proof(ProofError::DoesNotFit);
 
 #[test]
@@ -130,12 +141,12 @@ fn an_epoch_goes_from_commitment_to_question_to_verdict() {
     assert_eq!(epoch, Epoch(0));
     let nonce = *bed.state.open()[0].nonce();
     assert_eq!(commitment, Commitment::to(&bed.terms.id(), epoch, Committer::Auditor, &nonce));
-    let asked = bed.happens(Event::Revealed { epoch, nonce: [7; 32], lost: vec![] }).unwrap();
+    let asked = bed.happens(Event::Fixed { epoch, from: COMMITTED, lost: vec![] }).unwrap();
     assert_eq!(asked, [Action::Ask { epoch }]);
-    let transcript = bed.state.transcript(&bed.subject(), Sectors::MIN, &shards(), epoch).unwrap();
-    assert_eq!(transcript.beacon, Beacon::Revealed { auditor: nonce, farmer: [7; 32] });
-    assert!(transcript.stands_for_epoch() && !transcript.is_publicly_random());
-    bed.happens(Event::Answered { epoch, outcome: Ok(()) }).unwrap();
+    let question = bed.question(epoch);
+    assert_eq!(question.beacon, Opening::Revealed { auditor: nonce });
+    assert_eq!((question.commitment(), question.order), (Some(commitment), None));
+    bed.answer(epoch, Ok(()));
     assert_eq!(bed.verdicts(epoch), [Verdict::Passed]);
     assert_eq!(bed.observed, [(epoch, Observation::Passed)]);
     assert!(bed.state.open().is_empty());
@@ -146,8 +157,8 @@ fn an_epoch_goes_from_commitment_to_question_to_verdict() {
 fn a_wrong_proof_fails_at_once_and_says_why() {
     let mut bed = Bed::new();
     bed.wait();
-    let epoch = bed.reveal(vec![]);
-    bed.happens(Event::Answered { epoch, outcome: Err(WRONG) }).unwrap();
+    let epoch = bed.fix(vec![]);
+    bed.answer(epoch, Err(WRONG));
     let judged = bed.judged[&epoch][0];
     assert_eq!((judged.verdict, judged.reason), (Verdict::Failed, Some(Reason::WrongProof(WRONG))));
     assert_eq!(bed.observed, [(epoch, Observation::Failed)]);
@@ -188,14 +199,14 @@ fn silence_is_missed_then_failed_after_the_stated_time_beside_new_questions() {
 fn a_missed_question_is_asked_again_unchanged_and_a_right_proof_passes_it() {
     let mut bed = Bed::new();
     bed.wait();
-    let epoch = bed.reveal(vec![]);
-    let question = bed.state.transcript(&bed.subject(), Sectors::MIN, &shards(), epoch);
+    let epoch = bed.fix(vec![]);
+    let question = bed.question(epoch);
     while bed.verdicts(epoch).is_empty() {
         bed.happens(Event::Silent { epoch }).unwrap();
         bed.now = bed.now.plus_seconds(Waits::of(&bed.terms).again_seconds);
     }
-    assert_eq!(bed.state.transcript(&bed.subject(), Sectors::MIN, &shards(), epoch), question);
-    bed.happens(Event::Answered { epoch, outcome: Ok(()) }).unwrap();
+    assert_eq!(bed.question(epoch), question);
+    bed.answer(epoch, Ok(()));
     assert_eq!(bed.verdicts(epoch), [Verdict::Missed, Verdict::Passed]);
 }
 
@@ -219,11 +230,9 @@ fn a_reported_loss_costs_once_and_the_rest_is_asked_for() {
     let lost = ShardId([2; 32]);
     for round in 0..2 {
         bed.wait();
-        let epoch = bed.reveal(vec![lost]);
-        let transcript = bed.state.transcript(&bed.subject(), Sectors::MIN, &shards(), epoch).unwrap();
-        assert_eq!(transcript.scope, Scope::Shards(vec![ShardId([1; 32]), ShardId([3; 32])]));
-        assert!(!transcript.stands_for_epoch());
-        bed.happens(Event::Answered { epoch, outcome: Ok(()) }).unwrap();
+        let epoch = bed.fix(vec![lost]);
+        assert_eq!(bed.question(epoch).scope, Scope::Shards(vec![ShardId([1; 32]), ShardId([3; 32])]));
+        bed.answer(epoch, Ok(()));
         assert_eq!(bed.judged[&epoch][0].reason, Some(Reason::LossReported));
         assert_eq!(bed.verdicts(epoch), [Verdict::Undecided]);
         let reported = bed.observed.iter().filter(|(_, seen)| *seen == Observation::ReportedLoss).count();
@@ -235,7 +244,7 @@ fn a_reported_loss_costs_once_and_the_rest_is_asked_for() {
 fn a_farmer_that_reports_everything_lost_fails_at_the_price_of_a_report() {
     let mut bed = Bed::new();
     bed.wait();
-    let epoch = bed.reveal(shards().iter().map(|shard| shard.id).collect());
+    let epoch = bed.fix(shards().iter().map(|shard| shard.id).collect());
     assert_eq!(bed.judged[&epoch][0].reason, Some(Reason::AllLost));
     assert_eq!(bed.observed, [(epoch, Observation::ReportedLoss)]);
 }
@@ -244,11 +253,10 @@ fn a_farmer_that_reports_everything_lost_fails_at_the_price_of_a_report() {
 fn a_new_revision_is_asked_about_under_the_same_beacon() {
     let mut bed = Bed::new();
     bed.wait();
-    let epoch = bed.reveal(vec![]);
-    let before = bed.state.transcript(&bed.subject(), Sectors::MIN, &shards(), epoch).unwrap();
+    let epoch = bed.fix(vec![]);
+    let before = bed.question(epoch);
     bed.revision = revision(1);
-    let after = bed.state.transcript(&bed.subject(), Sectors::MIN, &shards(), epoch).unwrap();
-    assert_eq!((after.revision, &after.beacon, &after.order), (1, &before.beacon, &before.order));
+    assert_eq!(bed.question(epoch), Question { revision: 1, ..before });
 }
 
 #[test]
@@ -256,8 +264,8 @@ fn nothing_is_asked_after_the_end_or_while_nothing_is_kept() {
     let mut bed = Bed::new();
     bed.until = START.plus_seconds(2 * EPOCH);
     bed.wait();
-    let epoch = bed.reveal(vec![]);
-    bed.happens(Event::Answered { epoch, outcome: Ok(()) }).unwrap();
+    let epoch = bed.fix(vec![]);
+    bed.answer(epoch, Ok(()));
     bed.revision.shards = 0;
     assert_eq!(bed.wait(), []);
     assert_eq!(bed.state.due(&bed.subject()), None);
@@ -267,7 +275,7 @@ fn nothing_is_asked_after_the_end_or_while_nothing_is_kept() {
 #[derive(Debug, Clone)]
 enum Step {
     Pass(u64),
-    Reveal(usize, u8),
+    Fix(usize, u8),
     Answer(usize, bool),
     Silent(usize),
     Hindered(usize),
@@ -280,7 +288,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let one = prop_oneof![
         4 => (0..EPOCH).prop_map(Step::Pass),
         1 => (0..40 * EPOCH).prop_map(Step::Pass),
-        4 => (which.clone(), 0u8..5).prop_map(|(which, lost)| Step::Reveal(which, lost)),
+        4 => (which.clone(), 0u8..5).prop_map(|(which, lost)| Step::Fix(which, lost)),
         3 => (which.clone(), any::<bool>()).prop_map(|(which, right)| Step::Answer(which, right)),
         6 => which.clone().prop_map(Step::Silent),
         2 => which.clone().prop_map(Step::Hindered),
@@ -295,7 +303,7 @@ impl Bed {
     fn play(&mut self, step: &Step) {
         let epoch = |bed: &Self, which: usize| {
             let open = bed.state.open();
-            open.get(which % MAX_OPEN).map_or(Epoch(1 << 40), follow::Question::epoch)
+            open.get(which % MAX_OPEN).map_or(Epoch(1 << 40), follow::Open::epoch)
         };
         let lost = |count: u8| (1..=count).map(|n| ShardId([n; 32])).collect();
         let event = match *step {
@@ -305,12 +313,12 @@ impl Bed {
                 return;
             }
             Step::Revise => return self.revision.number += 1,
-            Step::Reveal(which, count) => {
-                Event::Revealed { epoch: epoch(self, which), nonce: [7; 32], lost: lost(count) }
+            Step::Fix(which, count) => {
+                Event::Fixed { epoch: epoch(self, which), from: COMMITTED, lost: lost(count) }
             }
             Step::Answer(which, right) => {
                 let outcome = if right { Ok(()) } else { Err(WRONG) };
-                Event::Answered { epoch: epoch(self, which), outcome }
+                Event::Answered { epoch: epoch(self, which), beacon: BEACON, outcome }
             }
             Step::Silent(which) => Event::Silent { epoch: epoch(self, which) },
             Step::Hindered(which) => Event::Hindered { epoch: epoch(self, which) },
@@ -327,21 +335,19 @@ proptest! {
     #[test]
     fn whatever_happens_an_epoch_is_judged_once_and_nobody_unheard_of_suffers(steps in steps()) {
         let mut bed = Bed::new();
-        let mut questions: BTreeMap<Epoch, ([u8; 32], Option<Beacon>)> = BTreeMap::new();
+        let mut questions: BTreeMap<Epoch, ([u8; 32], Option<Randomness>)> = BTreeMap::new();
         let mut silent = BTreeSet::new();
         for step in &steps {
             if let Step::Silent(which) = step {
-                silent.extend(bed.state.open().get(*which).map(follow::Question::epoch));
+                silent.extend(bed.state.open().get(*which).map(follow::Open::epoch));
             }
             bed.play(step);
             prop_assert!(bed.state.open().len() <= MAX_OPEN);
             for question in bed.state.open() {
-                let (nonce, beacon) = questions.entry(question.epoch()).or_insert((*question.nonce(), None));
+                let (nonce, from) = questions.entry(question.epoch()).or_insert((*question.nonce(), None));
                 prop_assert_eq!(&*nonce, question.nonce(), "a question's nonce never changes");
-                if let Some(beacon) = beacon {
-                    prop_assert_eq!(Some(&*beacon), question.beacon(), "nor does its beacon");
-                }
-                *beacon = question.beacon().cloned();
+                prop_assert!(from.is_none() || *from == question.randomness(), "nor does what fixed it");
+                *from = question.randomness();
             }
             let kept: State = codec::decode(1, &codec::encode(1, &bed.state), 1 << 20).unwrap();
             prop_assert_eq!(&kept, &bed.state, "what is kept is what there was");
@@ -372,7 +378,7 @@ proptest! {
             bed.play(step);
         }
         bed.tick();
-        let open: Vec<Epoch> = bed.state.open().iter().map(follow::Question::epoch).collect();
+        let open: Vec<Epoch> = bed.state.open().iter().map(follow::Open::epoch).collect();
         bed.until = bed.now;
         while bed.state.due(&bed.subject()).is_some() {
             for action in bed.wait() {
