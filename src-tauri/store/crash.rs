@@ -81,6 +81,14 @@ dying::points! {
     SegmentsRemoved,
     RemovalsCleared,
     JobSegmentsEnded,
+    // The auditor's books.
+    FollowWritten,
+    FollowCommitted,
+    FollowRevisionWritten,
+    FollowRevisionCommitted,
+    AuditWritten,
+    AuditCommitted,
+    FollowsForgotten,
     // The jobs' journal.
     JobWritten,
     JobCommitted,

@@ -10,12 +10,15 @@ use std::{
 
 use hayloft_core::{
     DeviceId, FileId, SegmentId, ShardId, Timestamp,
+    auditor::{Judgement, Verdict},
     contract::{ShardEntry, SignedRevision, quota_bytes},
 };
 use serde_json::json;
 
 use crate::{
-    Guard, Home, Owner, Store, StoreOptions,
+    Auditor, Guard, Home, Owner, Store, StoreOptions,
+    auditor::{Bounds, Step},
+    auditor_tests::{followed, judgement, step as audit_step},
     crash::{AT, Point},
     farmer::{ARRIVED_SECONDS, Farmer},
     farmer_tests::{NOW, ROOMY, content, upload, upload_tagged, wish},
@@ -86,14 +89,16 @@ impl Stage {
 /// One step of the scene; whether there is one of that number.
 async fn step(stage: &Stage, store: &mut Store, number: usize) -> bool {
     let farmer = store.farmer();
-    if number < FARMERS_STEPS {
-        farmers_step(stage, store, farmer, number).await
-    } else {
-        owners_step(store, number - FARMERS_STEPS).await
+    match number {
+        0..FARMERS_STEPS => farmers_step(stage, store, farmer, number).await,
+        FARMERS_STEPS..AUDITORS_FIRST => owners_step(store, number - FARMERS_STEPS).await,
+        _ => auditors_step(store, number - AUDITORS_FIRST).await,
     }
 }
 
 const FARMERS_STEPS: usize = 24;
+const OWNERS_STEPS: usize = 11;
+const AUDITORS_FIRST: usize = FARMERS_STEPS + OWNERS_STEPS;
 
 /// The first contract lasts; the second one ends.
 fn lasting(number: u64, added: Vec<ShardEntry>, removed: Vec<ShardId>) -> SignedRevision {
@@ -191,6 +196,35 @@ async fn owners_step(store: &Store, number: usize) -> bool {
     true
 }
 
+async fn auditors_step(store: &Store, number: usize) -> bool {
+    let auditor = store.auditor();
+    let passed = || vec![(judgement(4, Verdict::Passed), Some(vec![4; 9]))];
+    match number {
+        0 => {
+            let (one, shards) = followed(4, 0, 3);
+            auditor.follow(&one, &shards, Bounds::default()).await.unwrap();
+        }
+        1 => auditor.step(&audit_step(4, vec![(judgement(4, Verdict::Missed), None)])).await.unwrap(),
+        2 => {
+            let (one, shards) = followed(4, 1, 2);
+            auditor.revise(&one, &shards, Bounds::default()).await.unwrap();
+        }
+        3 => auditor.step(&counted_once(&auditor, passed()).await).await.unwrap(),
+        4 => drop(auditor.forget_over(END).await.unwrap()),
+        _ => return false,
+    }
+    true
+}
+
+/// A pass that adds one to the farmer's record as it is kept: seen twice if it were counted twice.
+async fn counted_once(auditor: &Auditor, judged: Vec<(Judgement, Option<Vec<u8>>)>) -> Step {
+    let mut step = audit_step(4, judged);
+    let mut known = auditor.farmer(DeviceId([9; 32])).await.unwrap().unwrap();
+    known.record.passed += 1;
+    step.farmer = Some(known);
+    step
+}
+
 async fn save(owner: &Owner) {
     let segment = SegmentId([1; 32]);
     let placed =
@@ -247,8 +281,15 @@ async fn look(store: &Store) -> String {
     let lists =
         (owner.files().await.unwrap(), owner.segments().await.unwrap(), owner.placing().await.unwrap());
     let contracts = owner.contracts(None).await.unwrap();
+    let auditor = store.auditor();
+    let audited = (
+        auditor.followed(contract_id(4)).await.unwrap(),
+        auditor.revision(contract_id(4), 1).await.unwrap(),
+        auditor.verdicts(contract_id(4), None, 9).await.unwrap(),
+        auditor.farmers().await.unwrap(),
+    );
     seen + &format!(
-        "{lists:?}\n{:?}\n{contracts:?}\n{:?}\n",
+        "{lists:?}\n{:?}\n{contracts:?}\n{audited:?}\n{:?}\n",
         owner.removals().await.unwrap(),
         store.jobs().list(9).await.unwrap()
     )

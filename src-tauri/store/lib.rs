@@ -10,6 +10,7 @@ mod crash;
 mod audit_keys;
 mod catalog;
 
+pub mod auditor;
 pub mod blocks;
 pub mod config;
 pub mod db;
@@ -41,6 +42,8 @@ mod witness;
 #[cfg(test)]
 mod audit_tests;
 #[cfg(test)]
+mod auditor_tests;
+#[cfg(test)]
 mod crash_scene;
 #[cfg(test)]
 mod crash_tests;
@@ -53,6 +56,7 @@ mod samples;
 #[cfg(test)]
 mod scrub_tests;
 
+pub use auditor::Auditor;
 pub use catalog::CatalogState;
 pub use db::DatabaseError;
 pub use disk::Guard;

@@ -12,7 +12,7 @@ use hayloft_core::{ContractId, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::{
-    CatalogState, DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Owner, Peers,
+    Auditor, CatalogState, DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Owner, Peers,
     catalog::{self, Change, Log},
     db::Db,
     disk::Disk,
@@ -195,6 +195,11 @@ impl Store {
     /// The jobs.
     pub fn jobs(&self) -> Jobs {
         Jobs { inner: self.inner.clone() }
+    }
+
+    /// The auditor's part.
+    pub fn auditor(&self) -> Auditor {
+        Auditor { inner: self.inner.clone() }
     }
 
     /// Remembered peers and marks.

@@ -161,6 +161,51 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE INDEX jobs_by_state ON jobs (state);
 
+-- Auditor
+
+-- The contracts that this auditor follows. state: of the machine in core; due: when it is next to be moved on, null when
+-- nothing is left to ask; until: after that it is forgotten.
+CREATE TABLE audited (
+    contract BLOB PRIMARY KEY NOT NULL,
+    owner BLOB NOT NULL,
+    farmer BLOB NOT NULL,
+    terms BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    shards INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    keys BLOB NOT NULL,
+    state BLOB NOT NULL,
+    due INTEGER,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audited_by_owner ON audited (owner);
+CREATE INDEX audited_by_farmer ON audited (farmer);
+CREATE INDEX audited_by_due ON audited (due) WHERE due IS NOT NULL;
+
+-- Their newest revisions with all shards, and some older ones that receipts are about.
+CREATE TABLE audited_revisions (
+    contract BLOB NOT NULL REFERENCES audited (contract) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    revision BLOB NOT NULL,
+    shards BLOB NOT NULL,
+    PRIMARY KEY (contract, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE verdicts (
+    contract BLOB NOT NULL REFERENCES audited (contract) ON DELETE CASCADE,
+    epoch INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    judgement BLOB NOT NULL,
+    receipt BLOB,
+    PRIMARY KEY (contract, epoch)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audited_farmers (
+    farmer BLOB PRIMARY KEY NOT NULL,
+    address TEXT,
+    record BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Others
 
 CREATE TABLE peers (
