@@ -28,7 +28,7 @@ const FIND_LIMIT: Duration = Duration::from_secs(180);
 /// How long to wait for news before farmers are asked for once more.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
-/// A farmer of a devnet.
+/// A farmer of a devnet, or its auditor.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Farmer {
     /// Its home.
@@ -49,6 +49,7 @@ struct ReadyLine {
     network: String,
     bootstrap: String,
     owner: Option<Owner>,
+    auditor: Farmer,
     farmers: Vec<Farmer>,
 }
 
@@ -106,6 +107,11 @@ impl Devnet {
     /// All farmers, in the order they were started.
     pub fn farmers(&self) -> &[Farmer] {
         &self.ready.farmers
+    }
+
+    /// The auditor.
+    pub fn auditor(&self) -> &Farmer {
+        &self.ready.auditor
     }
 
     /// The owner's home.

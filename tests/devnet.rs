@@ -24,7 +24,7 @@ async fn the_ready_line_names_every_node_and_the_owner_knows_all_farmers() -> Re
     let devnet = Devnet::start(4, Some(2))?;
     let line = devnet.line().as_object().context("no object")?;
     let fields: Vec<&str> = line.keys().map(String::as_str).collect();
-    assert_eq!(fields, ["bootstrap", "farmers", "network", "owner", "ready"]);
+    assert_eq!(fields, ["auditor", "bootstrap", "farmers", "network", "owner", "ready"]);
     assert_eq!(devnet.farmers().len(), 4);
     assert!(devnet.bootstrap().contains("/p2p/"));
     assert_eq!(devnet.owner().await?.status().await?.farmers, 4);

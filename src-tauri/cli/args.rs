@@ -54,6 +54,8 @@ pub(crate) enum Command {
         /// The file's name
         name: String,
     },
+    /// Let farmers prove that they have what they keep; or check a receipt of such a proof
+    Audit(Audit),
     /// Keep a file for longer
     Renew(Renew),
     /// List transfers, or pause, resume and cancel one
@@ -105,6 +107,18 @@ pub(crate) struct Node {
     /// Announce this operator: farmers of one operator count as one
     #[arg(long, value_name = "NAME", requires = "farm")]
     pub(crate) operator: Option<String>,
+    /// Audit farmers, from now on, for owners whose contracts name this node; --no-audit ends it
+    #[arg(long, conflicts_with = "no_audit")]
+    pub(crate) audit: bool,
+    /// Audit no more
+    #[arg(long)]
+    pub(crate) no_audit: bool,
+    /// Let this auditor judge the farmers of new contracts, from now on; its address ends in /p2p/…
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) auditor: Option<String>,
+    /// Length of an epoch in new contracts, in seconds, and the shortest that is taken [default: a day, a minute]
+    #[arg(long, value_name = "SECONDS", hide = true, value_parser = clap::value_parser!(u32).range(1..=2_678_400))]
+    pub(crate) epoch: Option<u32>,
     /// Do not look for nodes on the local network
     #[arg(long)]
     pub(crate) no_mdns: bool,
@@ -249,6 +263,39 @@ pub(crate) struct Rm {
 }
 
 #[derive(ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    pub(crate) what: Option<AuditWhat>,
+    /// The file's name
+    #[arg(required_unless_present = "history")]
+    pub(crate) name: Option<String>,
+    /// Only show what was found so far, of this file or of all
+    #[arg(long)]
+    pub(crate) history: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditWhat {
+    /// Check a receipt, offline, with nothing but the file
+    Verify {
+        /// The file
+        receipt: PathBuf,
+    },
+    /// Write a receipt to a file that anyone can check
+    Export {
+        /// The farmer, or the beginning of its name
+        farmer: String,
+        /// The auditor's receipt of this epoch [default: the one of your own newest audit]
+        #[arg(long, value_name = "NUMBER")]
+        epoch: Option<u64>,
+        /// The file to write [default: standard output]
+        #[arg(long, short, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(ClapArgs)]
 pub(crate) struct Renew {
     /// The file's name
     pub(crate) name: String,
@@ -306,6 +353,9 @@ pub(crate) struct Devnet {
     /// Start no owner
     #[arg(long)]
     pub(crate) no_owner: bool,
+    /// Length of an epoch, in seconds [default: a day]
+    #[arg(long, value_name = "SECONDS", hide = true, value_parser = clap::value_parser!(u32).range(1..=2_678_400))]
+    pub(crate) epoch: Option<u32>,
     /// What each farmer offers
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "10GB")]
     pub(crate) farm_size: u64,

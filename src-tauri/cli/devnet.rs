@@ -1,7 +1,8 @@
 //! `hayloft devnet`: a whole network on this computer, for trying things out and for tests.
 //!
 //! Each node is a process of its own with a home of its own, on loopback, on ports the system chose. Each is given the
-//! address of the bootstrap node and nothing else: how they find each other is the real thing.
+//! address of the bootstrap node and nothing else: how they find each other is the real thing. The owner is told of the one
+//! auditor, which its contracts name.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,7 +33,8 @@ struct ReadyLine<'a> {
     network: &'a str,
     bootstrap: &'a str,
     owner: Option<OwnerEntry<'a>>,
-    farmers: Vec<FarmerEntry<'a>>,
+    auditor: NodeEntry<'a>,
+    farmers: Vec<NodeEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -42,10 +44,16 @@ struct OwnerEntry<'a> {
 }
 
 #[derive(Serialize)]
-struct FarmerEntry<'a> {
+struct NodeEntry<'a> {
     home: &'a Path,
     pid: u32,
     id: &'a str,
+}
+
+impl<'a> NodeEntry<'a> {
+    fn of(child: &'a NodeChild) -> Self {
+        Self { home: &child.ready.home, pid: child.ready.pid, id: &child.ready.id }
+    }
 }
 
 /// The running network.
@@ -54,6 +62,7 @@ struct Devnet {
     bootstrap_address: String,
     bootstrap: NodeChild,
     owner: Option<NodeChild>,
+    auditor: NodeChild,
     farmers: Vec<NodeChild>,
 }
 
@@ -125,9 +134,14 @@ impl Devnet {
     async fn start(folder: &Path, network: NetworkName, wish: &args::Devnet) -> Result<Self> {
         let name = network.as_str();
         let bootstrap =
-            NodeChild::start("the bootstrap node".into(), folder.join("bootstrap"), name, loopback()).await?;
+            NodeChild::start("the bootstrap node".into(), folder.join("bootstrap"), name, loopback(wish))
+                .await?;
         let bootstrap_address =
             quic_first(&bootstrap.ready.addresses).context("the bootstrap node has no address")?;
+        let mut words = loopback(wish);
+        words.extend(["--bootstrap".into(), bootstrap_address.clone(), "--audit".into()]);
+        let auditor = NodeChild::start("the auditor".into(), folder.join("auditor"), name, words).await?;
+        let auditor_address = quic_first(&auditor.ready.addresses).context("the auditor has no address")?;
         let farmers = (0..wish.farmers).map(|index| {
             let home = folder.join(format!("farmer-{}", index + 1));
             NodeChild::start(
@@ -141,10 +155,13 @@ impl Devnet {
             if wish.no_owner {
                 return Ok(None);
             }
-            start_owner(folder.join("owner"), &network, &bootstrap_address).await.map(Some)
+            let mut words = loopback(wish);
+            words.extend(["--bootstrap".into(), bootstrap_address.clone()]);
+            words.extend(["--auditor".into(), auditor_address]);
+            start_owner(folder.join("owner"), &network, words).await.map(Some)
         };
         let (farmers, owner) = tokio::try_join!(try_join_all(farmers), owner)?;
-        let devnet = Self { network, bootstrap_address, bootstrap, owner, farmers };
+        let devnet = Self { network, bootstrap_address, bootstrap, owner, auditor, farmers };
         devnet.wait_for_discovery().await?;
         Ok(devnet)
     }
@@ -177,17 +194,14 @@ impl Devnet {
     fn ready_line(&self) -> ReadyLine<'_> {
         let owner =
             self.owner.as_ref().map(|owner| OwnerEntry { home: &owner.ready.home, pid: owner.ready.pid });
-        let farmers = self.farmers.iter().map(|farmer| FarmerEntry {
-            home: &farmer.ready.home,
-            pid: farmer.ready.pid,
-            id: &farmer.ready.id,
-        });
+
         ReadyLine {
             ready: true,
             network: self.network.as_str(),
             bootstrap: &self.bootstrap_address,
             owner,
-            farmers: farmers.collect(),
+            auditor: NodeEntry::of(&self.auditor),
+            farmers: self.farmers.iter().map(NodeEntry::of).collect(),
         }
     }
 
@@ -206,7 +220,8 @@ impl Devnet {
 
     /// Stays until `stop`, and says so when a node ends before that.
     async fn stand(&mut self, stop: impl Future<Output = ()>, output: Output) {
-        let watched = std::iter::once(&mut self.bootstrap).chain(&mut self.owner).chain(&mut self.farmers);
+        let first = [&mut self.bootstrap, &mut self.auditor].into_iter();
+        let watched = first.chain(&mut self.owner).chain(&mut self.farmers);
         let mut alive: Vec<_> = watched
             .map(|child| Box::pin(async move { (child.ended().await, child.title.clone()) }))
             .collect();
@@ -224,23 +239,21 @@ impl Devnet {
     }
 
     async fn close(self) {
-        let all = std::iter::once(self.bootstrap).chain(self.owner).chain(self.farmers);
+        let all = [self.bootstrap, self.auditor].into_iter().chain(self.owner).chain(self.farmers);
         join_all(all.map(NodeChild::close)).await;
     }
 }
 
-async fn start_owner(home: PathBuf, network: &NetworkName, bootstrap: &str) -> Result<NodeChild> {
+async fn start_owner(home: PathBuf, network: &NetworkName, words: Vec<String>) -> Result<NodeChild> {
     let is_new = !home.exists();
     if is_new {
         identity::create(&home, Some(network.clone()), "", false).await?;
     }
-    let mut words = loopback();
-    words.extend(["--bootstrap".into(), bootstrap.to_owned()]);
     NodeChild::start("the owner".into(), home, network.as_str(), words).await
 }
 
 fn farmer_words(index: u16, wish: &args::Devnet, bootstrap: &str) -> Vec<String> {
-    let mut words = loopback();
+    let mut words = loopback(wish);
     words.extend(["--bootstrap".into(), bootstrap.to_owned()]);
     words.extend(["--farm".into(), wish.farm_size.to_string()]);
     words.extend(["--disk-guard".into(), wish.disk_guard.to_string()]);
@@ -250,9 +263,10 @@ fn farmer_words(index: u16, wish: &args::Devnet, bootstrap: &str) -> Vec<String>
     words
 }
 
-fn loopback() -> Vec<String> {
+fn loopback(wish: &args::Devnet) -> Vec<String> {
     let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--listen", "/ip4/127.0.0.1/tcp/0"];
-    words.map(str::to_owned).to_vec()
+    let epoch = wish.epoch.into_iter().flat_map(|seconds| ["--epoch".into(), seconds.to_string()]);
+    words.map(str::to_owned).into_iter().chain(epoch).collect()
 }
 
 fn quic_first(addresses: &[String]) -> Option<String> {
@@ -270,11 +284,13 @@ mod tests {
             network: "devnet-1",
             bootstrap: "/ip4/127.0.0.1/udp/1/quic-v1/p2p/x",
             owner: Some(OwnerEntry { home: Path::new("/o"), pid: 1 }),
-            farmers: vec![FarmerEntry { home: Path::new("/f"), pid: 2, id: "00ff" }],
+            auditor: NodeEntry { home: Path::new("/a"), pid: 3, id: "0a" },
+            farmers: vec![NodeEntry { home: Path::new("/f"), pid: 2, id: "00ff" }],
         };
         let expected = concat!(
             r#"{"ready":true,"network":"devnet-1","bootstrap":"/ip4/127.0.0.1/udp/1/quic-v1/p2p/x","#,
-            r#""owner":{"home":"/o","pid":1},"farmers":[{"home":"/f","pid":2,"id":"00ff"}]}"#
+            r#""owner":{"home":"/o","pid":1},"auditor":{"home":"/a","pid":3,"id":"0a"},"#,
+            r#""farmers":[{"home":"/f","pid":2,"id":"00ff"}]}"#
         );
         assert_eq!(serde_json::to_string(&line).unwrap(), expected);
     }

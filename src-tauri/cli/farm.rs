@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use hayloft_node::model::{FarmSettings, FarmStatus, Hours};
 
 use crate::args::{Farm, FarmSet, WhenOpen};
+use crate::audit;
 use crate::connect::Place;
 use crate::output::{Output, day, size, table};
 use crate::scrub;
@@ -79,6 +80,10 @@ fn text(status: &FarmStatus) -> String {
     if !status.contracts.is_empty() {
         lines.push(String::new());
         lines.push(contracts(status));
+    }
+    for standing in &status.standings {
+        lines.push(String::new());
+        lines.push(audit::standing(standing));
     }
     lines.join("\n")
 }

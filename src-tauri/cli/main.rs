@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 refused with a reason, 2 wrong usage. Deliberately absent: storage logic, and WebKit.
 
 mod args;
+mod audit;
 mod children;
 mod connect;
 mod devnet;
@@ -82,6 +83,7 @@ async fn dispatch(args: Args, output: Output) -> anyhow::Result<()> {
     match args.command {
         Command::Init(wish) => identity::init(&place, wish, output).await,
         Command::Node(wish) => node::run(&place, wish, output).await,
+        Command::Audit(wish) => audit::run(&place, wish, output).await,
         Command::Status => status::show(&place, output).await,
         Command::Farm { what } => farm::run(&place, what, output).await,
         Command::Put(wish) => put::run(&place, wish, output).await,

@@ -55,6 +55,9 @@ async fn open(place: &Place, wish: &args::Node) -> Result<Node> {
         bootstrap: wish.bootstrap.clone(),
         mdns: !wish.no_mdns,
         passphrase: passphrase.map(|text| text.to_string()),
+        audit: wish.audit.then_some(true).or(wish.no_audit.then_some(false)),
+        auditor: wish.auditor.clone(),
+        epoch_seconds: wish.epoch,
         disk_guard_bytes: wish.disk_guard,
         ..NodeOptions::default()
     };
@@ -103,9 +106,10 @@ async fn tell(node: &Node, home: PathBuf, output: Output) -> Result<()> {
 
 fn sentence(status: &Status) -> String {
     let farming = if status.farming { ", offering space" } else { "" };
+    let auditing = if status.auditing { ", auditing farmers" } else { "" };
     let addresses: String = status.addresses.iter().map(|address| format!("\n  {address}")).collect();
     format!(
-        "Node {} is up on {}{farming}. Stop it with Ctrl-C. It is reached at:{addresses}",
+        "Node {} is up on {}{farming}{auditing}. Stop it with Ctrl-C. It is reached at:{addresses}",
         status.device, status.network
     )
 }

@@ -16,6 +16,7 @@
 //! differs.
 //! Deliberately absent: connections, disks, and verifying proofs ([`crate::audit`]).
 
+pub mod exported;
 pub mod follow;
 pub mod record;
 pub mod round;

@@ -29,7 +29,8 @@ pub use root::shard_root;
 pub use space::{MAX_SHARDS, quota_bytes};
 pub use state::{Phase, State, UNUSED_SECONDS, ends_soon};
 pub use terms::{
-    MAX_GRACE_SECONDS, MIN_GRACE_SECONDS, START_TOLERANCE_SECONDS, TermsError, TermsOffered, check_terms,
+    MAX_GRACE_SECONDS, MIN_EPOCH_SECONDS, MIN_GRACE_SECONDS, START_TOLERANCE_SECONDS, TermsError,
+    TermsOffered, check_terms,
 };
 
 use crate::{
@@ -55,7 +56,7 @@ pub struct Terms {
     pub egress_price: Amount,
     /// Share of audits that must pass, in millionths.
     pub audit_share_ppm: u32,
-    /// The one auditor whose verdicts settle; none while the price is 0.
+    /// The auditor that both sides agree to be judged by, at any price; where there is one, its verdicts alone settle.
     pub auditor: Option<DeviceId>,
     /// The Stellar account of the escrow; none while the price is 0.
     pub escrow: Option<[u8; 32]>,

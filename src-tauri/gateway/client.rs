@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
+use hayloft_node::Exported;
 use hayloft_node::identity::NewIdentity;
 use hayloft_node::model::{
-    ApiError, ErrorCode, Event, FarmSettings, FarmStatus, FileEntry, FileHealth, GetRequest, Job, JobReport,
-    PutRequest, Quote, Status,
+    ApiError, AuditHistory, AuditReport, ErrorCode, Event, FarmSettings, FarmStatus, FileEntry, FileHealth,
+    GetRequest, Job, JobReport, PutRequest, Quote, ReceiptWish, Status,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -111,6 +112,21 @@ impl Client {
     /// Begins to read everything kept for others again.
     pub async fn farm_scrub(&self) -> Result<FarmStatus, ApiError> {
         self.post("/farm/scrub", &()).await
+    }
+
+    /// Audits a file's shards now.
+    pub async fn audit(&self, name: &str) -> Result<AuditReport, ApiError> {
+        self.post("/audit", &Name { name: name.to_owned() }).await
+    }
+
+    /// What audits found so far.
+    pub async fn audit_history(&self, name: Option<&str>) -> Result<AuditHistory, ApiError> {
+        self.post("/audit/history", &name.map(|name| Name { name: name.to_owned() })).await
+    }
+
+    /// A receipt that shows everything by itself.
+    pub async fn audit_export(&self, wish: &ReceiptWish) -> Result<Exported, ApiError> {
+        self.post("/audit/export", wish).await
     }
 
     /// What a put would do.

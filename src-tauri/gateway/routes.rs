@@ -9,6 +9,7 @@
 //! | `GET /v1/jobs`, `GET /v1/jobs/{id}`, `GET /v1/jobs/{id}/report` | `jobs`, `job`, `job_report` |
 //! | `POST /v1/jobs/{id}/pause`, `…/resume`, `…/cancel` | `pause`, `resume`, `cancel` |
 //! | `GET /v1/files`, `POST /v1/remove`, `POST /v1/health`, `POST /v1/renew` | `files`, `remove`, `health`, `renew` |
+//! | `POST /v1/audit`, `POST /v1/audit/history`, `POST /v1/audit/export` | `audit`, `audit_history`, `audit_export` |
 //! | `GET /v1/events` | `subscribe`, as server-sent events |
 //! | `POST /v1/shutdown` | asks the process to stop the node |
 
@@ -22,11 +23,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{Stream, StreamExt, stream};
+use hayloft_node::Exported;
 use hayloft_node::Node;
 use hayloft_node::identity::NewIdentity;
 use hayloft_node::model::{
-    ApiError, ErrorCode, Event, FarmSettings, FarmStatus, FileEntry, FileHealth, GetRequest, Job, JobReport,
-    Protection, PutRequest, Quote, Status,
+    ApiError, AuditHistory, AuditReport, ErrorCode, Event, FarmSettings, FarmStatus, FileEntry, FileHealth,
+    GetRequest, Job, JobReport, Protection, PutRequest, Quote, ReceiptWish, Status,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -74,7 +76,7 @@ pub(crate) struct Names {
     pub(crate) names: Vec<String>,
 }
 
-/// Body of `POST /v1/health`.
+/// Body of `POST /v1/health` and `POST /v1/audit`; or null, of `POST /v1/audit/history`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Name {
     pub(crate) name: String,
@@ -144,6 +146,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/remove", post(remove))
         .route("/v1/health", post(health))
         .route("/v1/renew", post(renew))
+        .route("/v1/audit", post(audit))
+        .route("/v1/audit/history", post(audit_history))
+        .route("/v1/audit/export", post(audit_export))
         .route("/v1/events", get(events))
         .route("/v1/shutdown", post(shutdown))
         .fallback(no_such_route)
@@ -239,6 +244,18 @@ async fn health(State(shared): App, Body(name): Body<Name>) -> Answer<FileHealth
 
 async fn renew(State(shared): App, Body(renewal): Body<Renewal>) -> Answer<FileEntry> {
     answer(shared.node.renew(&renewal.name, renewal.keep_seconds, renewal.auto).await)
+}
+
+async fn audit(State(shared): App, Body(name): Body<Name>) -> Answer<AuditReport> {
+    answer(shared.node.audit(&name.name).await)
+}
+
+async fn audit_history(State(shared): App, Body(name): Body<Option<Name>>) -> Answer<AuditHistory> {
+    answer(shared.node.audit_history(name.map(|name| name.name)).await)
+}
+
+async fn audit_export(State(shared): App, Body(wish): Body<ReceiptWish>) -> Answer<Exported> {
+    answer(shared.node.audit_export(wish).await)
 }
 
 async fn shutdown(State(shared): App) -> Answer<()> {

@@ -29,6 +29,11 @@ pub(crate) fn parse(text: &str) -> Result<Multiaddr, StartError> {
     text.parse().map_err(|_| StartError::BadAddress(text.to_owned()))
 }
 
+/// The device that an address ending in `/p2p/ID` names; none if it names none.
+pub fn device_in(address: &str) -> Option<DeviceId> {
+    device_of(&split_peer(&parse(address).ok()?).1?)
+}
+
 /// The address without a trailing `/p2p/ID`, and that id.
 pub(crate) fn split_peer(address: &Multiaddr) -> (Multiaddr, Option<PeerId>) {
     let mut bare = address.clone();

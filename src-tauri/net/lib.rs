@@ -20,6 +20,7 @@ pub mod messages;
 mod rate;
 mod swarm;
 
+pub use address::device_in;
 pub use candidate::{Candidate, Remembered, Source};
 pub use config::{Bounds, NetConfig, RateLimits};
 pub use error::{Fault, NetError, StartError};

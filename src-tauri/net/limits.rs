@@ -10,6 +10,8 @@ pub const CONTROL_FRAME: usize = 256 * 1024;
 pub const DATA_FRAME: usize = 64 * 1024 + 64;
 /// Shards in one [`crate::messages::Answer::Shards`].
 pub const SHARDS_PER_PAGE: usize = 1024;
+/// Verdicts in one [`crate::messages::Answer::Verdicts`].
+pub const VERDICTS_PER_PAGE: usize = 256;
 /// Contracts in one [`crate::messages::Answer::Audited`].
 pub const CONTRACTS_PER_PAGE: usize = 1024;
 /// Bytes of an audit key in a [`crate::messages::Request::AuditKey`].

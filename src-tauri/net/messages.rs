@@ -6,6 +6,8 @@
 //! * [`Request::Contract`], [`Request::Shards`], [`Request::AuditKeys`], [`Request::Lost`], [`Request::Commit`] and
 //!   [`Request::Challenge`]: devices that the contract's owner certified, and the auditor that its terms name, without a
 //!   certificate;
+//! * of an auditor, [`Request::Standing`]: anybody; [`Request::Follow`], [`Request::Verdicts`], [`Request::Receipt`] and
+//!   [`Request::RevisionShards`]: devices that the contract's owner certified; the last three also its farmer;
 //! * all others: devices that the owner certified. The farmer checks that the certificate names the peer at the other
 //!   end of the connection.
 //!
@@ -22,8 +24,9 @@
 //! With a ledger the first `Commit` is left out, and the answer has no nonce.
 
 use hayloft_core::{
-    ContractId, ShardId, Signature, Timestamp,
+    ContractId, DeviceId, ShardId, Signature, Timestamp,
     audit::{self, Commitment, Epoch, Question, SignedLossReport},
+    auditor::{Judgement, record::Account},
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
     record::{DeviceCertificate, SignedFarmerRecord},
 };
@@ -145,6 +148,62 @@ pub enum Request {
     /// Prove that you have these blocks. The same question again gets the same answer as long as the revision is the
     /// newest. Answer: [`Answer::Working`] while it reads, [`Answer::Proved`].
     Challenge(Box<Question>),
+    /// Follow this contract, whose terms name you as its auditor; said again after each revision. The same again is no
+    /// error. Answer: [`Answer::Following`].
+    Follow(Box<Followed>),
+    /// What you have judged under this contract. Answer: [`Answer::Verdicts`].
+    Verdicts {
+        /// Which contract.
+        contract: ContractId,
+        /// Those of epochs before this one; none begins with the newest.
+        before: Option<Epoch>,
+    },
+    /// The receipt of an epoch. Answer: [`Answer::Receipt`].
+    Receipt {
+        /// Under which contract.
+        contract: ContractId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The shards under a revision that you have judged. Answer: [`Answer::Shards`].
+    RevisionShards {
+        /// Which contract.
+        contract: ContractId,
+        /// The revision's number.
+        number: u64,
+        /// Those with greater ids than this; none begins at the first.
+        after: Option<ShardId>,
+    },
+    /// What you know of a farmer. Answer: [`Answer::Standing`].
+    Standing {
+        /// The farmer.
+        farmer: DeviceId,
+    },
+}
+
+impl Request {
+    /// Whether this is asked of auditors, rather than of farmers.
+    pub fn is_for_auditors(&self) -> bool {
+        matches!(
+            self,
+            Self::Follow(_)
+                | Self::Verdicts { .. }
+                | Self::Receipt { .. }
+                | Self::RevisionShards { .. }
+                | Self::Standing { .. }
+        )
+    }
+}
+
+/// A contract as its auditor is told of it. All of it is signed or follows from what is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// As both signed them.
+    pub terms: SignedTerms,
+    /// As both signed it.
+    pub revision: SignedRevision,
+    /// All shards under it, if they are at most `limits::SHARDS_PER_PAGE`: of more the farmer is asked.
+    pub shards: Option<Vec<ShardEntry>>,
 }
 
 /// What a farmer answers.
@@ -234,6 +293,27 @@ pub enum Answer {
         /// The proofs, with the farmer's signature over transcript and proofs.
         answer: Box<audit::Answer>,
     },
+    /// This revision is the newest that the auditor follows.
+    Following {
+        /// Its number.
+        number: u64,
+    },
+    /// At most `limits::VERDICTS_PER_PAGE` verdicts, in descending order of epoch, and whether more follow.
+    Verdicts {
+        /// Each, and whether there is a receipt.
+        verdicts: Vec<(Judgement, bool)>,
+        /// Whether there are older ones.
+        more: bool,
+    },
+    /// A receipt and the revision it is about.
+    Receipt {
+        /// As both signed it.
+        revision: Box<SignedRevision>,
+        /// As `core::audit::Receipt` encodes it, without the shards.
+        receipt: Vec<u8>,
+    },
+    /// What an auditor knows of a farmer; none if it has never asked it.
+    Standing(Option<Box<Account>>),
 }
 
 /// Why a farmer refuses: a code from a closed set, and a sentence a person understands (at most

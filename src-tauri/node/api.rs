@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hayloft_core::NetworkName;
+use hayloft_core::{NetworkName, auditor::exported::Exported};
 use tokio::sync::broadcast;
 
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     identity::NewIdentity,
     lifecycle::Running,
     model::{
-        ApiError, Event, FarmSettings, FarmStatus, FileEntry, FileHealth, GetRequest, Job, JobReport,
-        PutRequest, Quote, Status,
+        ApiError, AuditHistory, AuditReport, Event, FarmSettings, FarmStatus, FileEntry, FileHealth,
+        GetRequest, Job, JobReport, PutRequest, Quote, ReceiptWish, Status,
     },
 };
 
@@ -196,6 +196,30 @@ impl Node {
         self.running.owner().await?.health(name.to_owned()).await
     }
 
+    /// Audits the shards of a file now: its farmers prove that they have them. It counts in nobody's public scores.
+    ///
+    /// # Errors
+    /// [`ApiError`] if the name is unknown or the node is locked.
+    pub async fn audit(&self, name: &str) -> Result<AuditReport, ApiError> {
+        self.running.owner().await?.audit(name.to_owned()).await
+    }
+
+    /// What this owner's audits and its auditors found, the newest first: of one file's farmers or of all.
+    ///
+    /// # Errors
+    /// [`ApiError`] if the name is unknown or the node is locked.
+    pub async fn audit_history(&self, name: Option<String>) -> Result<AuditHistory, ApiError> {
+        self.running.owner().await?.audit_history(name).await
+    }
+
+    /// A receipt as a file that anyone can check offline; see [`crate::receipts`].
+    ///
+    /// # Errors
+    /// [`ApiError`] if there is none, or the auditor does not answer.
+    pub async fn audit_export(&self, wish: ReceiptWish) -> Result<Exported, ApiError> {
+        self.running.owner().await?.audit_export(wish).await
+    }
+
     /// Keeps a file for `keep_seconds` from now, or for as long as before if that is longer; `auto` sets whether it is
     /// renewed by itself from then on.
     ///
@@ -221,6 +245,11 @@ impl Node {
     /// How many peers would be remembered over a restart now.
     pub(crate) fn remembered(&self) -> usize {
         self.running.parts.net.remembered().len()
+    }
+
+    /// The auditor itself, for tests of its own.
+    pub(crate) fn auditor_for_tests(&self) -> crate::auditor::Auditor {
+        self.running.auditor()
     }
 
     /// The owner itself, for tests of its own.

@@ -7,6 +7,7 @@
 mod crash;
 
 mod api;
+mod auditor;
 mod clock;
 mod errors;
 mod farmer;
@@ -20,12 +21,13 @@ mod notices;
 mod options;
 mod owner;
 mod parts;
+pub mod receipts;
 pub mod settings;
 mod witness;
 
 pub use api::Node;
 pub use clock::Clock;
-pub use hayloft_core::{NetworkName, Timestamp};
+pub use hayloft_core::{NetworkName, Timestamp, auditor::exported::Exported};
 pub use hayloft_store::home::create_private_folder as make_home;
 pub use options::NodeOptions;
 pub use parts::{OwnerParts, Parts};

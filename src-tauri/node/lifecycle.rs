@@ -20,7 +20,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    NodeOptions, errors,
+    NodeOptions,
+    auditor::Auditor,
+    errors,
     farmer::Farmer,
     identity::{self, NewIdentity, off_the_runtime},
     model::{ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, Status},
@@ -42,6 +44,7 @@ const CLOSE: Duration = Duration::from_secs(4);
 pub(crate) struct Running {
     pub(crate) parts: Parts,
     farmer: Farmer,
+    auditor: Auditor,
     owner: RwLock<Option<Owner>>,
     settings: Mutex<Settings>,
     tasks: TaskTracker,
@@ -75,9 +78,13 @@ impl Running {
             witness: Arc::new(witness),
             events: broadcast::Sender::new(EVENTS),
             stop: CancellationToken::new(),
+            epoch_seconds: options.epoch_seconds,
         };
+        let auditor = Auditor::start(parts.clone(), settings.audit).await;
+        let auditor = auditor.map_err(|error| ApiError::disk(errors::sentence(&error)))?;
         let running = Arc::new(Self {
-            farmer: Farmer::start(parts.clone(), incoming, settings.farm.clone()).await,
+            farmer: Farmer::start(parts.clone(), incoming, settings.farm.clone(), auditor.clone()).await,
+            auditor,
             owner: RwLock::new(None),
             settings: Mutex::new(settings),
             tasks: TaskTracker::new(),
@@ -110,6 +117,7 @@ impl Running {
             in_time("network", self.parts.net.shutdown()),
             in_time("owner", end_owner),
             in_time("farmer", self.farmer.shutdown()),
+            in_time("auditor", self.auditor.shutdown()),
         );
         self.tasks.close();
         in_time("background work", self.tasks.wait()).await;
@@ -184,10 +192,24 @@ impl Running {
     }
 
     async fn start_owner(&self, keys: Arc<OwnerKeys>) -> Result<Owner, ApiError> {
-        let Parts { network, device, net, store, clock, witness, events, stop } = self.parts.clone();
+        let auditor = self.settings.lock().await.auditor.clone();
+        let Parts { network, device, net, store, clock, witness, events, stop, epoch_seconds } =
+            self.parts.clone();
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
-        let parts =
-            OwnerParts { keys, certificate, network, device, net, store, clock, witness, events, stop };
+        let parts = OwnerParts {
+            keys,
+            certificate,
+            network,
+            device,
+            net,
+            store,
+            clock,
+            witness,
+            events,
+            stop,
+            epoch_seconds,
+            auditor,
+        };
         Owner::start(parts).await
     }
 
@@ -205,6 +227,7 @@ impl Running {
             home: self.parts.store.home().path().to_owned(),
             owner,
             farming: self.farmer.settings().enabled,
+            auditing: self.auditor.is_enabled(),
             peers: u32::try_from(self.parts.net.peer_count()).unwrap_or(u32::MAX),
             farmers: unlocked.map_or(0, |owner| owner.farmer_count()),
             addresses: self.parts.net.addresses(),
@@ -242,6 +265,11 @@ impl Running {
     }
 
     #[cfg(test)]
+    pub(crate) fn auditor(&self) -> Auditor {
+        self.auditor.clone()
+    }
+
+    #[cfg(test)]
     pub(crate) async fn sweep(&self) {
         self.farmer.sweep().await;
     }
@@ -265,16 +293,21 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
 
 /// The home, its settings with what is wished, and whether they are to be saved.
 async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
-    let NodeOptions { home: path, network, farm, .. } = options.clone();
+    let NodeOptions { home: path, network, farm, audit, auditor, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
-        let kept = settings.farm.clone();
+        let kept = settings.clone();
         if let Some(farm) = farm {
             settings::check_farm(&farm)?;
             settings.farm = farm;
         }
-        let changed = settings.farm != kept;
+        if let Some(auditor) = auditor {
+            settings::check_auditor(&auditor)?;
+            settings.auditor = Some(auditor);
+        }
+        settings.audit = audit.unwrap_or(settings.audit);
+        let changed = settings != kept;
         Ok((home, settings, changed))
     })
     .await

@@ -6,8 +6,8 @@ use hayloft_core::NetworkName;
 
 use crate::{Clock, model::FarmSettings};
 
-/// What to open and how. Values that are `Some` or not empty override the home's settings; `network` and `farm` are
-/// also written into them.
+/// What to open and how. Values that are `Some` or not empty override the home's settings; `network`, `farm`, `audit` and
+/// `auditor` are also written into them.
 #[derive(Clone, Default)]
 pub struct NodeOptions {
     /// The home folder; made if it is not there.
@@ -27,6 +27,13 @@ pub struct NodeOptions {
     pub passphrase: Option<String>,
     /// Farm settings to take over, as [`crate::Node::farm_set`] would.
     pub farm: Option<FarmSettings>,
+    /// Whether to audit, from now on.
+    pub audit: Option<bool>,
+    /// The auditor that new contracts name from now on, by an address ending in `/p2p/…`.
+    pub auditor: Option<String>,
+    /// The length of an epoch in contracts that this node proposes, and the shortest it takes; none is a day, and a minute.
+    /// For tests.
+    pub epoch_seconds: Option<u32>,
     /// Bytes of the disk that are never given to shards; none is the store's own guard.
     pub disk_guard_bytes: Option<u64>,
     /// The time.

@@ -33,6 +33,8 @@ pub struct Parts {
     pub events: broadcast::Sender<Event>,
     /// Cancelled when the node shuts down.
     pub stop: CancellationToken,
+    /// The length of an epoch, if it is not the usual day: for tests.
+    pub epoch_seconds: Option<u32>,
 }
 
 /// What the owner role is built from: an unsealed seed on top of what every role shares.
@@ -58,4 +60,8 @@ pub struct OwnerParts {
     pub events: broadcast::Sender<Event>,
     /// Cancelled when the node shuts down.
     pub stop: CancellationToken,
+    /// The length of an epoch, if it is not the usual day: for tests.
+    pub epoch_seconds: Option<u32>,
+    /// The auditor that new contracts name, by an address ending in `/p2p/…`.
+    pub auditor: Option<String>,
 }

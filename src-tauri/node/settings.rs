@@ -38,12 +38,25 @@ pub struct Settings {
     pub bootstrap: Vec<String>,
     /// What the farmer offers.
     pub farm: FarmSettings,
+    /// Whether this node audits.
+    #[serde(default)]
+    pub audit: bool,
+    /// The auditor that this owner's new contracts name, by an address ending in `/p2p/…`.
+    #[serde(default)]
+    pub auditor: Option<String>,
 }
 
 impl Settings {
     /// A new home's: nothing is offered yet.
     fn new(network: NetworkName) -> Self {
-        Self { network, listen: Vec::new(), bootstrap: Vec::new(), farm: FarmSettings::default() }
+        Self {
+            network,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            farm: FarmSettings::default(),
+            audit: false,
+            auditor: None,
+        }
     }
 
     /// The home's settings. A home without any gets and keeps new ones for `network`, or for `testnet`.
@@ -120,6 +133,16 @@ pub fn check_farm(farm: &FarmSettings) -> Result<(), ApiError> {
     check_limit(farm.download_limit)?;
     farm.hours.as_ref().map_or(Ok(()), check_hours)?;
     farm.operator.as_deref().map_or(Ok(()), check_operator)
+}
+
+/// Checks the address of an auditor.
+///
+/// # Errors
+/// [`ApiError`] if it names no device.
+pub fn check_auditor(address: &str) -> Result<(), ApiError> {
+    require(hayloft_net::device_in(address).is_some(), || {
+        format!("“{address}” is no auditor's address: it ends in /p2p/ and the auditor's name.")
+    })
 }
 
 fn require(holds: bool, sentence: impl FnOnce() -> String) -> Result<(), ApiError> {

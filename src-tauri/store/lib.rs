@@ -31,6 +31,7 @@ mod intake;
 mod journal;
 mod keep;
 mod open;
+pub mod own_audits;
 mod placing;
 mod quota;
 mod reconcile;

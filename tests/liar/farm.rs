@@ -84,7 +84,12 @@ impl Farm {
             | Request::Audited { .. }
             | Request::Lost { .. }
             | Request::Commit { .. }
-            | Request::Challenge(_) => Err(refusal(RefusalCode::Internal)),
+            | Request::Challenge(_)
+            | Request::Follow(_)
+            | Request::Verdicts { .. }
+            | Request::Receipt { .. }
+            | Request::RevisionShards { .. }
+            | Request::Standing { .. } => Err(refusal(RefusalCode::Internal)),
             Request::Upload { .. } | Request::Download { .. } => Err(refusal(RefusalCode::BadRequest)),
         }
     }

@@ -1,5 +1,6 @@
 //! Scenarios on networks of real processes; one binary, because each one linked costs as much as many tests.
 
+mod auditing;
 mod audits;
 mod discovery;
 #[cfg(target_os = "linux")]

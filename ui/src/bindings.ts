@@ -157,6 +157,26 @@ export type FarmStatus = {
 	contracts: FarmContract[],
 	/**  What re-reading the disk found. */
 	scrub: ScrubStatus,
+	/**  What the auditors of its contracts know of this farmer, as last heard. */
+	standings: FarmerStanding[],
+};
+
+/**  A farmer as an auditor knows it. */
+export type FarmerStanding = {
+	/**  The auditor. */
+	auditor: string,
+	/**  Good, suspended or disqualified. */
+	standing: StandingWord,
+	/**  Since when it is not good. */
+	since: number | null,
+	/**  Since when it has answered; none while it does not. */
+	online_since: number | null,
+	/**  Audits passed. */
+	passed: number,
+	/**  Contracts that the auditor follows. */
+	contracts: number,
+	/**  Each score with its rule. */
+	scores: ScoreLine[],
 };
 
 /**  A stored file as listed. */
@@ -405,6 +425,27 @@ export type Quote = {
 	warnings: string[],
 };
 
+/**  One score of a farmer. */
+export type ScoreLine = {
+	/**  Which. */
+	score: ScoreWord,
+	/**  Its value from 0 to 1; none without evidence. */
+	value: number | null,
+	/**  The live rule, as a sentence. */
+	rule: string,
+	/**  What restores it, as a sentence; none if nothing has to. */
+	restored_by: string | null,
+};
+
+/**  Which score. */
+export type ScoreWord = 
+/**  Whether it has what it keeps. */
+"audits" | 
+/**  Whether it is there. */
+"availability" | 
+/**  Whether it gives back what it keeps. */
+"service";
+
 /**  Kept shards are read again in the background, so that what the disk loses is known. */
 export type ScrubStatus = {
 	/**  Whether a check that a person asked for is under way. */
@@ -454,6 +495,15 @@ export type ShardTrouble =
 /**  The disk does not give it just now. */
 "unreadable";
 
+/**  Where a farmer stands. */
+export type StandingWord = 
+/**  It is given data. */
+"good" | 
+/**  It keeps what it has, and is given nothing new. */
+"suspended" | 
+/**  Its shards count as lost. */
+"disqualified";
+
 /**  What the node is and how it is connected. */
 export type Status = {
 	/**  The network's name. */
@@ -468,6 +518,8 @@ export type Status = {
 	owner: OwnerStatus | null,
 	/**  Whether this node offers space. */
 	farming: boolean,
+	/**  Whether this node audits farmers. */
+	auditing: boolean,
 	/**  Connected peers. */
 	peers: number,
 	/**  Farmers seen with a valid offer lately. */

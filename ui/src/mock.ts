@@ -16,6 +16,7 @@ export const status: Status = {
   home: "/home/mira/.local/share/hayloft",
   owner: { owner: hex("a7f0e613"), unlocked: true, protection: "passphrase" },
   farming: true,
+  auditing: false,
   peers: 14,
   farmers: 12,
   addresses: [`/ip4/192.168.1.20/udp/41200/quic-v1/p2p/12D3KooW${hex("9b").slice(0, 44)}`, `/ip4/192.168.1.20/tcp/41200/p2p/12D3KooW${hex("9b").slice(0, 44)}`],
@@ -38,6 +39,7 @@ export const farm: FarmStatus = {
     { contract: hex("c2"), owner: hex("e20d4477"), shards: 301, bytes: 30.2 * GB, capacity_bytes: 32 * GB, start: NOW - 12 * DAY, end: NOW + 79 * DAY, delete_after: NOW + 109 * DAY },
   ],
   scrub,
+  standings: [],
 };
 
 const worn: FarmStatus = { ...farm, scrub: { ...scrub, hurried: true, lost_shards: 3, lost_bytes: 12_600_000, unreadable_shards: 1 } };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ContractId, Timestamp,
     audit::Epoch,
-    score::{self, Observation, Scores},
+    score::{self, Explanation, Kind, Observation, Scores, Standing},
 };
 
 /// Observations held back at once.
@@ -106,6 +106,66 @@ impl Record {
     }
 }
 
+/// One score as it is told to others: in millionths, since what travels has one encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreTold {
+    /// Which.
+    pub kind: Kind,
+    /// Its value; none without evidence.
+    pub value_ppm: Option<u32>,
+    /// Under this it costs the good standing; none if it never does.
+    pub limit_ppm: Option<u32>,
+    /// Good observations in a row that bring it back; none if it is not under its limit.
+    pub restored_by: Option<u32>,
+}
+
+/// A farmer's record as its auditor tells it to anybody who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// When it was first asked.
+    pub first_seen: Timestamp,
+    /// Since when it has answered; none while it does not.
+    pub online_since: Option<Timestamp>,
+    /// When an audit of it was last due.
+    pub last_due: Option<Timestamp>,
+    /// Audits passed, of whatever data.
+    pub passed: u64,
+    /// Contracts followed.
+    pub contracts: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Observations that the brake holds back.
+    pub held: u64,
+    /// Where it stands.
+    pub standing: Standing,
+    /// One line for each kind of score.
+    pub scores: [ScoreTold; 3],
+}
+
+impl Record {
+    /// The account of a farmer that keeps so many contracts and bytes.
+    pub fn account(&self, contracts: u64, bytes: u64) -> Account {
+        let ppm = |share: f64| (share.clamp(0.0, 1.0) * 1e6).round() as u32;
+        let told = |line: Explanation| ScoreTold {
+            kind: line.kind,
+            value_ppm: line.value.map(ppm),
+            limit_ppm: line.limit.map(ppm),
+            restored_by: line.restored_by,
+        };
+        Account {
+            first_seen: self.first_seen,
+            online_since: self.online_since,
+            last_due: self.last_due,
+            passed: self.passed,
+            contracts,
+            bytes,
+            held: self.held.len() as u64,
+            standing: self.scores.standing(),
+            scores: self.scores.explain().map(told),
+        }
+    }
+}
+
 fn speaks_against(observation: Observation) -> bool {
     match observation {
         Observation::Failed | Observation::Missed | Observation::NotServed | Observation::ReportedLoss => {
@@ -169,7 +229,6 @@ fn observe(record: &mut Record, observation: Observation, now: Timestamp, action
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::{Kind, Standing};
 
     const START: Timestamp = Timestamp(1_800_000_000);
 

@@ -19,7 +19,9 @@ pub const MAX_GRACE_SECONDS: u64 = 366 * DAY_SECONDS;
 /// How far a contract's start may lie from the farmer's clock when it signs.
 pub const START_TOLERANCE_SECONDS: u64 = 60 * 60;
 
-const EPOCH_SECONDS: std::ops::RangeInclusive<u32> = 60..=31 * DAY_SECONDS as u32;
+/// The shortest epoch that is usual: each is an audit.
+pub const MIN_EPOCH_SECONDS: u32 = 60;
+const MAX_EPOCH_SECONDS: u32 = 31 * DAY_SECONDS as u32;
 const WHOLE_PPM: u32 = 1_000_000;
 
 /// What a farmer would sign now.
@@ -33,6 +35,8 @@ pub struct TermsOffered {
     pub storage_price: Amount,
     /// The least it takes per TB served.
     pub egress_price: Amount,
+    /// The shortest epoch it takes: [`MIN_EPOCH_SECONDS`], but for tests.
+    pub shortest_epoch_seconds: u32,
 }
 
 /// Why terms are not signed.
@@ -64,9 +68,12 @@ pub enum TermsError {
         /// What the terms say.
         offered: Amount,
     },
-    /// Nothing is paid, yet there is an auditor or an escrow to settle.
-    #[error("a contract without a price has neither auditor nor escrow")]
+    /// Nothing is paid, yet there is an escrow to settle.
+    #[error("a contract without a price has no escrow")]
     NothingToSettle,
+    /// The auditor is the farmer itself.
+    #[error("a farmer does not audit itself")]
+    AuditsItself,
     /// The owner did not sign them.
     #[error("the owner's signature under the terms does not fit")]
     BadOwnerSignature,
@@ -138,7 +145,7 @@ pub fn check_terms(terms: &Terms, offered: &TermsOffered, now: Timestamp) -> Res
     if terms.start.0.abs_diff(now.0) > START_TOLERANCE_SECONDS {
         return Err(TermsError::StartTooFar);
     }
-    if !EPOCH_SECONDS.contains(&terms.epoch_seconds) {
+    if !(offered.shortest_epoch_seconds.max(1)..=MAX_EPOCH_SECONDS).contains(&terms.epoch_seconds) {
         return Err(TermsError::BadEpoch);
     }
     if terms.audit_share_ppm > WHOLE_PPM {
@@ -147,8 +154,11 @@ pub fn check_terms(terms: &Terms, offered: &TermsOffered, now: Timestamp) -> Res
     if !(MIN_GRACE_SECONDS..=MAX_GRACE_SECONDS).contains(&terms.grace_seconds) {
         return Err(TermsError::BadGrace);
     }
-    if free && (terms.auditor.is_some() || terms.escrow.is_some()) {
+    if free && terms.escrow.is_some() {
         return Err(TermsError::NothingToSettle);
+    }
+    if terms.auditor == Some(terms.farmer) {
+        return Err(TermsError::AuditsItself);
     }
     at_least(terms.storage_price, offered.storage_price)?;
     at_least(terms.egress_price, offered.egress_price)

@@ -18,7 +18,13 @@ fn sign(terms: Terms) -> SignedTerms {
 
 fn offered() -> TermsOffered {
     let Terms { network, farmer, .. } = terms();
-    TermsOffered { network, farmer, storage_price: Amount(0), egress_price: Amount(0) }
+    TermsOffered {
+        network,
+        farmer,
+        storage_price: Amount(0),
+        egress_price: Amount(0),
+        shortest_epoch_seconds: MIN_EPOCH_SECONDS,
+    }
 }
 
 fn shard(number: u8, bytes: u64) -> ShardEntry {
@@ -122,7 +128,8 @@ fn terms_are_refused_for_each_reason() {
     assert_eq!(check(&|t| t.audit_share_ppm = 1_000_001), Err(TermsError::BadAuditShare));
     assert_eq!(check(&|t| t.grace_seconds = MIN_GRACE_SECONDS - 1), Err(TermsError::BadGrace));
     assert_eq!(check(&|t| t.grace_seconds = MAX_GRACE_SECONDS + 1), Err(TermsError::BadGrace));
-    assert_eq!(check(&|t| t.auditor = Some(t.farmer)), Err(TermsError::NothingToSettle));
+    assert_eq!(check(&|t| t.auditor = Some(t.farmer)), Err(TermsError::AuditsItself));
+    assert_eq!(check(&|t| t.auditor = Some(DeviceId([9; 32]))), Ok(()), "at any price");
     assert_eq!(check(&|t| t.escrow = Some([1; 32])), Err(TermsError::NothingToSettle));
     let low = Err(TermsError::PriceTooLow { asked: Amount(5), offered: Amount(0) });
     let offer = TermsOffered { storage_price: Amount(5), ..offered() };

@@ -44,6 +44,7 @@ fn look_at(terms: &Terms) {
         farmer: terms.farmer,
         storage_price: Amount(0),
         egress_price: Amount(0),
+        shortest_epoch_seconds: 60,
     };
     let _ = check_terms(terms, &offered, terms.start);
     let _ = check_terms(terms, &offered, Timestamp(u64::MAX));

@@ -4,8 +4,8 @@
 use hayloft_core::{
     Amount, ContractId, DeviceId, OwnerId, ShardId, Signature, Timestamp,
     contract::{
-        Revision, RevisionError, SignedRevision, SignedTerms, State, Terms, TermsOffered, UNUSED_SECONDS,
-        check_owner, check_terms, countersign, countersign_same_shards,
+        MIN_EPOCH_SECONDS, Revision, RevisionError, SignedRevision, SignedTerms, State, Terms, TermsOffered,
+        UNUSED_SECONDS, check_owner, check_terms, countersign, countersign_same_shards,
     },
 };
 use hayloft_net::{
@@ -120,6 +120,7 @@ impl Shared {
             farmer: self.parts.device.id(),
             storage_price: Amount(settings.storage_price),
             egress_price: Amount(settings.egress_price),
+            shortest_epoch_seconds: self.parts.epoch_seconds.unwrap_or(MIN_EPOCH_SECONDS),
         }
     }
 

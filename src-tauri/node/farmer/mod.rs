@@ -2,7 +2,8 @@
 //!
 //! Invariants: used and reserved bytes never pass the quota; what was signed is on disk before the signature leaves;
 //! hours, pause and switching off stop new data only, never reads, removals or what was reserved before.
-//! A node that farms nothing runs this too: it then refuses all but what it still keeps.
+//! A node that farms nothing runs this too: it then refuses all but what it still keeps. What is asked of auditors goes to
+//! the auditor beside it.
 
 mod agreements;
 mod audit_keys;
@@ -11,9 +12,10 @@ mod flow;
 mod labours;
 mod offer;
 mod proofs;
-mod refuse;
+pub(crate) mod refuse;
 mod scrub;
 mod serve;
+mod standings;
 mod status;
 mod sweep;
 mod tags;
@@ -31,7 +33,8 @@ use tokio_util::task::TaskTracker;
 
 use self::{agreements::Agreements, labours::Labours};
 use crate::{
-    model::{ApiError, Event, FarmSettings},
+    auditor::Auditor,
+    model::{ApiError, Event, FarmSettings, FarmerStanding},
     parts::Parts,
 };
 
@@ -55,6 +58,7 @@ pub(crate) struct Farmer {
 pub(crate) struct Shared {
     parts: Parts,
     settings: watch::Sender<FarmSettings>,
+    auditor: Auditor,
     zone: TimeZone,
     locks: [Mutex<()>; LOCKS],
     revising: Semaphore,
@@ -65,15 +69,23 @@ pub(crate) struct Shared {
     /// Checks of keys and of tags.
     checks: Arc<Labours>,
     proofs: Arc<Labours>,
+    /// What auditors think of this farmer, as last heard.
+    standings: std::sync::Mutex<Vec<FarmerStanding>>,
 }
 
 impl Farmer {
     /// Serves what comes in until the node stops.
-    pub(crate) async fn start(parts: Parts, incoming: Incoming, settings: FarmSettings) -> Self {
+    pub(crate) async fn start(
+        parts: Parts,
+        incoming: Incoming,
+        settings: FarmSettings,
+        auditor: Auditor,
+    ) -> Self {
         let (scrub, suspects) = scrub::Signals::new();
         let shared = Arc::new(Shared {
             parts,
             settings: watch::Sender::new(settings),
+            auditor,
             zone: TimeZone::system(),
             locks: std::array::from_fn(|_| Mutex::new(())),
             revising: Semaphore::new(REVISING),
@@ -84,12 +96,14 @@ impl Farmer {
             // Requests are bounded in all.
             checks: Labours::new(Labours::half_of_the_cores(), limits::LABOURS_PER_PEER, limits::REQUESTS),
             proofs: Labours::new(Labours::half_of_the_cores(), limits::LABOURS_PER_PEER, limits::LABOURS),
+            standings: std::sync::Mutex::default(),
         });
         let farmer = Self { shared, tasks: TaskTracker::new() };
         farmer.apply().await;
         farmer.tasks.spawn(serve::run(farmer.shared.clone(), incoming, farmer.tasks.clone()));
         farmer.tasks.spawn(sweep::run(farmer.shared.clone()));
         farmer.tasks.spawn(scrub::run(farmer.shared.clone(), suspects));
+        farmer.tasks.spawn(standings::run(farmer.shared.clone()));
         farmer.tasks.spawn(tell_changes(farmer.shared.clone()));
         farmer
     }
@@ -122,7 +136,7 @@ impl Farmer {
         let Parts { net, store, .. } = &self.shared.parts;
         let keeps = !store.farmer().contracts().await.is_ok_and(|contracts| contracts.is_empty());
         net.set_rate_limits(RateLimits { up: settings.upload_limit, down: settings.download_limit });
-        net.announce_farmer(settings.enabled || keeps);
+        net.announce_farmer(settings.enabled || keeps || self.shared.auditor.is_enabled());
     }
 
     /// Waits for requests under way to stop; the node's stop token has been cancelled before.

@@ -42,6 +42,9 @@ async fn working<T>(inbound: &mut Inbound, work: impl Future<Output = T>) -> Res
 
 impl Shared {
     async fn answer(&self, inbound: Inbound) -> Result<(), NetError> {
+        if inbound.envelope.request.is_for_auditors() {
+            return self.auditor.answer(inbound).await;
+        }
         let answer = match inbound.envelope.request.clone() {
             Request::Offer => self.offer().await,
             Request::Audited { after } => self.audited(inbound.from, after).await,
@@ -134,6 +137,11 @@ impl Shared {
             | Request::AuditKeys { .. }
             | Request::Lost { .. }
             | Request::Commit { .. }
+            | Request::Follow(_)
+            | Request::Verdicts { .. }
+            | Request::Receipt { .. }
+            | Request::RevisionShards { .. }
+            | Request::Standing { .. }
             | Request::Challenge(_) => {
                 Err(refuse::refuse(RefusalCode::BadRequest, "That is no request of an owner."))
             }

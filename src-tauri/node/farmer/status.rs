@@ -30,6 +30,7 @@ impl Farmer {
             reason: reason.map(|reason| reason.to_string()),
             contracts: contracts.iter().filter(|contract| contract.shards > 0).map(shown).collect(),
             scrub: self.shared.scrub_status().await?,
+            standings: self.shared.standings(),
             settings,
         })
     }

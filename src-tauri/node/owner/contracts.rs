@@ -22,7 +22,7 @@ use hayloft_net::{
     messages::{Refusal, RefusalCode},
 };
 use rand::Rng;
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
 use super::{lock, tagging::Tagging, wire::Wire};
 use crate::Clock;
@@ -31,7 +31,8 @@ use crate::Clock;
 const REBASES: usize = 3;
 /// How long a contract that its farmer denied is not used.
 const ASK_DENIED_AGAIN_SECONDS: u64 = 24 * 60 * 60;
-const EPOCH_SECONDS: u32 = 24 * 60 * 60;
+/// The usual epoch.
+pub(crate) const EPOCH_SECONDS: u32 = 24 * 60 * 60;
 const AUDIT_SHARE_PPM: u32 = 900_000;
 
 /// Why a contract cannot be had or changed.
@@ -94,6 +95,15 @@ fn change_for(state: &State, wish: &Wish) -> Option<Change> {
     Some(Change { capacity_bytes: Some(state.capacity_bytes().max(bytes)), end: longer, added, removed })
 }
 
+/// What new contracts say about audits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judged {
+    /// The length of an epoch.
+    pub(crate) epoch_seconds: u32,
+    /// Who judges.
+    pub(crate) auditor: Option<DeviceId>,
+}
+
 type Slot = Arc<tokio::sync::Mutex<Option<State>>>;
 type Current = Arc<tokio::sync::Mutex<Option<ContractId>>>;
 
@@ -105,8 +115,11 @@ pub(crate) struct Contracts {
     keys: Arc<OwnerKeys>,
     network: NetworkName,
     clock: Clock,
+    judged: Judged,
     slots: Mutex<HashMap<ContractId, Slot>>,
     current: Mutex<HashMap<DeviceId, Current>>,
+    /// A revision was signed: its auditor is to be told.
+    pub(crate) revised: Notify,
     /// Read by uploads between reserving and sending, written by whoever gives back.
     gates: Mutex<HashMap<ContractId, Arc<RwLock<()>>>>,
 }
@@ -119,9 +132,11 @@ impl Contracts {
         keys: Arc<OwnerKeys>,
         network: NetworkName,
         clock: Clock,
+        judged: Judged,
     ) -> Self {
         let (slots, current, gates) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { wire, tagging, store, keys, network, clock, slots, current, gates }
+        let revised = Notify::new();
+        Self { wire, tagging, store, keys, network, clock, judged, slots, current, revised, gates }
     }
 
     fn owner(&self) -> OwnerId {
@@ -216,11 +231,11 @@ impl Contracts {
             owner: self.owner(),
             farmer: offer.device,
             start: self.clock.now(),
-            epoch_seconds: EPOCH_SECONDS,
+            epoch_seconds: self.judged.epoch_seconds,
             storage_price: offer.storage_price,
             egress_price: offer.egress_price,
             audit_share_ppm: AUDIT_SHARE_PPM,
-            auditor: None,
+            auditor: self.judged.auditor.filter(|auditor| *auditor != offer.device),
             escrow: None,
             grace_seconds: MIN_GRACE_SECONDS,
             nonce,
@@ -287,6 +302,7 @@ impl Contracts {
         let signed = SignedRevision { revision, owner, farmer };
         let next = apply_signed(state, &signed, now)?;
         self.store.save_revision(&signed).await?;
+        self.revised.notify_one();
         Ok(next)
     }
 

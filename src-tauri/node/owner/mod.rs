@@ -5,14 +5,17 @@
 //! Deliberately absent: how bytes are sealed and coded, who may get which shard, and what a revision may do (`core`).
 
 mod attempt;
+mod audits;
 mod catalog;
 mod contracts;
 mod error;
 mod farmers;
 mod fetch;
+mod following;
 pub(crate) mod get;
 mod get_folder;
 mod health;
+mod history;
 mod keep;
 mod line;
 mod listing;
@@ -43,7 +46,9 @@ use std::{
 
 use hayloft_core::{
     SegmentId,
+    auditor::exported::Exported,
     content::{Coder, Coding},
+    record::DeviceCertificate,
 };
 use tokio::sync::{Notify, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -56,13 +61,18 @@ use self::{
 use crate::{
     Clock,
     jobs::{Jobs, Spec},
-    model::{ApiError, Event, FileEntry, FileHealth, GetRequest, Job, JobReport, PutRequest, Quote},
+    model::{
+        ApiError, AuditHistory, AuditReport, Event, FileEntry, FileHealth, GetRequest, Job, JobReport,
+        PutRequest, Quote, ReceiptWish,
+    },
     parts::OwnerParts,
     witness::Witness,
 };
 
 /// What all of the owner's work shares.
 pub(crate) struct Inner {
+    /// The owner's word for this device.
+    pub(crate) certificate: DeviceCertificate,
     pub(crate) catalog: Catalog,
     pub(crate) contracts: Contracts,
     pub(crate) farmers: Farmers,
@@ -120,7 +130,8 @@ impl Owner {
 
     async fn open(parts: OwnerParts) -> Result<Self, OwnerError> {
         let store = parts.store.owner();
-        let wire = Wire::new(parts.net.clone(), parts.certificate);
+        let certificate = parts.certificate;
+        let wire = Wire::new(parts.net.clone(), certificate.clone());
         let farmers = Farmers::load(parts.net.clone(), parts.store.peers(), parts.clock.clone()).await?;
         let tagging = Arc::new(Tagging::new(&parts.keys.audit));
         let contracts = Contracts::new(
@@ -130,8 +141,13 @@ impl Owner {
             parts.keys.clone(),
             parts.network.clone(),
             parts.clock.clone(),
+            contracts::Judged {
+                epoch_seconds: parts.epoch_seconds.unwrap_or(contracts::EPOCH_SECONDS),
+                auditor: following::meet(&parts.net, parts.auditor.as_deref()),
+            },
         );
         let inner = Arc::new(Inner {
+            certificate: certificate.clone(),
             catalog: Catalog::new(store, parts.keys, parts.network),
             contracts,
             farmers,
@@ -156,6 +172,7 @@ impl Owner {
         owner.until_stopped(meet::keep_looking(owner.inner.clone()));
         owner.until_stopped(meet::keep_telling(owner.inner.clone()));
         owner.until_stopped(remove::keep_removing(owner.inner.clone()));
+        owner.until_stopped(following::keep_telling(owner.inner.clone()));
         owner.until_stopped(rewrite::keep_rewriting(owner.inner.clone()));
         owner.until_stopped(keep::keep_files(owner.inner.clone(), owner.jobs.clone()));
         owner.jobs.go_on().await?;
@@ -249,6 +266,21 @@ impl Owner {
     /// Asks the farmers of a file now whether its shards are there.
     pub(crate) async fn health(&self, name: String) -> Result<FileHealth, ApiError> {
         Ok(health::health(&self.inner, &name).await?)
+    }
+
+    /// Audits the shards of a file now.
+    pub(crate) async fn audit(&self, name: String) -> Result<AuditReport, ApiError> {
+        Ok(audits::audit(&self.inner, &name).await?)
+    }
+
+    /// What this owner's audits and its auditors found, of one file's farmers or all.
+    pub(crate) async fn audit_history(&self, name: Option<String>) -> Result<AuditHistory, ApiError> {
+        Ok(history::history(&self.inner, name.as_deref()).await?)
+    }
+
+    /// A receipt that shows everything by itself.
+    pub(crate) async fn audit_export(&self, wish: ReceiptWish) -> Result<Exported, ApiError> {
+        history::export(&self.inner, &wish).await
     }
 
     /// Keeps a file for `keep_seconds` from now, or for as long as before if that is longer; `auto` sets whether it is

@@ -123,7 +123,9 @@ CREATE TABLE owner_contracts (
     -- 0: its farmer may hold shards that nothing here names
     settled INTEGER NOT NULL DEFAULT 1,
     -- when its farmer last said that it knows no such contract
-    denied INTEGER
+    denied INTEGER,
+    -- the newest revision that its auditor has been told of
+    told INTEGER
 ) STRICT;
 CREATE INDEX owner_contracts_by_farmer ON owner_contracts (farmer);
 
@@ -134,6 +136,20 @@ CREATE TABLE owner_shards (
     tag_key BLOB,
     PRIMARY KEY (contract, shard)
 ) STRICT, WITHOUT ROWID;
+
+-- Audits that this owner made by itself. receipt: of the newest of each contract alone.
+CREATE TABLE own_audits (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    contract BLOB NOT NULL,
+    farmer BLOB NOT NULL,
+    verdict INTEGER NOT NULL,
+    reason TEXT,
+    proof_bytes INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    receipt TEXT
+) STRICT;
+CREATE INDEX own_audits_by_contract ON own_audits (contract) WHERE receipt IS NOT NULL;
 
 CREATE TABLE placing (
     shard BLOB PRIMARY KEY NOT NULL,

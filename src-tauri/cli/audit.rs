@@ -1,0 +1,140 @@
+//! `hayloft audit`: farmers prove what they keep; what was found; receipts that anyone can check.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use hayloft_node::Exported;
+use hayloft_node::model::{
+    AuditHistory, AuditReport, FarmerStanding, ReceiptShown, ReceiptWish, ScoreLine, VerdictWord,
+};
+use hayloft_node::receipts;
+use serde::Serialize;
+
+use crate::args::{Audit, AuditWhat};
+use crate::connect::Place;
+use crate::output::{Output, moment, printable, table, word};
+
+/// Letters of a farmer's name that tell it from others.
+const SHORT: usize = 16;
+/// Verdicts of one contract that are listed.
+const LISTED: usize = 10;
+
+/// Audits, lists, exports or checks.
+pub(crate) async fn run(place: &Place, wish: Audit, output: Output) -> Result<()> {
+    match (wish.what, wish.name) {
+        (Some(AuditWhat::Verify { receipt }), _) => {
+            let shown = receipts::verify(&receipt)?;
+            output.result(&shown, || text_of(&shown))
+        }
+        (Some(AuditWhat::Export { farmer, epoch, output: path }), _) => {
+            let exported = place.client().await?.audit_export(&ReceiptWish { farmer, epoch }).await?;
+            export(&exported, path.as_deref(), output)
+        }
+        (None, Some(name)) if !wish.history => {
+            let report = place.client().await?.audit(&name).await?;
+            output.result(&report, || report_text(&report))
+        }
+        (None, name) => {
+            let history = place.client().await?.audit_history(name.as_deref()).await?;
+            output.result(&history, || history_text(&history))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    written: &'a Path,
+}
+
+fn export(exported: &Exported, path: Option<&Path>, output: Output) -> Result<()> {
+    let Some(path) = path else {
+        let text = serde_json::to_string(exported)?;
+        return output.result(exported, || text);
+    };
+    let text = serde_json::to_string_pretty(exported)?;
+    std::fs::write(path, text + "\n").with_context(|| format!("{} cannot be written", path.display()))?;
+    output.result(&Written { written: path }, || format!("The receipt is in {}.", path.display()))
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(SHORT).collect()
+}
+
+fn report_text(report: &AuditReport) -> String {
+    let rows = report.verdicts.iter().map(|one| {
+        let reason = one.reason.as_deref().map(printable).unwrap_or_default();
+        vec![short(&one.farmer), word(&one.verdict), reason]
+    });
+    table(&["FARMER", "VERDICT", "REASON"], &rows.collect::<Vec<_>>())
+}
+
+fn history_text(history: &AuditHistory) -> String {
+    let mut parts = Vec::new();
+    let own = history.own.iter().map(|one| {
+        let reason = one.reason.as_deref().map(printable).unwrap_or_default();
+        vec![moment(one.at), printable(&one.name), short(&one.farmer), word(&one.verdict), reason]
+    });
+    let own: Vec<_> = own.collect();
+    if !own.is_empty() {
+        let head = ["WHEN", "FILE", "FARMER", "VERDICT", "REASON"];
+        parts.push(format!("Your own audits\n{}", table(&head, &own)));
+    }
+    for one in &history.followed {
+        let title = format!("Farmer {}, by auditor {}", short(&one.farmer), short(&one.auditor));
+        let Some(verdicts) = &one.verdicts else {
+            parts.push(format!("{title}\nThe auditor does not answer just now."));
+            continue;
+        };
+        let rows = verdicts.iter().take(LISTED).map(|one| {
+            let reason = one.reason.clone().unwrap_or_default();
+            vec![one.epoch.to_string(), moment(one.at), word(&one.verdict), reason]
+        });
+        let rows: Vec<_> = rows.collect();
+        let verdicts = match rows.is_empty() {
+            true => "Nothing was asked yet.".to_owned(),
+            false => table(&["EPOCH", "WHEN", "VERDICT", "REASON"], &rows),
+        };
+        parts.push(format!("{title}\n{verdicts}"));
+    }
+    if parts.is_empty() { "No audits yet.".into() } else { parts.join("\n\n") }
+}
+
+fn text_of(shown: &ReceiptShown) -> String {
+    let verdict = match shown.verdict {
+        VerdictWord::Passed => "The farmer proved that it had the data.".to_owned(),
+        _ => format!(
+            "The farmer signed a wrong proof: it did not have all of the data. {}",
+            shown.reason.as_deref().unwrap_or_default()
+        ),
+    };
+    let random = if shown.publicly_random {
+        "drawn from public randomness"
+    } else {
+        "not publicly random: auditor and farmer drew it together"
+    };
+    let whole = if shown.stands_for_epoch { "the whole contract" } else { "a part of the contract" };
+    format!(
+        "The receipt holds. {verdict}\nFarmer     {}\nOwner      {}\nContract   {}, revision {}\nEpoch      {}\n\
+         Asked      {whole}; {random}",
+        shown.farmer, shown.owner, shown.contract, shown.revision, shown.epoch
+    )
+}
+
+/// What an auditor knows of a farmer.
+pub(crate) fn standing(standing: &FarmerStanding) -> String {
+    let since = standing.since.map(|since| format!(" since {}", moment(since))).unwrap_or_default();
+    let title = format!(
+        "Auditor {}: {}{since}, {} audits passed",
+        short(&standing.auditor),
+        word(&standing.standing),
+        standing.passed
+    );
+    let rows: Vec<_> = standing.scores.iter().map(score).collect();
+    format!("{title}\n{}", table(&["SCORE", "VALUE", "RULE"], &rows))
+}
+
+fn score(line: &ScoreLine) -> Vec<String> {
+    let value = line.value.map_or_else(|| "none yet".into(), |value| format!("{:.1} %", value * 100.0));
+    let restored = line.restored_by.as_deref().map(|words| format!(" {words}")).unwrap_or_default();
+    vec![word(&line.score), value, format!("{}{restored}", line.rule)]
+}

@@ -1,0 +1,77 @@
+//! When: contracts come due by the books, so many are worked at at once, and what is over is forgotten.
+//!
+//! Contracts are spread over an epoch by their ids (`core::audit::Epoch::beacon_due`), so they need no further jitter.
+
+use std::{sync::Arc, time::Duration};
+
+use hayloft_core::ContractId;
+use hayloft_store::auditor::AuditorError;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
+
+use super::{AT_ONCE, Shared};
+use crate::owner::lock;
+
+/// How long nothing is looked at when nothing is due.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The shortest pause while what is due cannot begin.
+const SHORTEST: Duration = Duration::from_millis(200);
+/// How often farmers are looked for, so that their addresses are known.
+const LOOK_AGAIN: Duration = Duration::from_secs(20 * 60);
+/// How long a look takes at most.
+const LOOK: Duration = Duration::from_secs(30);
+/// Farmers looked for.
+const WANTED: usize = 256;
+
+/// Works until the node stops.
+pub(super) async fn run(shared: Arc<Shared>, tasks: TaskTracker) {
+    tasks.spawn(look(shared.clone()));
+    let stop = shared.parts.stop.clone();
+    loop {
+        let wait = shared.begin_due(&tasks).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the auditor's books cannot be read");
+            LONGEST
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = shared.wake.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Keeps farmers' addresses known.
+async fn look(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(LOOK_AGAIN);
+    let stop = &shared.parts.stop;
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        stop.run_until_cancelled(shared.parts.net.find_farmers(WANTED, LOOK)).await;
+    }
+}
+
+impl Shared {
+    /// Begins what is due, and says how long to wait for more.
+    async fn begin_due(self: &Arc<Self>, tasks: &TaskTracker) -> Result<Duration, AuditorError> {
+        let (store, now) = (self.parts.store.auditor(), self.parts.clock.now());
+        store.forget_over(self.parts.witness.credible()).await?;
+        for contract in store.due(now, 2 * AT_ONCE as u32).await? {
+            let Ok(place) = self.asking.clone().try_acquire_owned() else { break };
+            if lock(&self.under_way).insert(contract) {
+                tasks.spawn(work(self.clone(), contract, place));
+            }
+        }
+        let next = store.next_due().await?;
+        let wait = next.map_or(LONGEST, |next| Duration::from_secs(next.seconds_since(now)));
+        Ok(wait.clamp(SHORTEST, LONGEST))
+    }
+}
+
+async fn work(shared: Arc<Shared>, contract: ContractId, place: OwnedSemaphorePermit) {
+    let stop = shared.parts.stop.clone();
+    if let Some(Err(error)) = stop.run_until_cancelled(shared.work_at(contract)).await {
+        tracing::warn!(%contract, %error, "an audit could not go on");
+    }
+    lock(&shared.under_way).remove(&contract);
+    drop(place);
+    shared.wake.notify_one();
+}

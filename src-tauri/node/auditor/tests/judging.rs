@@ -1,0 +1,155 @@
+//! Epoch by epoch: what farmers do, and what is judged.
+
+use hayloft_core::{
+    audit::Epoch,
+    auditor::{Reason, Verdict, exported::Exported},
+    score::{Kind, Standing},
+};
+use hayloft_net::messages::{Answer, Request};
+
+use super::bench::{Bench, DAY, Ways};
+
+fn newest_first(verdicts: &[hayloft_store::auditor::Judged]) -> Vec<Verdict> {
+    verdicts.iter().map(|one| one.judgement.verdict).collect()
+}
+
+#[tokio::test]
+async fn an_honest_farmer_passes_each_epoch_once_and_its_receipts_hold_for_anybody() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.pass(3 * DAY).await;
+    let verdicts = bench.verdicts().await;
+    assert_eq!(newest_first(&verdicts), [Verdict::Passed; 3]);
+    assert!(verdicts.iter().all(|one| one.receipt));
+    let asked: Vec<Epoch> = bench.asked().iter().map(|question| question.epoch).collect();
+    assert_eq!(asked, [Epoch(0), Epoch(1), Epoch(2)], "each was asked once");
+    let contract = bench.state.contract();
+    let answer = bench.ask(Request::Receipt { contract, epoch: Epoch(1) }).await.expect("a receipt");
+    let Answer::Receipt { revision, receipt } = answer else { panic!("{answer:?}") };
+    let receipt = hayloft_core::audit::Receipt::decode(&receipt).expect("a receipt");
+    let shards: Vec<_> = bench.state.shards().cloned().collect();
+    let keys = [hayloft_core::audit::AuditKey::derive(&bench.owner.audit, hayloft_core::audit::Sectors::MIN)
+        .verifier_key()];
+    let exported = Exported::new(bench.state.signed_terms(), &revision, &shards, &keys, &receipt);
+    let text = serde_json::to_string(&exported).expect("text");
+    let shown = serde_json::from_str::<Exported>(&text).expect("read").judge().expect("it holds");
+    assert_eq!((shown.finding.outcome, shown.finding.publicly_random), (Ok(()), false));
+    assert!(shown.finding.stands_for_epoch);
+    let forged = text.replacen("\"shards\":\"01", "\"shards\":\"02", 1);
+    assert_ne!(forged, text);
+    assert!(serde_json::from_str::<Exported>(&forged).expect("read").judge().is_err());
+}
+
+#[tokio::test]
+async fn a_flipped_bit_fails_at_once_with_the_reason_and_counts_in_public() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.behave(Ways::Flipped);
+    bench.pass(DAY).await;
+    let verdicts = bench.verdicts().await;
+    assert_eq!(newest_first(&verdicts), [Verdict::Failed]);
+    assert!(matches!(verdicts[0].judgement.reason, Some(Reason::WrongProof(_))) && verdicts[0].receipt);
+    let farmer = bench.state.terms().farmer;
+    let Ok(Answer::Standing(Some(account))) = bench.ask(Request::Standing { farmer }).await else {
+        panic!("no account")
+    };
+    assert!(matches!(account.standing, Standing::Suspended { over: Kind::Audits, .. }));
+    assert!(account.scores[0].restored_by.is_some(), "it says what restores it");
+}
+
+#[tokio::test]
+async fn silence_is_missed_and_then_failed_and_a_passed_question_costs_no_score_of_audits() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.behave(Ways::Silent);
+    bench.pass(DAY).await;
+    assert_eq!(newest_first(&bench.verdicts().await), [Verdict::Missed]);
+    bench.pass(3 * DAY).await;
+    let verdicts = bench.verdicts().await;
+    assert_eq!(verdicts.last().expect("the first epoch").judgement.verdict, Verdict::Failed);
+    bench.behave(Ways::Honest);
+    bench.pass(DAY).await;
+    let verdicts = bench.verdicts().await;
+    assert_eq!(verdicts[0].judgement.verdict, Verdict::Passed);
+    assert!(newest_first(&verdicts)[1..4].contains(&Verdict::Passed), "open ones were answered after all");
+}
+
+#[tokio::test]
+async fn answers_that_are_not_to_the_question_count_as_silence_and_never_as_proofs() {
+    for ways in [Ways::OtherNonce, Ways::Unsigned] {
+        let bench = Bench::new().await;
+        bench.follow().await.expect("followed");
+        bench.behave(ways.clone());
+        bench.pass(DAY).await;
+        assert_eq!(newest_first(&bench.verdicts().await), [Verdict::Missed], "{ways:?}");
+    }
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.behave(Ways::Replays);
+    bench.pass(2 * DAY).await;
+    assert_eq!(newest_first(&bench.verdicts().await), [Verdict::Missed, Verdict::Passed]);
+}
+
+#[tokio::test]
+async fn a_reported_loss_is_asked_around_and_the_owner_can_see_it() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    let lost = bench.shard_ids()[1];
+    bench.behave(Ways::Lost(vec![lost]));
+    bench.pass(DAY).await;
+    let verdicts = bench.verdicts().await;
+    assert_eq!(verdicts[0].judgement.verdict, Verdict::Undecided);
+    assert_eq!(verdicts[0].judgement.reason, Some(Reason::LossReported));
+    assert!(!format!("{:?}", bench.asked()[0].scope).contains(&format!("{lost:?}")));
+}
+
+#[tokio::test]
+async fn a_revision_that_the_owner_never_told_of_is_learnt_from_the_farmer() {
+    let mut bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.pass(DAY).await;
+    let first = bench.shard_ids()[0];
+    bench.revise(Some(9), vec![first]);
+    bench.revise(Some(8), vec![]);
+    bench.pass(DAY).await;
+    let verdicts = bench.verdicts().await;
+    assert_eq!(newest_first(&verdicts), [Verdict::Passed; 2]);
+    assert_eq!(verdicts[0].judgement.revision, 2);
+}
+
+#[tokio::test]
+async fn a_restart_at_any_moment_asks_the_same_question_and_counts_nothing_twice() {
+    let mut bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.behave(Ways::Silent);
+    bench.pass(DAY / 2).await;
+    bench.restart().await;
+    bench.behave(Ways::OtherNonce);
+    bench.pass(DAY / 8).await;
+    bench.restart().await;
+    bench.pass(DAY / 8).await;
+    bench.behave(Ways::Honest);
+    bench.pass(DAY / 4).await;
+    let asked = bench.asked();
+    assert!(asked.len() > 2 && asked.iter().all(|question| question.beacon == asked[0].beacon), "{asked:?}");
+    assert_eq!(newest_first(&bench.verdicts().await), [Verdict::Passed]);
+    let farmer = bench.state.terms().farmer;
+    let Ok(Answer::Standing(Some(account))) = bench.ask(Request::Standing { farmer }).await else {
+        panic!("no account")
+    };
+    assert_eq!(account.passed, 1);
+}
+
+#[tokio::test]
+async fn days_on_which_the_auditor_was_away_are_nobodys_fault() {
+    let mut bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.pass(DAY).await;
+    bench.clock.advance(5 * DAY);
+    bench.restart().await;
+    bench.pass(DAY).await;
+    let verdicts = bench.verdicts().await;
+    let away = verdicts.iter().filter(|one| one.judgement.reason == Some(Reason::AuditorAway)).count();
+    assert!((4..=5).contains(&away), "{verdicts:?}");
+    assert_eq!(verdicts[0].judgement.verdict, Verdict::Passed);
+}

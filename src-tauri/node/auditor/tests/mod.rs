@@ -1,0 +1,5 @@
+//! The auditor over a real network in one process, with farmers that follow a script and prove, or do not, from real tags.
+
+mod bench;
+mod following;
+mod judging;

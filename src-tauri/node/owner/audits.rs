@@ -1,0 +1,244 @@
+//! Audits that an owner makes by itself: it asks each farmer of a file to prove the file's shards, now. What they show counts
+//! for this owner alone, in nobody's public scores.
+//!
+//! A proof is about all shards asked for at once. Where it fails, each shard is asked for by itself, so that the lost ones are
+//! known by name.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures::{StreamExt, stream};
+use hayloft_core::{
+    ContractId, DeviceId, ShardId,
+    audit::{
+        BLOCKS_PER_EPOCH, Commitment, Committer, Epoch, MAX_SHARDS_NAMED, Opening, Proof, Question,
+        ReceiptError, Scope, VerifierKey,
+    },
+    auditor::exported::Exported,
+    settlement::Verdict,
+};
+use hayloft_net::{NetError, messages::RefusalCode};
+use hayloft_store::{own_audits::OwnAudit, owner::OwnerContract};
+use rand::Rng;
+
+use super::{Inner, OwnerError, put::placements_of};
+use crate::{
+    auditor::{
+        asking::{self, Asking, Heard, Known},
+        shown,
+    },
+    errors::sentence,
+    identity::off_the_runtime,
+    model::{AuditReport, AuditVerdict},
+};
+
+/// Farmers asked at once.
+const AT_ONCE: usize = 8;
+/// Shards asked for one by one after a proof of many has failed.
+const ONE_BY_ONE: usize = 64;
+
+/// What one farmer was found to have.
+struct Found {
+    contract: ContractId,
+    farmer: DeviceId,
+    verdict: Verdict,
+    reason: Option<String>,
+    proof_bytes: u64,
+    receipt: Option<Exported>,
+}
+
+/// What one question came to.
+struct Asked {
+    verdict: Verdict,
+    reason: Option<String>,
+    proof_bytes: u64,
+    receipt: Option<Exported>,
+}
+
+impl Asked {
+    fn unproved(verdict: Verdict, reason: impl Into<String>) -> Self {
+        Self { verdict, reason: Some(reason.into()), proof_bytes: 0, receipt: None }
+    }
+}
+
+/// Audits a file's shards at all its farmers, and writes down what was found.
+pub(super) async fn audit(owner: &Arc<Inner>, name: &str) -> Result<AuditReport, OwnerError> {
+    let record = owner.catalog.file(name).await?;
+    let mut kept: BTreeMap<(DeviceId, ContractId), BTreeSet<ShardId>> = BTreeMap::new();
+    for placement in placements_of(owner, &record).await? {
+        for shard in &placement.shards {
+            kept.entry((shard.farmer, shard.contract)).or_default().insert(shard.id);
+        }
+    }
+    let asked = kept.into_iter().map(|((farmer, contract), shards)| {
+        let owner = owner.clone();
+        async move { audit_one(&owner, farmer, contract, &shards).await }
+    });
+    let found: Vec<Result<Found, OwnerError>> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let found = found.into_iter().collect::<Result<Vec<Found>, _>>()?;
+    let now = owner.clock.now();
+    let rows = found.iter().map(|found| OwnAudit {
+        name: record.name.clone(),
+        contract: found.contract,
+        farmer: found.farmer,
+        verdict: found.verdict,
+        reason: found.reason.clone(),
+        proof_bytes: found.proof_bytes,
+        at: now,
+        receipt: found.receipt.as_ref().and_then(|receipt| serde_json::to_string(receipt).ok()),
+    });
+    owner.catalog.store.note_audits(&rows.collect::<Vec<_>>()).await?;
+    let verdicts = found.into_iter().map(|found| AuditVerdict {
+        farmer: found.farmer.to_string(),
+        verdict: shown::verdict(found.verdict),
+        reason: found.reason,
+        proof_bytes: found.proof_bytes,
+    });
+    Ok(AuditReport { verdicts: verdicts.collect() })
+}
+
+async fn audit_one(
+    owner: &Inner,
+    farmer: DeviceId,
+    contract: ContractId,
+    shards: &BTreeSet<ShardId>,
+) -> Result<Found, OwnerError> {
+    let mut asked = ask_of_newest(owner, contract, shards).await?;
+    if asked.verdict == Verdict::Failed && asked.receipt.is_some() && shards.len() > 1 {
+        let mut lost = 0;
+        let some: Vec<ShardId> = shards.iter().take(ONE_BY_ONE).copied().collect();
+        for shard in &some {
+            let alone = ask_of_newest(owner, contract, &BTreeSet::from([*shard])).await?;
+            lost += usize::from(alone.verdict == Verdict::Failed);
+        }
+        let reason = asked.reason.unwrap_or_default();
+        asked.reason = Some(format!("{reason} {lost} of {} shards asked one by one are lost.", some.len()));
+    }
+    let Asked { verdict, reason, proof_bytes, receipt } = asked;
+    Ok(Found { contract, farmer, verdict, reason, proof_bytes, receipt })
+}
+
+/// Asks under the newest revision that both sides know.
+async fn ask_of_newest(
+    owner: &Inner,
+    contract: ContractId,
+    shards: &BTreeSet<ShardId>,
+) -> Result<Asked, OwnerError> {
+    for last in [false, true] {
+        let Some(stored) = owner.catalog.store.contract(contract).await? else { break };
+        match ask(owner, stored, shards).await {
+            Ok(asked) => return Ok(asked),
+            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::StaleRevision && !last => {
+                if let Err(error) = owner.contracts.sync(contract).await {
+                    tracing::debug!(%contract, %error, "a newer revision could not be taken over");
+                }
+            }
+            Err(error) => return Ok(unanswered(&error)),
+        }
+    }
+    Ok(Asked::unproved(Verdict::Undecided, "No contract with this farmer is known any more."))
+}
+
+/// What it means that no proof came.
+fn unanswered(error: &NetError) -> Asked {
+    let verdict = match error {
+        NetError::Refused(refusal) => match refusal.code {
+            RefusalCode::ShardLost | RefusalCode::UnknownShard | RefusalCode::UnknownContract => {
+                Verdict::Failed
+            }
+            RefusalCode::NothingToAudit | RefusalCode::UnknownKey => Verdict::Undecided,
+            _ => Verdict::Missed,
+        },
+        NetError::Cancelled => Verdict::Undecided,
+        NetError::Unreachable(_) | NetError::Silent | NetError::Protocol(_) => Verdict::Missed,
+    };
+    let reason = match error {
+        NetError::Refused(refusal) => format!("The farmer says: {}", refusal.sentence),
+        NetError::Unreachable(_) => "The farmer cannot be reached.".into(),
+        error => sentence(error),
+    };
+    Asked::unproved(verdict, reason)
+}
+
+async fn ask(owner: &Inner, stored: OwnerContract, shards: &BTreeSet<ShardId>) -> Result<Asked, NetError> {
+    let Some(revision) = stored.revision.clone() else {
+        return Ok(Asked::unproved(Verdict::Undecided, "Nothing is kept under the contract."));
+    };
+    let tagged = stored.shards.iter().filter(|shard| shard.tag_key.is_some() && shards.contains(&shard.id));
+    let mut ids: Vec<ShardId> = tagged.map(|shard| shard.id).take(MAX_SHARDS_NAMED).collect();
+    if ids.is_empty() {
+        return Ok(Asked::unproved(
+            Verdict::Undecided,
+            "The shards were stored without tags: they cannot be audited.",
+        ));
+    }
+    let asking = Asking {
+        net: &owner.net,
+        certificate: Some(&owner.certificate),
+        network: &owner.catalog.network,
+        farmer: stored.terms.terms.farmer,
+        contract: stored.id,
+    };
+    let lost = asking.lost().await?;
+    let all = ids.len();
+    ids.retain(|id| lost.binary_search(id).is_err());
+    let missing = all - ids.len();
+    if ids.is_empty() {
+        return Ok(Asked::unproved(Verdict::Failed, "The farmer reports that it lost all of it."));
+    }
+    let keys = asking.keys(&stored.shards).await?;
+    let Some(sectors) = keys.first().map(VerifierKey::sectors) else {
+        return Ok(Asked::unproved(Verdict::Undecided, "The shards' audit key is not known."));
+    };
+    let mut nonce = [0; 32];
+    rand::rng().fill_bytes(&mut nonce);
+    let epoch = Epoch::at(&stored.terms.terms, owner.clock.now()).unwrap_or(Epoch(0));
+    let commitment = Commitment::to(&stored.id, epoch, Committer::Auditor, &nonce);
+    let committed = asking.commit(epoch, commitment).await?;
+    let question = Question {
+        contract: stored.id,
+        revision: revision.revision.number,
+        epoch,
+        beacon: Opening::Revealed { auditor: nonce },
+        order: None,
+        sectors,
+        scope: Scope::Shards(ids),
+        blocks: BLOCKS_PER_EPOCH,
+    };
+    let (farmers, answer) = asking.challenge(question.clone()).await?;
+    let proof_bytes = (answer.proofs.len() * (32 + Proof::BYTES) + 64) as u64;
+    let judged = off_the_runtime(move || {
+        let (terms, revision) = (&stored.terms, &revision);
+        let known = Known { terms, revision, shards: &stored.shards, keys: &keys };
+        let heard = asking::judge(&known, question, Some(committed), farmers, answer);
+        let receipt = heard.as_ref().filter(|heard| heard.finding.is_ok());
+        let receipt =
+            receipt.map(|heard| Exported::new(terms, revision, &stored.shards, &keys, &heard.receipt));
+        Ok((heard, receipt))
+    });
+    let (heard, receipt) = judged.await.unwrap_or((None, None));
+    Ok(Asked { proof_bytes, receipt, ..verdict_of(heard, missing, all) })
+}
+
+fn verdict_of(heard: Option<Heard>, missing: usize, all: usize) -> Asked {
+    let Some(heard) = heard else {
+        return Asked::unproved(Verdict::Missed, "The farmer's answer is not the one it committed to.");
+    };
+    match heard.finding.map(|finding| finding.outcome) {
+        Ok(Ok(())) if missing == 0 => {
+            Asked { verdict: Verdict::Passed, reason: None, proof_bytes: 0, receipt: None }
+        }
+        Ok(Ok(())) => {
+            let reason =
+                format!("The farmer reports that it lost {missing} of {all} shards, and proved the rest.");
+            Asked::unproved(Verdict::Failed, reason)
+        }
+        Ok(Err(failure)) => Asked::unproved(Verdict::Failed, sentence(&failure)),
+        Err(ReceiptError::BadSignature) => {
+            Asked::unproved(Verdict::Missed, "The farmer did not sign its answer.")
+        }
+        Err(error) => Asked::unproved(Verdict::Undecided, sentence(&error)),
+    }
+}

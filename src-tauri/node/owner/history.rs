@@ -1,0 +1,209 @@
+//! What was found so far: by this owner, and by the auditors of its contracts, who are asked now; and receipts as files.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::{StreamExt, stream};
+use hayloft_core::{
+    ContractId, DeviceId, ShardId,
+    audit::{AuditKey, Epoch, Receipt, TagKeyId, VerifierKey},
+    auditor::exported::Exported,
+    contract::{Revision, ShardEntry, SignedRevision},
+};
+use hayloft_net::{
+    Fault, NetError,
+    messages::{Answer, Envelope, Request},
+};
+use hayloft_store::{own_audits::OwnAudit, owner::OwnerContract};
+
+use super::{Inner, OwnerError, put::placements_of};
+use crate::{
+    auditor::{
+        asking::{self, Asking},
+        shown,
+    },
+    errors::sentence,
+    model::{self, ApiError, AuditHistory, ErrorCode, FollowedContract, ReceiptWish},
+};
+
+/// Own audits shown.
+const OWN: u32 = 500;
+/// Auditors asked at once.
+const AT_ONCE: usize = 16;
+
+/// All that was found, or what concerns one file's farmers.
+pub(super) async fn history(owner: &Arc<Inner>, name: Option<&str>) -> Result<AuditHistory, OwnerError> {
+    let contracts = match name {
+        Some(name) => Some(contracts_of(owner, name).await?),
+        None => None,
+    };
+    let own = owner.catalog.store.own_audits(name, OWN).await?;
+    let stored = owner.catalog.store.contracts(None).await?;
+    let wanted = stored.into_iter().filter(|stored| {
+        stored.revision.is_some() && contracts.as_ref().is_none_or(|wanted| wanted.contains(&stored.id))
+    });
+    let asked = wanted.filter_map(|stored| {
+        let auditor = stored.terms.terms.auditor?;
+        let owner = owner.clone();
+        Some(async move { followed(&owner, stored.id, stored.terms.terms.farmer, auditor).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    let followed = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    Ok(AuditHistory { own: own.into_iter().map(own_audit).collect(), followed })
+}
+
+async fn contracts_of(owner: &Inner, name: &str) -> Result<BTreeSet<ContractId>, OwnerError> {
+    let record = owner.catalog.file(name).await?;
+    let placements = placements_of(owner, &record).await?;
+    Ok(placements.iter().flat_map(|placement| &placement.shards).map(|shard| shard.contract).collect())
+}
+
+fn own_audit(audit: OwnAudit) -> model::OwnAudit {
+    model::OwnAudit {
+        name: audit.name,
+        at: audit.at.0,
+        farmer: audit.farmer.to_string(),
+        verdict: shown::verdict(audit.verdict),
+        reason: audit.reason,
+        receipt: audit.receipt.is_some(),
+    }
+}
+
+async fn ask(owner: &Inner, auditor: DeviceId, request: Request) -> Result<Answer, NetError> {
+    let envelope = Envelope { certificate: Some(owner.certificate.clone()), request };
+    owner.net.ask(auditor, &envelope).await
+}
+
+async fn followed(
+    owner: &Inner,
+    contract: ContractId,
+    farmer: DeviceId,
+    auditor: DeviceId,
+) -> FollowedContract {
+    let verdicts = match ask(owner, auditor, Request::Verdicts { contract, before: None }).await {
+        Ok(Answer::Verdicts { verdicts, .. }) => Some(verdicts.iter().map(shown::epoch).collect()),
+        _ => None,
+    };
+    let standing = match ask(owner, auditor, Request::Standing { farmer }).await {
+        Ok(Answer::Standing(Some(account))) => Some(shown::standing(auditor, &account)),
+        _ => None,
+    };
+    FollowedContract {
+        contract: contract.to_string(),
+        farmer: farmer.to_string(),
+        auditor: auditor.to_string(),
+        verdicts,
+        standing,
+    }
+}
+
+/// A receipt that shows everything by itself, verified before it is given out.
+pub(super) async fn export(owner: &Inner, wish: &ReceiptWish) -> Result<Exported, ApiError> {
+    let stored = owner.catalog.store.contracts(None).await.map_err(OwnerError::from)?;
+    let of_farmer: Vec<OwnerContract> = stored
+        .into_iter()
+        .filter(|stored| stored.terms.terms.farmer.to_string().starts_with(&wish.farmer))
+        .collect();
+    let none = |what: &str| ApiError::new(ErrorCode::NotFound, what);
+    if of_farmer.is_empty() || wish.farmer.is_empty() {
+        return Err(none("There is no contract with such a farmer."));
+    }
+    for stored in of_farmer {
+        let exported = match wish.epoch {
+            None => own(owner, stored.id).await?,
+            Some(epoch) => of_auditor(owner, stored, Epoch(epoch)).await?,
+        };
+        if let Some(exported) = exported {
+            return Ok(exported);
+        }
+    }
+    Err(none("There is no receipt of that audit."))
+}
+
+async fn own(owner: &Inner, contract: ContractId) -> Result<Option<Exported>, ApiError> {
+    let text = owner.catalog.store.own_receipt(contract).await.map_err(OwnerError::from)?;
+    let exported = text.map(|text| serde_json::from_str(&text));
+    exported.transpose().map_err(|_| ApiError::disk("The receipt that was kept cannot be read."))
+}
+
+/// The auditor's receipt of an epoch. It is believed only if it holds.
+async fn of_auditor(
+    owner: &Inner,
+    stored: OwnerContract,
+    epoch: Epoch,
+) -> Result<Option<Exported>, ApiError> {
+    let Some(auditor) = stored.terms.terms.auditor else { return Ok(None) };
+    let (revision, receipt) = match ask(owner, auditor, Request::Receipt { contract: stored.id, epoch }).await
+    {
+        Ok(Answer::Receipt { revision, receipt }) => (*revision, receipt),
+        Ok(_) | Err(NetError::Refused(_)) => return Ok(None),
+        Err(error) => {
+            let message = format!("The auditor could not be asked: {error}.");
+            return Err(ApiError::new(ErrorCode::NotEnoughFarmers, message));
+        }
+    };
+    let lies = |why: String| {
+        ApiError::new(
+            ErrorCode::BadRequest,
+            format!("The auditor's receipt does not hold, so it shows nothing: {why}"),
+        )
+    };
+    let shards = shards(owner, auditor, &stored, &revision).await.map_err(|error| lies(sentence(&error)))?;
+    let keys = keys(owner, &stored, &shards).await.map_err(|error| lies(sentence(&error)))?;
+    let receipt = Receipt::decode(&receipt).map_err(|error| lies(sentence(&error)))?;
+    let exported = Exported::new(&stored.terms, &revision, &shards, &keys, &receipt);
+    let shown = exported.judge().map_err(|error| lies(sentence(&error)))?;
+    if shown.receipt.transcript.epoch != epoch {
+        return Err(lies("It is about another epoch.".into()));
+    }
+    Ok(Some(exported))
+}
+
+/// The shards under a revision: one's own if it is the newest, else as the auditor tells and the revision proves.
+async fn shards(
+    owner: &Inner,
+    auditor: DeviceId,
+    stored: &OwnerContract,
+    revision: &SignedRevision,
+) -> Result<Vec<ShardEntry>, NetError> {
+    let revision: &Revision = &revision.revision;
+    if asking::fits(&stored.shards, revision) {
+        return Ok(stored.shards.clone());
+    }
+    let mut all: Vec<ShardEntry> = Vec::new();
+    loop {
+        let after: Option<ShardId> = all.last().map(|shard| shard.id);
+        let request = Request::RevisionShards { contract: stored.id, number: revision.number, after };
+        let Answer::Shards { shards, more } = ask(owner, auditor, request).await? else {
+            return Err(NetError::Protocol(Fault::WrongAnswer));
+        };
+        let moved = !shards.is_empty();
+        all.extend(shards);
+        match (more, moved, all.len() as u64 <= revision.shards) {
+            (false, _, true) if asking::fits(&all, revision) => return Ok(all),
+            (true, true, true) => {}
+            _ => return Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
+    }
+}
+
+/// The verifier keys of these shards: one's own, else those that the farmer gives.
+async fn keys(
+    owner: &Inner,
+    stored: &OwnerContract,
+    shards: &[ShardEntry],
+) -> Result<Vec<VerifierKey>, NetError> {
+    let own =
+        AuditKey::derive(&owner.catalog.keys.audit, hayloft_core::audit::Sectors::DEFAULT).verifier_key();
+    let due: BTreeSet<TagKeyId> = shards.iter().filter_map(|shard| shard.tag_key).collect();
+    if due.iter().all(|id| *id == own.id()) {
+        return Ok(vec![own]);
+    }
+    let asking = Asking {
+        net: &owner.net,
+        certificate: Some(&owner.certificate),
+        network: &owner.catalog.network,
+        farmer: stored.terms.terms.farmer,
+        contract: stored.id,
+    };
+    asking.keys(shards).await
+}
