@@ -139,6 +139,8 @@ async fn soak(args: &Args, folder: &Path, seed: u64) -> Result<()> {
     let workers = (0..args.owners * WORKERS_PER_OWNER)
         .map(|number| Worker::new(world.clone(), number, seed ^ ((number as u64 + 1) << 32)));
     let mut workers: Vec<Worker> = workers.collect::<Result<_>>()?;
+    let steady = workers.iter_mut().filter(|worker| world.owners[worker.owner].slot.steady);
+    try_join_all(steady.map(Worker::warm_up)).await?;
     let courses = {
         let working = try_join_all(workers.iter_mut().map(Worker::work));
         let blows = blows::deal(world.clone(), seed);

@@ -108,6 +108,15 @@ impl Worker {
         &self.world.owners[self.owner].door
     }
 
+    /// Uses the node to the full once, so that what it grows to by that is not taken for a leak.
+    pub(crate) async fn warm_up(&mut self) -> Result<()> {
+        let (name, content) = (self.new_name(), Content { seed: self.rng.random(), bytes: LARGEST });
+        self.put(&name, BTreeMap::from([(name.clone(), content)]), false).await?;
+        let Some(kept) = self.model.files().get(&name).copied() else { return Ok(()) };
+        self.get(&name, kept, 0..LARGEST).await?;
+        self.remove(vec![name]).await
+    }
+
     /// Works until the end is near.
     pub(crate) async fn work(&mut self) -> Result<()> {
         while !self.world.ending.is_cancelled() {
