@@ -287,8 +287,9 @@ mod tests {
         ]
     }
 
+    /// At most an exabyte each, so that a hundred at the highest price asked for are still an amount.
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
-        let one = (verdict(), 1u64..4, 0u64..4, any::<u64>());
+        let one = (verdict(), 1u64..4, 0u64..4, 0..=1_000_000 * TB);
         prop::collection::vec(one, 0..100).prop_map(|entries| {
             let mut epoch = 0;
             let mut entry = |(verdict, step, revision, bytes): (Verdict, u64, u64, u64)| {
