@@ -37,8 +37,8 @@ async fn send(farmer: &Farmer, id: ShardId, bytes: &[u8], tags: &[Tag]) {
     let tags: Vec<u8> = tags.iter().flat_map(|tag| tag.0).collect();
     let (len, tag_len) = (bytes.len() as u64, tags.len() as u64);
     let mut writer = farmer.begin_shard(contract_id(1), id, len, tag_len).await.unwrap();
-    writer.write(bytes).await.unwrap();
-    writer.write(&tags).await.unwrap();
+    writer.write(bytes.to_vec().into()).await.unwrap();
+    writer.write(tags.into()).await.unwrap();
     writer.finish().await.unwrap();
 }
 
@@ -155,7 +155,7 @@ async fn one_id_stands_for_one_content_while_it_is_here() {
     }
     let mut again = farmer.begin_shard(contract_id(1), shard_id(1), 100, 48).await.unwrap();
     assert_eq!(again.have(), 148, "nothing more is taken");
-    assert!(matches!(again.write(&[0]).await, Err(FarmerError::TooLong { .. })));
+    assert!(matches!(again.write(vec![0].into()).await, Err(FarmerError::TooLong { .. })));
 }
 
 #[tokio::test]

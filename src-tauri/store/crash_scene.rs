@@ -139,7 +139,7 @@ async fn farmers_step(stage: &Stage, store: &mut Store, farmer: Farmer, number: 
         15 => {
             // A transfer that is cut off, and a start that clears it away.
             let mut writer = farmer.begin_shard(contract_id(1), shard_id(5), 60, 0).await.unwrap();
-            writer.write(&content(5, 20)).await.unwrap();
+            writer.write(content(5, 20).into()).await.unwrap();
             writer.pause().await.unwrap();
             Stage::shut(store.clone()).await;
             *store = stage.open().await;

@@ -78,7 +78,7 @@ async fn unfinished_and_unknown_files_are_deleted_and_their_uploads_begin_anew()
     farmer.reserve(&wish(1, 5 * quota_bytes(100)), &ROOMY, NOW).await.unwrap();
     // A temp file with its row.
     let mut writer = farmer.begin_shard(contract_id(1), shard_id(10), 100, 0).await.unwrap();
-    writer.write(&content(10, 50)).await.unwrap();
+    writer.write(content(10, 50).into()).await.unwrap();
     writer.pause().await.unwrap();
     // A whole file whose row does not know it has arrived.
     drop(farmer.begin_shard(contract_id(1), shard_id(11), 100, 0).await.unwrap());
@@ -273,5 +273,6 @@ async fn a_shard_whose_write_sync_or_rename_failed_is_not_acknowledged_and_comes
         let read = farmer.read_shard(contract_id(1), shard_id(seed), 0, 60_000).await.unwrap();
         assert_eq!(read, content(seed, 60_000));
     }
-    assert_eq!(seen, [Deed::Write, Deed::Write, Deed::Sync, Deed::Rename]);
+    seen.dedup();
+    assert_eq!(seen, [Deed::Write, Deed::Sync, Deed::Rename]);
 }

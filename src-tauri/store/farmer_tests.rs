@@ -52,7 +52,7 @@ pub(crate) async fn upload_tagged(
     let mut writer = farmer.begin_shard(contract_id(contract), shard_id(seed), bytes, tag_bytes).await?;
     let have = usize::try_from(writer.have()).unwrap();
     for chunk in content[have..].chunks(10_000) {
-        writer.write(chunk).await?;
+        writer.write(chunk.to_vec().into()).await?;
     }
     assert_eq!(writer.finish().await?, *blake3::hash(&content).as_bytes());
     Ok(())
@@ -99,7 +99,7 @@ async fn an_interrupted_upload_goes_on_where_it_stopped() {
     farmer.insert_contract(contract_id(1), &terms(1)).await.unwrap();
     farmer.reserve(&wish(1, quota_bytes(50_000)), &ROOMY, NOW).await.unwrap();
     let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 50_000, 0).await.unwrap();
-    writer.write(&content(1, 50_000)[..20_000]).await.unwrap();
+    writer.write(content(1, 50_000)[..20_000].to_vec().into()).await.unwrap();
     let busy = farmer.begin_shard(contract_id(1), shard_id(1), 50_000, 0).await;
     assert!(matches!(busy, Err(FarmerError::ShardBusy)));
     writer.pause().await.unwrap();
@@ -127,7 +127,7 @@ async fn more_than_announced_or_reserved_is_refused() {
     assert!(matches!(nothing, Err(FarmerError::NotReserved { reserved: 0, .. })));
     farmer.reserve(&wish(1, quota_bytes(60) + 40), &ROOMY, NOW).await.unwrap();
     let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 60, 0).await.unwrap();
-    assert!(matches!(writer.write(&[0; 61]).await, Err(FarmerError::TooLong { bytes: 60 })));
+    assert!(matches!(writer.write(vec![0; 61].into()).await, Err(FarmerError::TooLong { bytes: 60 })));
     let second = farmer.begin_shard(contract_id(1), shard_id(2), 1, 0).await;
     assert!(matches!(second, Err(FarmerError::NotReserved { reserved: 40, .. })));
 }
@@ -174,7 +174,7 @@ async fn one_upload_never_prolongs_what_waits_beside_it() {
         let figures = farmer.figures(&ROOMY).await.unwrap();
         assert_eq!(figures.reserved_bytes, quota_bytes(40) + beside, "minute {minute}");
     }
-    slow.write(&content(1, 40)).await.unwrap();
+    slow.write(content(1, 40).into()).await.unwrap();
     slow.finish().await.unwrap();
 }
 
@@ -234,7 +234,7 @@ async fn the_disk_keeps_its_guard_at_reserving_and_at_writing() {
     assert_eq!(farmer.figures(&ROOMY).await.unwrap().free_bytes, left);
     space.lock().unwrap().free_bytes = 400_000;
     let mut writer = farmer.begin_shard(contract_id(1), shard_id(1), 600_000, 0).await.unwrap();
-    assert!(matches!(writer.write(&content(1, 600_000)).await, Err(FarmerError::DiskFull { .. })));
+    assert!(matches!(writer.write(content(1, 600_000).into()).await, Err(FarmerError::DiskFull { .. })));
     space.lock().unwrap().free_bytes = 1_000_000;
     drop(writer);
     upload(&farmer, 1, 1, 600_000).await.unwrap();
@@ -290,7 +290,7 @@ async fn space_without_bytes_is_given_up_with_all_that_came_into_it() {
     upload(&farmer, 1, 1, 60).await.unwrap();
     let waits = farmer.prolong(shard_id(1), NOW, ARRIVED_SECONDS).await.unwrap();
     let mut late = farmer.begin_shard(contract_id(1), shard_id(2), 40, 0).await.unwrap();
-    late.write(&[7; 40]).await.unwrap();
+    late.write(vec![7; 40].into()).await.unwrap();
     assert_eq!(farmer.expire(until, until).await.unwrap().reserved_bytes, quota_bytes(40));
     assert!(matches!(late.finish().await, Err(FarmerError::NotReserved { .. })));
     let gone = farmer.prolong(shard_id(2), until, RESERVATION_SECONDS).await;
@@ -312,7 +312,7 @@ async fn what_an_owner_gives_back_is_free_at_once_and_its_other_shards_stay() {
     upload(&farmer, 1, 2, 200).await.unwrap();
     upload(&farmer, 1, 3, 300).await.unwrap();
     let mut incoming = farmer.begin_shard(contract_id(1), shard_id(4), 50, 0).await.unwrap();
-    incoming.write(&content(4, 50)).await.unwrap();
+    incoming.write(content(4, 50).into()).await.unwrap();
     let given = [1, 2, 4, 9].map(shard_id);
     farmer.release(contract_id(1), &given).await.unwrap();
     let figures = farmer.figures(&ROOMY).await.unwrap();

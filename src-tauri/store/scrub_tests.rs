@@ -224,7 +224,7 @@ async fn a_shard_removed_while_it_is_read_is_no_loss_and_uploads_are_left_alone(
     // Neither half of an upload nor a whole one that no revision includes is looked at.
     farmer.reserve(&wish(1, 2 * quota_bytes(BYTES)), &ROOMY, NOW).await.unwrap();
     let mut half = farmer.begin_shard(contract_id(1), shard_id(7), BYTES, 0).await.unwrap();
-    half.write(&content(7, BYTES)[..100]).await.unwrap();
+    half.write(content(7, BYTES)[..100].to_vec().into()).await.unwrap();
     upload(&farmer, 1, 8, BYTES).await.unwrap();
     farmer.begin_scrub(false, NOW).await.unwrap();
     let next = farmer.next_to_scrub(10).await.unwrap();

@@ -27,6 +27,8 @@ pub(crate) const HEADER_BYTES: u64 = 128;
 const MAGIC: [u8; 8] = *b"HAYSHRD\x01";
 /// How much is gathered before the disk is asked to write.
 const BUFFER_BYTES: usize = 256 << 10;
+/// What a chunk counts for at least: crumbs take more memory than they have bytes.
+const LEAST_PER_CHUNK: usize = 1 << 10;
 const COPY_BYTES: usize = 256 << 10;
 
 /// What a shard file says of itself.
@@ -261,7 +263,9 @@ pub struct ShardWriter {
     farmer: Farmer,
     header: Header,
     have: u64,
-    buffer: Vec<u8>,
+    /// What has come and is not written yet.
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
     /// None once the shard is whole, or when a write was interrupted.
     part: Option<Part>,
     whole: bool,
@@ -271,12 +275,21 @@ pub struct ShardWriter {
 impl ShardWriter {
     pub(crate) fn new(farmer: Farmer, part: Part, until: Timestamp) -> Self {
         let (header, have) = (part.header, part.written);
-        Self { farmer, header, have, buffer: Vec::new(), part: Some(part), whole: false, until }
+        Self {
+            farmer,
+            header,
+            have,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            part: Some(part),
+            whole: false,
+            until,
+        }
     }
 
     pub(crate) fn whole(farmer: Farmer, header: Header) -> Self {
         let (have, until) = (header.payload(), Timestamp(u64::MAX));
-        Self { farmer, header, have, buffer: Vec::new(), part: None, whole: true, until }
+        Self { farmer, header, have, gathered: Vec::new(), gathered_bytes: 0, part: None, whole: true, until }
     }
 
     /// The end of the space that the shard held when this transfer began.
@@ -298,31 +311,37 @@ impl ShardWriter {
     ///
     /// # Errors
     /// [`FarmerError::TooLong`], [`FarmerError::DiskFull`] or [`FarmerError::Io`].
-    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), FarmerError> {
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), FarmerError> {
         let have = self.have + chunk.len() as u64;
         if have > self.bytes() {
             return Err(FarmerError::TooLong { bytes: self.bytes() });
         }
-        self.buffer.extend_from_slice(chunk);
+        self.gathered_bytes += chunk.len().max(LEAST_PER_CHUNK);
+        self.gathered.push(chunk);
         self.have = have;
-        if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.flush().await }
+        if self.gathered_bytes < BUFFER_BYTES { Ok(()) } else { self.flush().await }
     }
 
     async fn flush(&mut self) -> Result<(), FarmerError> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
+        if self.gathered.is_empty() { Ok(()) } else { self.on_disk(|_| Ok(())).await }
+    }
+
+    /// Writes what was gathered and goes on with `then`, in one go on a thread that may block.
+    async fn on_disk<T: Send + 'static>(
+        &mut self,
+        then: impl FnOnce(&mut Part) -> Result<T, FarmerError> + Send + 'static,
+    ) -> Result<T, FarmerError> {
         let mut part = self.part.take().ok_or_else(interrupted)?;
-        let buffer = std::mem::take(&mut self.buffer);
-        let (part, mut buffer, result) = blocking(move || {
-            let result = part.append(&buffer);
-            Ok((part, buffer, result))
+        let gathered = std::mem::take(&mut self.gathered);
+        self.gathered_bytes = 0;
+        let (part, result) = blocking(move || {
+            let written = gathered.iter().try_for_each(|chunk| part.append(chunk));
+            let result = written.and_then(|()| then(&mut part));
+            Ok((part, result))
         })
         .await?;
         self.have = part.written;
         self.part = Some(part);
-        buffer.clear();
-        self.buffer = buffer;
         result
     }
 
@@ -343,16 +362,12 @@ impl ShardWriter {
         if self.whole {
             return Ok(self.header.hash);
         }
-        self.flush().await?;
         if self.have < self.bytes() {
+            self.flush().await?;
             return Err(FarmerError::TooShort { have: self.have, bytes: self.bytes() });
         }
-        let mut part = self.part.take().ok_or_else(interrupted)?;
-        let (part, hash) = blocking(move || {
-            let hash = part.seal()?;
-            Ok((part, hash))
-        })
-        .await?;
+        let hash = self.on_disk(Part::seal).await?;
+        let part = self.part.take().ok_or_else(interrupted)?;
         self.farmer.arrive(part, Header { hash, ..self.header }).await?;
         Ok(hash)
     }

@@ -135,7 +135,7 @@ impl Shared {
                         .await;
                 }
             };
-            if let Err(error) = self.write(&mut writer, &chunk, shard, &mut flow).await {
+            if let Err(error) = self.write(&mut writer, chunk, shard, &mut flow).await {
                 let refusal = refuse::store(error);
                 return receiving.refuse(refusal.code, refusal.sentence).await;
             }
@@ -155,13 +155,13 @@ impl Shared {
     async fn write(
         &self,
         writer: &mut ShardWriter,
-        chunk: &Bytes,
+        chunk: Bytes,
         shard: ShardId,
         flow: &mut Flow,
     ) -> Result<(), FarmerError> {
+        let (bytes, now) = (chunk.len() as u64, self.parts.clock.now());
         writer.write(chunk).await?;
-        let now = self.parts.clock.now();
-        if flow.more(chunk.len() as u64, now) {
+        if flow.more(bytes, now) {
             let until = self.parts.store.farmer().prolong(shard, now, RESERVATION_SECONDS).await?;
             flow.prolonged(until, now);
         }
