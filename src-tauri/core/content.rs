@@ -45,8 +45,11 @@ pub const TAG: usize = 16;
 pub const UNIT: usize = 64 * 1024;
 /// Most sealed bytes of a segment.
 pub const MAX_SEGMENT: usize = 64 * 1024 * 1024;
-/// Sealed bytes at which a node fills its segments unless told otherwise: a few in flight fit in memory.
+/// Sealed bytes at which a node fills its segments: what breaks off has little to send again.
 pub const TARGET_SEGMENT: usize = 16 * 1024 * 1024;
+/// The same while they go quickly: a segment costs each farmer the same few requests and syncs, however large it is. Two of
+/// them, coded, fit in memory.
+pub const TARGET_SEGMENT_QUICK: usize = 28 * 1024 * 1024;
 
 /// The format that this release writes and the only one it reads.
 pub(crate) const VERSION: u8 = 1;

@@ -98,8 +98,8 @@ pub const RECEIVED_PAUSE: Duration = Duration::from_secs(1);
 /// How long a connection without streams is kept.
 pub const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// QUIC: unread bytes of one stream.
-pub const QUIC_STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+/// QUIC: unread bytes of one stream. As many may wait in the sender's memory, for each of its streams.
+pub const QUIC_STREAM_WINDOW: u32 = 1024 * 1024;
 /// QUIC: unread bytes of one connection; 4 MiB carry 1 Gbit/s over a round trip of 30 ms.
 pub const QUIC_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// QUIC: silence after which a connection is dead; lines come back after less.

@@ -47,6 +47,7 @@ pub struct SealedSegment {
 /// Packs files, one after the other, into segments of about `target` sealed bytes.
 pub struct Packer<R> {
     target: usize,
+    next_target: usize,
     rng: R,
     segment: SealedSegment,
     file: Option<FileId>,
@@ -68,11 +69,18 @@ impl<R: CryptoRng> Packer<R> {
     /// # Errors
     /// [`PackError::Target`] unless one chunk fits and [`MAX_SEGMENT`] is kept.
     pub fn new(target: usize, mut rng: R) -> Result<Self, PackError> {
-        if !(CHUNK + TAG..=MAX_SEGMENT).contains(&target) {
-            return Err(PackError::Target { target });
-        }
+        let target = checked(target)?;
         let segment = empty_segment(&mut rng);
-        Ok(Self { target, rng, segment, file: None, open: None })
+        Ok(Self { target, next_target: target, rng, segment, file: None, open: None })
+    }
+
+    /// From the next segment on, fills them up to another target.
+    ///
+    /// # Errors
+    /// [`PackError::Target`], as [`Packer::new`].
+    pub fn retarget(&mut self, target: usize) -> Result<(), PackError> {
+        self.next_target = checked(target)?;
+        Ok(())
     }
 
     /// Begins a file; `len_hint` is its length as far as known. A small file that does not fit in what is left of the
@@ -159,6 +167,7 @@ impl<R: CryptoRng> Packer<R> {
         if self.segment.items.is_empty() {
             return None;
         }
+        self.target = self.next_target;
         let next = empty_segment(&mut self.rng);
         Some(std::mem::replace(&mut self.segment, next))
     }
@@ -198,6 +207,10 @@ impl OpenItem {
         self.item.bytes += taken as u64;
         taken
     }
+}
+
+fn checked(target: usize) -> Result<usize, PackError> {
+    if (CHUNK + TAG..=MAX_SEGMENT).contains(&target) { Ok(target) } else { Err(PackError::Target { target }) }
 }
 
 fn empty_segment(rng: &mut impl CryptoRng) -> SealedSegment {

@@ -30,6 +30,7 @@ mod race;
 mod reader;
 pub(crate) mod remove;
 mod rewrite;
+mod room;
 mod scan;
 mod sending;
 mod sources;
@@ -84,6 +85,8 @@ pub(crate) struct Inner {
     pub(crate) witness: Arc<Witness>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) stop: CancellationToken,
+    /// Turns to send a shard.
+    pub(crate) turns: sending::Turns,
     pub(crate) started: tokio::time::Instant,
     /// Wakes whoever tells farmers what to remove.
     pub(crate) removals: Notify,
@@ -159,6 +162,7 @@ impl Owner {
             witness: parts.witness,
             events: parts.events,
             stop: parts.stop,
+            turns: sending::Turns::default(),
             started: tokio::time::Instant::now(),
             removals: Notify::new(),
             rewrites: Notify::new(),

@@ -27,6 +27,7 @@ use super::{
     patience::Patience,
     reader::{Part, Reading, ToRead, read_all},
     remove,
+    room::Room,
     scan::{Scan, scan},
     sources::{Note, Notes, Ordered, sort_out},
     upload::{NotPlaced, Purpose, place},
@@ -36,7 +37,7 @@ use crate::{
     model::{PutReport, PutRequest},
 };
 
-/// Segments on their way at once, beside the one being read: bounds memory.
+/// Segments in memory at once, the one being filled among them.
 const IN_FLIGHT: usize = 2;
 /// Files named when many are not stored.
 const FAILURES_TOLD: usize = 20;
@@ -184,7 +185,11 @@ impl Run<'_> {
         self.progress.settle(earlier, 0);
         let (to, mut readings) = mpsc::channel(1);
         let files: Vec<ToRead> = self.files.iter().map(|file| file.to_read.clone()).collect();
-        let reading = tokio::task::spawn_blocking(move || read_all(&files, &to));
+        let room = Room::new(IN_FLIGHT);
+        let reading = tokio::task::spawn_blocking({
+            let room = room.clone();
+            move || read_all(&files, &room, &to)
+        });
         let mut running: FuturesUnordered<AbortOnDropHandle<Result<Arrived, OwnerError>>> =
             FuturesUnordered::new();
         let mut ended = false;
@@ -197,10 +202,17 @@ impl Run<'_> {
                     any_placed = true;
                     self.save(Some(arrived.map_err(|_| OwnerError::Stopped)??), None).await?;
                 }
-                said = readings.recv(), if !ended && running.len() < IN_FLIGHT => match said {
+                said = readings.recv(), if !ended => match said {
                     None => ended = true,
-                    Some(Reading::Segment(segment, parts)) => {
-                        let sending = self.tasks.spawn(self.send(segment.id, segment.bytes, parts, any_placed));
+                    Some(Reading::Segment(segment, parts, place)) => {
+                        let (sending, room) = (self.send(segment.id, segment.bytes, parts, any_placed), room.clone());
+                        let sending = self.tasks.spawn(async move {
+                            let begun = Instant::now();
+                            let sent = sending.await;
+                            drop(place);
+                            room.took(begun.elapsed());
+                            sent
+                        });
                         running.push(AbortOnDropHandle::new(sending));
                     }
                     Some(Reading::Read { index, hash }) => {

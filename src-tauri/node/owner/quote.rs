@@ -13,7 +13,7 @@ const SHORTEST_KEEP_SECONDS: u64 = DAY_SECONDS;
 /// A contract's end may lie at most five years ahead, leap days included.
 const LONGEST_KEEP_SECONDS: u64 = 5 * 366 * DAY_SECONDS - DAY_SECONDS;
 /// A segment as large as any that a put makes.
-const LARGEST_SEGMENT: u64 = hayloft_core::content::TARGET_SEGMENT as u64;
+const LARGEST_SEGMENT: u64 = hayloft_core::content::TARGET_SEGMENT_QUICK as u64;
 const MONTH_SECONDS: u64 = 30 * DAY_SECONDS;
 
 pub(crate) fn preset(name: PresetName) -> Preset {

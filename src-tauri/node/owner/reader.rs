@@ -16,10 +16,11 @@ use hayloft_core::{
     content::{CHUNK, Packer, SealedSegment, TARGET_SEGMENT},
     manifest::Item,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     OwnerError,
+    room::Room,
     scan::{Source, Stamp},
 };
 
@@ -57,8 +58,8 @@ pub(crate) struct Part {
 
 /// What the reader says, in this order for each file: its segments, then its end.
 pub(crate) enum Reading {
-    /// A segment is full.
-    Segment(SealedSegment, Vec<Part>),
+    /// A segment is full. Its place is given back once nothing of it is in memory any more.
+    Segment(SealedSegment, Vec<Part>, OwnedSemaphorePermit),
     /// A file was read to its end, unchanged; some of its parts may come in a later segment.
     Read { index: usize, hash: [u8; 32] },
     /// A file could not be read, or changed meanwhile: it must not be stored.
@@ -68,10 +69,11 @@ pub(crate) enum Reading {
 /// Nobody listens any more.
 struct Deaf;
 
-/// Reads all files in order; ends early when nobody listens any more.
-pub(crate) fn read_all(files: &[ToRead], to: &mpsc::Sender<Reading>) {
+/// Reads all files in order; ends early when nobody listens any more. A segment is begun only when there is a place for it.
+pub(crate) fn read_all(files: &[ToRead], room: &Room, to: &mpsc::Sender<Reading>) {
     let packer = Packer::new(TARGET_SEGMENT, rand::rng()).expect("the target is within the limits");
-    let mut reader = Reader { packer, runs: VecDeque::new(), to };
+    let Some(place) = futures::executor::block_on(room.place()) else { return };
+    let mut reader = Reader { packer, runs: VecDeque::new(), room, place: Some(place), to };
     let _ = reader.read_all(files);
 }
 
@@ -88,6 +90,9 @@ struct Run {
 struct Reader<'a, R> {
     packer: Packer<R>,
     runs: VecDeque<Run>,
+    room: &'a Room,
+    /// The place of the segment that is being filled.
+    place: Option<OwnedSemaphorePermit>,
     to: &'a mpsc::Sender<Reading>,
 }
 
@@ -226,9 +231,20 @@ impl<R: rand::CryptoRng> Reader<'_, R> {
         }
     }
 
+    /// Hands a segment out and waits until there is a place for the next one.
     fn emit(&mut self, segment: SealedSegment) -> Result<(), Deaf> {
         let parts = segment.items.iter().map(|(_, item)| self.part(item)).collect();
-        self.say(Reading::Segment(segment, parts))
+        let place = self.place.take().expect("each segment that is begun has a place");
+        self.say(Reading::Segment(segment, parts, place))?;
+        let next = futures::executor::block_on(async {
+            tokio::select! {
+                place = self.room.place() => place,
+                () = self.to.closed() => None,
+            }
+        });
+        self.place = Some(next.ok_or(Deaf)?);
+        self.packer.retarget(self.room.target()).expect("both targets are within the limits");
+        Ok(())
     }
 
     fn part(&mut self, item: &Item) -> Part {
@@ -301,9 +317,9 @@ pub(crate) fn prefixes(source: &Source, ends: &[u64]) -> io::Result<Vec<[u8; 32]
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, time::Duration};
 
-    use hayloft_core::content::ItemOpener;
+    use hayloft_core::content::{ItemOpener, TARGET_SEGMENT_QUICK};
 
     use super::*;
 
@@ -338,11 +354,11 @@ mod tests {
     fn read(files: &[ToRead]) -> Told {
         let (to, mut from) = mpsc::channel(1);
         let files = files.to_vec();
-        let reading = std::thread::spawn(move || read_all(&files, &to));
+        let reading = std::thread::spawn(move || read_all(&files, &Room::new(usize::MAX >> 4), &to));
         let mut told = Told::default();
         while let Some(said) = from.blocking_recv() {
             match said {
-                Reading::Segment(segment, parts) => told.segments.push((segment, parts)),
+                Reading::Segment(segment, parts, _) => told.segments.push((segment, parts)),
                 Reading::Read { index, hash } => told.read.push((index, hash)),
                 Reading::Failed { index, .. } => told.failed.push(index),
             }
@@ -397,6 +413,31 @@ mod tests {
             assert_eq!(told.read[index], (index, *blake3::hash(bytes).as_bytes()));
             assert!(!told.parts(index).is_empty(), "even an empty file has an item");
         }
+    }
+
+    #[test]
+    fn a_segment_is_begun_only_when_there_is_a_place_for_it_and_is_larger_while_they_go_quickly() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let files = [to_read(folder.path(), "film", &noise(6, 4 * TARGET_SEGMENT_QUICK))];
+        let (to, mut from) = mpsc::channel(1);
+        let room = Room::new(1);
+        let reading = std::thread::spawn({
+            let room = room.clone();
+            move || read_all(&files, &room, &to)
+        });
+        let mut lengths = Vec::new();
+        while let Some(said) = from.blocking_recv() {
+            if let Reading::Segment(segment, _, place) = said {
+                assert!(room.is_full(), "its place is here");
+                lengths.push(segment.bytes.len());
+                room.took(Duration::from_secs(if lengths.len() < 3 { 1 } else { 100 }));
+                drop(place);
+            }
+        }
+        reading.join().expect("the reader ends");
+        // A segment is open already when the one before it comes out.
+        let (usual, large) = (TARGET_SEGMENT, TARGET_SEGMENT_QUICK);
+        assert_eq!(lengths[..5], [usual, usual, large, large, usual]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use hayloft_core::{
@@ -21,6 +21,7 @@ use hayloft_net::{
     messages::{Refusal, RefusalCode},
 };
 use hayloft_store::{files::Removal, owner::Placing};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -39,6 +40,28 @@ use crate::jobs::Sent;
 const RESUMES: u32 = 8;
 /// How often a farmer is tried again once our own line is back: connections that died with it are found out one by one.
 const TRIES_ONCE_BACK: u32 = 3;
+
+/// Shards sent at once while they go quickly: each farmer gets its bytes in long runs instead of crumbs, and few wait in
+/// memory to be acknowledged.
+const AT_ONCE: usize = 8;
+/// How long a shard waits for its turn: where the way to the farmers is the bottleneck, all are sent at once.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Turns to send a shard, for all segments of this owner.
+pub(crate) struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+impl Turns {
+    /// A turn, or none after a while: then too the shard may be sent.
+    async fn next(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout(TURN, self.0.acquire()).await.ok()?.ok()
+    }
+}
 
 /// Why a farmer did not take a shard.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +205,9 @@ impl Shipment<'_> {
     }
 
     async fn transfer(&self, sealer: &Arc<ShardSealer>, mut upload: Upload) -> Result<(), Failure> {
+        let turn = self.owner.turns.next().await;
         let hash = self.send_pieces(sealer, &mut upload).await?;
+        drop(turn);
         if upload.finish().await? == hash { Ok(()) } else { Err(Failure::WrongHash) }
     }
 

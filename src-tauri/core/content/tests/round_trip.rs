@@ -199,6 +199,17 @@ fn a_file_given_up_leaves_no_bytes_in_the_segment_that_is_filling() {
 }
 
 #[test]
+fn another_target_counts_from_the_next_segment_on() {
+    let mut packer = Packer::new(2 * (CHUNK + TAG), FixedRng::new("retarget")).unwrap();
+    packer.begin(FileId([1; 32]), 10 * CHUNK as u64).unwrap();
+    packer.retarget(3 * (CHUNK + TAG)).unwrap();
+    let full = packer.push(&vec![7; 10 * CHUNK]).unwrap();
+    let lengths: Vec<usize> = full.iter().map(|segment| segment.bytes.len() / (CHUNK + TAG)).collect();
+    assert_eq!(lengths, [2, 3, 3]);
+    assert!(matches!(packer.retarget(MAX_SEGMENT + 1), Err(PackError::Target { .. })));
+}
+
+#[test]
 fn targets_that_cannot_be_are_refused() {
     for target in [0, CHUNK + TAG - 1, MAX_SEGMENT + 1] {
         assert!(matches!(Packer::new(target, FixedRng::new("")), Err(PackError::Target { .. })));
