@@ -24,7 +24,9 @@ pub mod repair;
 mod samples;
 pub mod score;
 pub mod settlement;
+pub mod spending;
 pub mod time;
+pub mod voucher;
 pub mod witness;
 
 pub use amount::Amount;

@@ -13,7 +13,7 @@
 //! Invariants: a verdict more that is not "passed" never makes more owed; nothing is owed for an epoch without a
 //! passed audit; a period with no decided audit owes nothing.
 //!
-//! Deliberately absent: who signs, the ledger, egress.
+//! Deliberately absent: who signs, the ledger, and how egress is vouched for ([`crate::voucher`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,18 @@ impl Owed {
     pub fn floor(self) -> Result<Amount, SettlementError> {
         let whole = self.0 / (TB_BYTES * MONTH_SECONDS);
         u64::try_from(whole).map(Amount).map_err(|_| SettlementError::TooMuch)
+    }
+}
+
+impl Owed {
+    /// The same, and so many bytes served at this price per TB: still one fraction.
+    ///
+    /// # Errors
+    /// [`SettlementError::TooMuch`].
+    pub fn with_egress(self, bytes: u64, price: Amount) -> Result<Self, SettlementError> {
+        let egress = u128::from(bytes) * u128::from(price.0);
+        let sum = egress.checked_mul(MONTH_SECONDS).and_then(|egress| self.0.checked_add(egress));
+        sum.map(Self).ok_or(SettlementError::TooMuch)
     }
 }
 
@@ -244,6 +256,18 @@ mod tests {
         let back = [day(2, Verdict::Passed), day(1, Verdict::Passed)];
         assert_eq!(owed(&terms(1), 30, &back), Err(SettlementError::OutOfOrder(Epoch(1))));
         assert_eq!(owed(&terms(1), 0, &[]), Err(SettlementError::NoPeriod));
+    }
+
+    #[test]
+    fn egress_is_part_of_the_one_fraction() {
+        let storage = owed(&terms(3_000), 30, &[day(0, Verdict::Passed)]).expect("a sum");
+        let both = storage.with_egress(TB, Amount(7)).expect("a sum");
+        assert_eq!(both.floor(), Ok(Amount(107)));
+        // Two halves of a stroop, one of each, are one.
+        let half = Owed(TB_BYTES * MONTH_SECONDS / 2);
+        assert_eq!(half.with_egress(TB / 2, Amount(1)).expect("a sum").floor(), Ok(Amount(1)));
+        assert_eq!(Owed(u128::MAX).with_egress(1, Amount(1)), Err(SettlementError::TooMuch));
+        assert_eq!(half.with_egress(u64::MAX, Amount(u64::MAX)), Err(SettlementError::TooMuch));
     }
 
     #[test]

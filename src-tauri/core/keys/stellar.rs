@@ -1,6 +1,6 @@
 //! The owner's Stellar key by SEP-0005: SLIP-0010 for Ed25519 along `m/44'/148'/0'`.
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha512;
 use zeroize::Zeroizing;
@@ -21,6 +21,16 @@ impl StellarKey {
     /// The first account of the seed, `m/44'/148'/0'`.
     pub fn from_seed(seed: &Seed) -> Self {
         Self::account(seed.expose(), 0)
+    }
+
+    /// The key from its 32 secret bytes.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(bytes))
+    }
+
+    /// Signs bytes as they are, as Stellar signs a transaction's hash.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
     }
 
     /// The raw public key: a `G…` address without its coding.
