@@ -21,6 +21,7 @@ pub mod fuzzing;
 pub mod home;
 pub mod identity;
 pub mod jobs;
+pub mod outbox;
 pub mod owner;
 pub mod peers;
 
@@ -65,5 +66,6 @@ pub use farmer::{Farmer, FarmerError};
 pub use home::{Home, HomeError};
 pub use jobs::Jobs;
 pub use open::{DatabaseState, OpenError, OpenReport, Store, StoreOptions};
+pub use outbox::Outbox;
 pub use owner::Owner;
 pub use peers::Peers;

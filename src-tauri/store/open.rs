@@ -12,7 +12,7 @@ use hayloft_core::{ContractId, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::{
-    Auditor, CatalogState, DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Owner, Peers,
+    Auditor, CatalogState, DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Outbox, Owner, Peers,
     catalog::{self, Change, Log},
     db::Db,
     disk::Disk,
@@ -200,6 +200,11 @@ impl Store {
     /// The auditor's part.
     pub fn auditor(&self) -> Auditor {
         Auditor { inner: self.inner.clone() }
+    }
+
+    /// Transactions handed in, and escrows.
+    pub fn outbox(&self) -> Outbox {
+        Outbox { inner: self.inner.clone() }
     }
 
     /// Remembered peers and marks.

@@ -222,6 +222,38 @@ CREATE TABLE audited_farmers (
     record BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Money
+
+-- Every transaction that was handed in or may be: a row precedes it.
+-- state: 0 open, 1 took effect, 2 failed in its ledger, 3 can no longer get into one
+CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    network BLOB NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    source BLOB NOT NULL,
+    sequence INTEGER NOT NULL,
+    latest INTEGER NOT NULL,
+    envelope BLOB NOT NULL,
+    purpose BLOB NOT NULL,
+    spends INTEGER NOT NULL,
+    signed INTEGER NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    ledger INTEGER,
+    reason TEXT
+) STRICT;
+CREATE UNIQUE INDEX outbox_one_open ON outbox (source) WHERE state = 0;
+CREATE INDEX outbox_by_time ON outbox (signed) WHERE state < 2;
+
+-- What an escrow is, from before its setup is handed in.
+CREATE TABLE escrows (
+    account BLOB PRIMARY KEY NOT NULL,
+    plan BLOB NOT NULL,
+    -- 0 owner, 1 farmer, 2 auditor
+    role INTEGER NOT NULL,
+    -- 0 expected, 1 seen on the ledger, 2 over
+    state INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
 -- Others
 
 CREATE TABLE peers (
