@@ -18,6 +18,8 @@ use crate::{
     open::Inner,
 };
 
+/// Key of the home's value that says which ledger was seen.
+const ANCHOR: &str = "ledger";
 /// Transactions shown at most.
 const LISTED: u32 = 1000;
 
@@ -216,6 +218,22 @@ impl Outbox {
                      state, ledger, reason FROM outbox ORDER BY number DESC LIMIT ?";
         let rows = sqlx::query(query).bind(i64::from(LISTED)).fetch_all(self.inner.db.read()).await?;
         rows.iter().map(row_of).collect()
+    }
+
+    /// The ledger as it was last seen, in the caller's words.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn anchor(&self) -> Result<Option<Vec<u8>>, DatabaseError> {
+        self.inner.db.home_value(ANCHOR).await
+    }
+
+    /// Keeps how the ledger was last seen.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn keep_anchor(&self, anchor: &[u8]) -> Result<(), DatabaseError> {
+        self.inner.db.set_home_value(ANCHOR, anchor).await
     }
 
     /// Keeps an escrow, before its setup is handed in.

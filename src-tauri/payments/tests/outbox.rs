@@ -1,0 +1,288 @@
+//! The outbox before Horizons that lose things, and two devices of one owner.
+
+use std::sync::{Arc, Mutex};
+
+use hayloft_core::{Amount, Timestamp, keys::StellarKey, spending::Limits};
+use hayloft_store::{
+    Guard, Home, Store, StoreOptions,
+    outbox::{Fate, OutboxError},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::bed::Bed;
+use crate::{
+    Address, Horizon, Outbox,
+    envelope::{Do, Signed, Step},
+    horizon::{HorizonOptions, anchor::Sign},
+    outbox::{Purpose, Recognised, SendError},
+};
+
+const NO_LIMITS: Limits = Limits { per_day: None, in_all: None };
+
+/// What becomes of a transaction that is handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Post {
+    Passed,
+    /// Passed on, and answered with a 504 before its ledger closes.
+    Accepted504,
+    /// Answered with a 504 and lost.
+    Lost504,
+}
+
+/// A Horizon between the client and the ledger.
+struct Between {
+    url: String,
+    post: Arc<Mutex<Post>>,
+}
+
+impl Between {
+    async fn new(ledger: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let post = Arc::new(Mutex::new(Post::Passed));
+        let (ledger, way) = (ledger.strip_prefix("http://").unwrap().to_owned(), Arc::clone(&post));
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let way = *way.lock().unwrap();
+                tokio::spawn(pass(socket, ledger.clone(), way));
+            }
+        });
+        Self { url, post }
+    }
+
+    fn set(&self, post: Post) {
+        *self.post.lock().unwrap() = post;
+    }
+
+    fn horizon(&self) -> Horizon {
+        Horizon::new(&HorizonOptions::local(&self.url)).unwrap()
+    }
+}
+
+/// Reads one request, to the end of its body.
+async fn request(socket: &mut TcpStream) -> Vec<u8> {
+    let mut heard = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        let count = socket.read(&mut buffer).await.unwrap();
+        heard.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&heard);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            if count == 0 {
+                return Vec::new();
+            }
+            continue;
+        };
+        let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok();
+        if body.len() >= head.lines().find_map(length).unwrap_or(0) {
+            // One request for each connection.
+            let (head, body) = (head.to_owned(), body.to_owned());
+            return format!("{head}\r\nconnection: close\r\n\r\n{body}").into_bytes();
+        }
+    }
+}
+
+async fn pass(mut socket: TcpStream, ledger: String, way: Post) {
+    let asked = request(&mut socket).await;
+    let is_post = asked.starts_with(b"POST");
+    let mut onward = TcpStream::connect(ledger).await.unwrap();
+    if is_post && way != Post::Passed {
+        if way == Post::Accepted504 {
+            onward.write_all(&asked).await.unwrap();
+            tokio::spawn(async move { onward.read_to_end(&mut Vec::new()).await });
+        }
+        let answer = b"HTTP/1.1 504 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = socket.write_all(answer).await;
+        return;
+    }
+    onward.write_all(&asked).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = onward.read_to_end(&mut answer).await;
+    let _ = socket.write_all(&answer).await;
+}
+
+/// One device: its own home, and its owner's key.
+struct Device {
+    key: StellarKey,
+    outbox: Outbox,
+    _folder: tempfile::TempDir,
+}
+
+pub(super) async fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
+    let (store, _) = Store::open(Home::open(folder.path()).unwrap(), options).await.unwrap();
+    (folder, store)
+}
+
+impl Device {
+    async fn new(bed: &Bed, horizon: Horizon, key: StellarKey) -> Self {
+        let (folder, store) = store().await;
+        Self { key, outbox: Outbox::new(horizon, bed.network.clone(), store.outbox()), _folder: folder }
+    }
+
+    async fn payment(&self, bed: &Bed, to: Address, amount: u64) -> Signed {
+        let step = Step { by: None, deed: Do::Pay { to, amount: Amount(amount) } };
+        let draft = bed.draft(Address::of(&self.key), vec![step]).await;
+        draft.unsigned().signed(&self.key, &bed.network)
+    }
+
+    async fn send(&self, bed: &Bed, signed: &Signed) -> Result<Fate, SendError> {
+        let now = Timestamp(bed.ledger.newest().1);
+        let purpose = Purpose::Sent { to: Address([7; 32]), memo: None };
+        self.outbox.send(signed, &purpose, &NO_LIMITS, now).await
+    }
+}
+
+struct Scene {
+    bed: Bed,
+    between: Between,
+    payer: Device,
+    to: Address,
+    before: u64,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let bed = Bed::new().await;
+        let between = Between::new(bed.ledger.url()).await;
+        let (key, to) = (bed.party().await, Address::of(&bed.party().await));
+        let payer = Device::new(&bed, between.horizon(), key).await;
+        let before = bed.balance(to).await.0;
+        Self { bed, between, payer, to, before }
+    }
+
+    async fn received(&self) -> u64 {
+        self.bed.balance(self.to).await.0 - self.before
+    }
+}
+
+#[tokio::test]
+async fn a_payment_is_known_to_be_made_once_its_ledger_closed() {
+    let scene = Scene::new().await;
+    let signed = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    let fate = scene.bed.closing(scene.payer.send(&scene.bed, &signed)).await.unwrap();
+    assert_eq!(fate, Fate::Applied { ledger: scene.bed.ledger.newest().0 });
+    assert_eq!(scene.received().await, 5);
+    assert!(scene.payer.outbox.resume().await.unwrap().is_empty());
+    // One that fails in its ledger.
+    let failing = scene.payer.payment(&scene.bed, Address([9; 32]), 5).await;
+    let fate = scene.bed.closing(scene.payer.send(&scene.bed, &failing)).await.unwrap();
+    let Fate::Failed { reason, .. } = fate else { panic!("{fate:?}") };
+    assert_eq!(reason, "tx_failed, op_no_destination");
+}
+
+#[tokio::test]
+async fn a_504_after_accepting_pays_once() {
+    let scene = Scene::new().await;
+    scene.between.set(Post::Accepted504);
+    let signed = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    assert_eq!(scene.payer.send(&scene.bed, &signed).await.unwrap(), Fate::Open);
+    // Nothing else of this account is handed in meanwhile.
+    let other = scene.payer.payment(&scene.bed, scene.to, 6).await;
+    let busy = scene.payer.send(&scene.bed, &other).await;
+    assert!(matches!(busy, Err(SendError::Outbox(OutboxError::Busy))));
+    scene.bed.ledger.until_waiting(1).await;
+    assert_eq!(scene.bed.ledger.waiting(), 1);
+    // Handed in again, it is the same one that waits.
+    assert!(scene.payer.outbox.resume().await.unwrap().is_empty());
+    assert_eq!(scene.bed.ledger.waiting(), 1);
+    scene.bed.ledger.close_ledger().await.unwrap();
+    let closed = scene.payer.outbox.resume().await.unwrap();
+    assert!(matches!(closed[0].fate, Fate::Applied { .. }));
+    assert_eq!(scene.received().await, 5);
+}
+
+#[tokio::test]
+async fn what_was_lost_is_handed_in_again_as_it_was() {
+    let scene = Scene::new().await;
+    scene.between.set(Post::Lost504);
+    let signed = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    assert_eq!(scene.payer.send(&scene.bed, &signed).await.unwrap(), Fate::Open);
+    assert_eq!(scene.bed.ledger.waiting(), 0);
+    scene.between.set(Post::Passed);
+    let closed = scene.bed.closing(scene.payer.outbox.resume()).await.unwrap();
+    assert!(matches!(closed[0].fate, Fate::Applied { .. }));
+    assert_eq!((closed[0].row.envelope.clone(), scene.received().await), (signed.to_bytes(), 5));
+}
+
+#[tokio::test]
+async fn another_is_signed_only_when_the_ledger_shows_that_the_first_can_no_longer_apply() {
+    let scene = Scene::new().await;
+    scene.between.set(Post::Lost504);
+    let signed = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    scene.payer.send(&scene.bed, &signed).await.unwrap();
+    let latest = signed.draft().window.until.unwrap();
+    scene.bed.ledger.set_time(Some(latest.0));
+    scene.bed.ledger.close_ledger().await.unwrap();
+    assert!(scene.payer.outbox.resume().await.unwrap().is_empty(), "it could still get into the next one");
+    scene.bed.ledger.set_time(Some(latest.0 + 1));
+    scene.bed.ledger.close_ledger().await.unwrap();
+    let closed = scene.payer.outbox.resume().await.unwrap();
+    assert!(matches!(closed[0].fate, Fate::Void { .. }));
+    scene.between.set(Post::Passed);
+    let again = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    scene.bed.closing(scene.payer.send(&scene.bed, &again)).await.unwrap();
+    assert_eq!(scene.received().await, 5);
+}
+
+#[tokio::test]
+async fn of_two_devices_that_submit_at_once_one_gets_in_and_the_other_sees_it() {
+    let scene = Scene::new().await;
+    let other = Device::new(&scene.bed, scene.between.horizon(), scene.payer.key.clone()).await;
+    let (one, two) =
+        (scene.payer.payment(&scene.bed, scene.to, 5).await, other.payment(&scene.bed, scene.to, 70).await);
+    assert_eq!(one.draft().sequence, two.draft().sequence);
+    let both = async { tokio::join!(scene.payer.send(&scene.bed, &one), other.send(&scene.bed, &two)) };
+    let (first, second) = scene.bed.closing(both).await;
+    let mut fates = vec![first.unwrap(), second.unwrap()];
+    // Whoever lost may have asked before the winner's ledger closed.
+    for (fate, device) in fates.iter_mut().zip([&scene.payer, &other]) {
+        if *fate == Fate::Open {
+            *fate = device.outbox.resume().await.unwrap()[0].fate.clone();
+        }
+    }
+    let won: Vec<bool> = fates.iter().map(|fate| matches!(fate, Fate::Applied { .. })).collect();
+    let lost = fates.iter().filter(|fate| matches!(fate, Fate::Void { .. })).count();
+    assert_eq!(lost, 1, "{fates:?}");
+    assert_eq!(scene.received().await, if won[0] { 5 } else { 70 });
+}
+
+#[tokio::test]
+async fn nothing_leaves_without_a_latest_time_a_signature_or_beyond_the_limits() {
+    let scene = Scene::new().await;
+    let good = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    let mut endless = good.draft().clone();
+    endless.window.until = None;
+    let endless = endless.unsigned().signed(&scene.payer.key, &scene.bed.network);
+    assert!(matches!(scene.payer.send(&scene.bed, &endless).await, Err(SendError::NoLatestTime)));
+    let unsigned = good.draft().clone().unsigned();
+    assert!(matches!(scene.payer.send(&scene.bed, &unsigned).await, Err(SendError::NotSigned)));
+    let limits = Limits { per_day: Some(Amount(104)), in_all: None };
+    let purpose = Purpose::Sent { to: scene.to, memo: None };
+    let refused = scene.payer.outbox.send(&good, &purpose, &limits, Timestamp(5)).await;
+    assert!(matches!(refused, Err(SendError::Outbox(OutboxError::OverLimit(_)))));
+    assert_eq!((scene.bed.ledger.waiting(), scene.payer.outbox.rows().list().await.unwrap().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_wiped_ends_what_was_under_way_once_its_time_is_over() {
+    let scene = Scene::new().await;
+    scene.between.set(Post::Lost504);
+    let signed = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    scene.payer.send(&scene.bed, &signed).await.unwrap();
+    assert_eq!(scene.payer.outbox.recognise().await.unwrap(), Recognised::First);
+    assert_eq!(scene.payer.outbox.recognise().await.unwrap(), Recognised::Same);
+    let fresh = Bed::new().await;
+    let rows = scene.payer.outbox.rows().clone();
+    let outbox = Outbox::new(fresh.horizon.clone(), fresh.network.clone(), rows);
+    assert_eq!(outbox.recognise().await.unwrap(), Recognised::Anew(Sign::Passphrase));
+    assert_eq!(outbox.recognise().await.unwrap(), Recognised::Same, "it is said once");
+    assert!(outbox.resume().await.unwrap().is_empty());
+    fresh.ledger.set_time(Some(signed.draft().window.until.unwrap().0 + 1));
+    fresh.ledger.close_ledger().await.unwrap();
+    assert!(matches!(outbox.resume().await.unwrap()[0].fate, Fate::Void { .. }));
+}
