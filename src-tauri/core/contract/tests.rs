@@ -107,8 +107,8 @@ fn encodings_ids_hashes_roots_and_signatures_stay_as_they_are() {
 fn farmer_signs_what_it_offers() {
     assert_eq!(check_terms(&terms(), &offered(), NOW), Ok(()));
     let dear = TermsOffered { storage_price: Amount(5), egress_price: Amount(6), ..offered() };
-    let paid =
-        Terms { storage_price: Amount(5), egress_price: Amount(7), auditor: Some(farmer().id()), ..terms() };
+    let auditor = Some(DeviceId([9; 32]));
+    let paid = Terms { storage_price: Amount(5), egress_price: Amount(7), auditor, ..terms() };
     assert_eq!(check_terms(&paid, &dear, NOW), Ok(()));
 }
 
