@@ -20,7 +20,8 @@ let person: Person;
 beforeAll(async () => {
   mkdirSync(home);
   network = await devnet(6);
-  writeFileSync(original, randomBytes(150 * MEGABYTE));
+  // Large enough to be still on its way when somebody has looked and clicked.
+  writeFileSync(original, randomBytes(500 * MEGABYTE));
   for (const { path, megabytes } of others) writeFileSync(path, randomBytes(megabytes * MEGABYTE));
   person = await openWindow(home, network);
 });
@@ -82,7 +83,7 @@ test("files are stored with their progress on screen", async () => {
 
   await person.find('article[data-state="running"]');
   const seen = new Set<string>();
-  while (seen.size < 3) {
+  while (seen.size < 2) {
     for (const text of await person.texts('article[data-state="running"] .state')) seen.add(text);
     if ((await person.texts('article[data-state="running"]')).length === 0) break;
   }
@@ -105,7 +106,7 @@ test("files are stored with their progress on screen", async () => {
 
 test("a transfer that is cancelled stores nothing", async () => {
   const unwanted = join(work, "Unwanted.bin");
-  writeFileSync(unwanted, randomBytes(150 * MEGABYTE));
+  writeFileSync(unwanted, randomBytes(500 * MEGABYTE));
   choose(unwanted);
   await person.click(words.files.add);
   await person.see(words.store.takes);
