@@ -7,6 +7,7 @@
 #[macro_use]
 mod crash;
 
+mod aside;
 mod audit_keys;
 mod catalog;
 
@@ -58,6 +59,7 @@ mod samples;
 #[cfg(test)]
 mod scrub_tests;
 
+pub use aside::Aside;
 pub use auditor::Auditor;
 pub use catalog::CatalogState;
 pub use db::DatabaseError;

@@ -263,6 +263,13 @@ impl CodedSegment {
         &self.data[..self.layout.bytes() as usize]
     }
 
+    /// The same, without a copy; the parity is gone.
+    pub fn into_sealed(self) -> Vec<u8> {
+        let Self { mut data, layout, .. } = self;
+        data.truncate(layout.bytes() as usize);
+        data
+    }
+
     /// BLAKE3 of each of the n columns: what the owner signs.
     pub fn roots(&self) -> &[[u8; 32]] {
         &self.roots

@@ -2,7 +2,12 @@
 //!
 //! Invariant: whatever was tried and did not become part of the placement is written down for removal.
 
-use std::{collections::HashSet, pin::pin, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    pin::pin,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
 use hayloft_core::{
@@ -43,8 +48,12 @@ impl Attempt<'_> {
     ) -> Result<Option<PlacementRecord>, OwnerError> {
         let farmers: Vec<DeviceId> = lock(&self.plan).farmers().collect();
         let columns = farmers.into_iter().zip(0..).map(|(farmer, column)| (column, farmer)).collect();
+        let begun = Instant::now();
         let placed = match self.on_farmers(columns, failed, |runner| self.shipment.send(runner)).await {
-            Ok(Some(stored)) => self.put_under_contract(stored, failed).await,
+            Ok(Some(stored)) => {
+                self.shipment.columns.arrived(begun.elapsed()).await;
+                self.put_under_contract(stored, failed).await
+            }
             result => result,
         };
         let shards = placed.as_ref().ok().and_then(Option::as_ref);
@@ -79,7 +88,7 @@ impl Attempt<'_> {
                     Some(shard) => shard,
                     None => self.shipment.send(runner).await?,
                 };
-                self.shipment.over_the_line(farmer, || self.shipment.revise(&shard)).await?;
+                self.shipment.over_the_line(farmer, || self.shipment.put_under_contract(&shard)).await?;
                 Ok(shard)
             }
         })
@@ -136,6 +145,7 @@ impl Attempt<'_> {
                     Some(Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error)))) => {
                         return Err(error.into());
                     }
+                    Some(Err(Failure::Columns(error))) => return Err(error),
                     Some(Err(Failure::Offline)) => return Err(OwnerError::Offline),
                     Some(Err(Failure::Stopping(_))) => return Err(OwnerError::Stopped),
                     Some(Err(Failure::Hopeless)) => {}
@@ -202,6 +212,7 @@ impl Attempt<'_> {
             Failure::Offline
             | Failure::Hopeless
             | Failure::Stopping(_)
+            | Failure::Columns(_)
             | Failure::Store(_)
             | Failure::Contract(ContractError::Store(_)) => return,
             Failure::Net(error) => error.blames_peer(),

@@ -24,7 +24,7 @@ use hayloft_net::{
 use rand::Rng;
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
-use super::{lock, tagging::Tagging, wire::Wire};
+use super::{gathering::Gatherings, lock, tagging::Tagging, wire::Wire};
 use crate::Clock;
 
 /// How often a revision is proposed anew after the farmer turned out to know a newer one.
@@ -62,6 +62,16 @@ impl ContractError {
             Self::Net(error) => error.blames_peer(),
             Self::Wrong(_) | Self::Forgotten => true,
             Self::Unknown | Self::Store(_) => false,
+        }
+    }
+
+    /// The same once more for others who asked the farmer together, if it is about the farmer.
+    pub(crate) fn of_the_farmer(&self) -> Option<Self> {
+        match self {
+            Self::Net(error) => Some(Self::Net(error.clone())),
+            Self::Wrong(error) => Some(Self::Wrong(*error)),
+            Self::Forgotten => Some(Self::Forgotten),
+            Self::Unknown | Self::Store(_) => None,
         }
     }
 }
@@ -122,6 +132,8 @@ pub(crate) struct Contracts {
     pub(crate) revised: Notify,
     /// Read by uploads between reserving and sending, written by whoever gives back.
     gates: Mutex<HashMap<ContractId, Arc<RwLock<()>>>>,
+    /// Shards that wait to be put under contract together.
+    pub(super) gatherings: Gatherings,
 }
 
 impl Contracts {
@@ -135,8 +147,21 @@ impl Contracts {
         judged: Judged,
     ) -> Self {
         let (slots, current, gates) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let revised = Notify::new();
-        Self { wire, tagging, store, keys, network, clock, judged, slots, current, revised, gates }
+        let (revised, gatherings) = (Notify::new(), Gatherings::default());
+        Self {
+            wire,
+            tagging,
+            store,
+            keys,
+            network,
+            clock,
+            judged,
+            slots,
+            current,
+            revised,
+            gates,
+            gatherings,
+        }
     }
 
     fn owner(&self) -> OwnerId {

@@ -140,6 +140,9 @@ pub(crate) enum OwnerError {
         /// That a segment needs.
         needed: usize,
     },
+    /// A part of a file that was put aside in this home cannot be read again.
+    #[error("A part of the file was put aside on this computer and cannot be read again: {}.", plain(.0))]
+    Aside(io::Error),
     /// What came back is not what was stored.
     #[error("“{0}” came back damaged and was not written.")]
     Damaged(String),
@@ -199,6 +202,7 @@ impl OwnerError {
                     | Self::Unreadable { .. }
                     | Self::Changed(_)
                     | Self::Output { .. }
+                    | Self::Aside(_)
                     | Self::Store(_)
                     | Self::Database(_)
                     | Self::Stopped
@@ -234,6 +238,7 @@ impl OwnerError {
             }
             Self::Unreadable { .. }
             | Self::Output { .. }
+            | Self::Aside(_)
             | Self::Store(_)
             | Self::Database(_)
             | Self::Changed(_) => ErrorCode::Disk,

@@ -7,11 +7,13 @@
 mod attempt;
 mod audits;
 mod catalog;
+mod columns;
 mod contracts;
 mod error;
 mod farmers;
 mod fetch;
 mod following;
+mod gathering;
 pub(crate) mod get;
 mod get_folder;
 mod health;

@@ -18,6 +18,7 @@ use super::{
     opening::Opening,
     put::new_segment,
     remove,
+    room::Place,
     upload::{Purpose, place},
 };
 use crate::jobs::Sent;
@@ -80,7 +81,8 @@ async fn move_living(
     let (sealed, moved) = seal_anew(owner, &placement, living).await?;
     let mut placed = Vec::new();
     for segment in sealed {
-        let placing = place(owner, segment.id, segment.bytes, purpose, &Sent::default()).await;
+        let (sent, mut alone) = (Sent::default(), Place::alone());
+        let placing = place(owner, segment.id, segment.bytes, purpose, &sent, &mut alone).await;
         placed.push(placing.map_err(|not_placed| not_placed.error)?);
     }
     save(owner, living, &moved, &placed).await

@@ -11,9 +11,9 @@ use std::{
 
 use hayloft_core::{
     ContractId, DeviceId, SegmentId,
-    content::{CodedSegment, ShardSealer},
+    content::ShardSealer,
     contract::{ShardEntry, quota_bytes},
-    manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
+    manifest::{PlacementRecord, SecretKey, Shard},
     record::FarmerRecord,
 };
 use hayloft_net::{
@@ -25,8 +25,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Inner,
-    contracts::{ContractError, Wish},
+    Inner, OwnerError,
+    columns::Columns,
+    contracts::ContractError,
     farmers::Offer,
     lock,
     making::{CutOff, Making},
@@ -45,7 +46,7 @@ const TRIES_ONCE_BACK: u32 = 3;
 /// memory to be acknowledged.
 const AT_ONCE: usize = 8;
 /// How long a shard waits for its turn: where the way to the farmers is the bottleneck, all are sent at once.
-const TURN: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_secs(5);
 
 /// Turns to send a shard, for all segments of this owner.
 pub(crate) struct Turns(Semaphore);
@@ -83,6 +84,8 @@ pub(super) enum Failure {
     #[error("this node is stopping")]
     Stopping(#[from] CutOff),
     #[error(transparent)]
+    Columns(OwnerError),
+    #[error(transparent)]
     Store(#[from] hayloft_store::owner::OwnerError),
 }
 
@@ -114,7 +117,7 @@ pub(super) struct Shipment<'a> {
     pub(super) owner: &'a Inner,
     pub(super) purpose: Purpose,
     pub(super) segment: SegmentId,
-    pub(super) coded: Arc<CodedSegment>,
+    pub(super) columns: Columns<'a>,
     pub(super) outer_key: SecretKey,
     pub(super) offers: &'a [Offer],
     /// Shards that farmers may have something of.
@@ -128,8 +131,8 @@ impl Shipment<'_> {
     /// Seals a column for a farmer and sends it.
     pub(super) async fn send(&self, runner: Runner) -> Result<Shard, Failure> {
         let Runner { column, farmer, received, .. } = runner;
-        let sealer = ShardSealer::new(self.coded.clone(), column, &self.outer_key, &mut rand::rng());
-        let sealer = Arc::new(sealer);
+        let coded = self.columns.coded().await.map_err(Failure::Columns)?;
+        let sealer = Arc::new(ShardSealer::new(coded, column, &self.outer_key, &mut rand::rng()));
         let offer = self.offer(farmer)?;
         let with = || async { Ok(self.owner.contracts.with(offer).await?) };
         let mut contract = self.over_the_line(farmer, with).await?;
@@ -170,7 +173,7 @@ impl Shipment<'_> {
 
     /// Bytes of each of the segment's shards, and of its tags.
     fn sizes(&self) -> (u64, u64) {
-        let bytes = self.coded.layout().shard_len();
+        let bytes = self.columns.layout().shard_len();
         (bytes, tag_bytes(bytes))
     }
 
@@ -228,14 +231,15 @@ impl Shipment<'_> {
         }
     }
 
-    pub(super) async fn revise(&self, shard: &Shard) -> Result<(), Failure> {
+    /// Has a shard that arrived signed for by its farmer.
+    pub(super) async fn put_under_contract(&self, shard: &Shard) -> Result<(), Failure> {
         let entry = ShardEntry {
             id: shard.id,
-            bytes: self.coded.layout().shard_len(),
+            bytes: self.columns.layout().shard_len(),
             tag_key: Some(self.owner.tagging.key_id()),
         };
-        let wish = Wish { add: vec![entry], until: Some(self.purpose.until), ..Wish::default() };
-        Ok(self.owner.contracts.revise(shard.contract, &wish).await?)
+        let (until, nothing_more) = (self.purpose.until, self.columns.nothing_more());
+        Ok(self.owner.contracts.add(shard.contract, entry, until, nothing_more).await?)
     }
 
     /// Does something at a farmer, and does it again for as long as nobody can be reached, and once the line is back: then
@@ -281,15 +285,14 @@ impl Shipment<'_> {
 
     pub(super) fn record(&self, mut shards: Vec<Shard>) -> PlacementRecord {
         shards.sort_unstable_by_key(|shard| shard.column);
-        let keys = &self.owner.catalog.keys;
         PlacementRecord {
             segment: self.segment,
-            k: self.coded.coding().k(),
-            n: self.coded.coding().n(),
-            bytes: self.coded.layout().bytes(),
+            k: self.columns.coding().k(),
+            n: self.columns.coding().n(),
+            bytes: self.columns.layout().bytes(),
             outer_key: self.outer_key.clone(),
-            roots: self.coded.roots().to_vec(),
-            signature: sign_roots(&keys.owner, &self.owner.catalog.network, self.segment, &self.coded),
+            roots: self.columns.roots().to_vec(),
+            signature: self.columns.signature(),
             shards,
         }
     }

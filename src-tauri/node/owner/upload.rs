@@ -3,16 +3,13 @@
 //!
 //! Invariant: a placement is handed out only when all n shards are stored and under contract.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashSet, sync::Mutex};
 
 use hayloft_core::{
     DeviceId, SegmentId, Timestamp,
-    content::{CodedSegment, Coder, CodingError, Layout},
+    content::{CodedSegment, CodingError, Layout},
     contract::quota_bytes,
-    manifest::{PlacementRecord, SecretKey},
+    manifest::{PlacementRecord, SecretKey, sign_roots},
     placement::{self, PlacementError, Plan, Rule},
     presets::{Choice, Preset, choose},
 };
@@ -21,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Inner, OwnerError,
     attempt::Attempt,
+    catalog::Catalog,
+    columns::Columns,
     farmers::{Offer, group_sizes},
+    room::Place,
     sending::Shipment,
     tagging::tag_bytes,
 };
@@ -47,15 +47,17 @@ pub(crate) struct NotPlaced {
     pub(crate) sealed: Vec<u8>,
 }
 
-/// Places a sealed segment. Only dropping the future, running out of farmers and a failing store end it without a
-/// placement.
+/// Places a sealed segment that has this place in memory. Only dropping the future, running out of farmers, and a disk or
+/// store that fails end it without a placement.
 pub(crate) async fn place(
     owner: &Inner,
     segment: SegmentId,
     mut sealed: Vec<u8>,
     purpose: Purpose,
     sent: &Sent,
+    place: &mut Place,
 ) -> Result<PlacementRecord, NotPlaced> {
+    let lost = |error| NotPlaced { error, sealed: Vec::new() };
     let mut failed = HashSet::new();
     let mut too_few = OwnerError::NoFarmers;
     for _ in 0..PLANS {
@@ -64,8 +66,9 @@ pub(crate) async fn place(
             Ok(planned) => planned,
             Err(error) => return Err(NotPlaced { error, sealed }),
         };
-        let coded = code(owner.coder(choice.coding), sealed).await;
-        let coded = Arc::new(coded.map_err(|error| NotPlaced { error, sealed: Vec::new() })?);
+        let Catalog { store, keys, network, .. } = &owner.catalog;
+        let sign = |coded: &CodedSegment| sign_roots(&keys.owner, network, segment, coded);
+        let columns = Columns::code(store, owner.coder(choice.coding), sealed, place, sign).await;
         let shipment = Shipment {
             owner,
             purpose,
@@ -75,29 +78,26 @@ pub(crate) async fn place(
             tried: Mutex::default(),
             hopeless: CancellationToken::new(),
             sent,
-            coded,
+            columns: columns.map_err(lost)?,
         };
         sent.begin(shipment.bytes_sent() * u64::from(choice.coding.n()));
         let attempt = Attempt { shipment, plan: Mutex::new(plan) };
         let failed_before = failed.len();
         let result = attempt.run(&mut failed).await;
-        sealed = match result {
-            Ok(Some(placement)) => return Ok(placement),
-            Ok(None) => {
+        if let Ok(Some(placement)) = result {
+            return Ok(placement);
+        }
+        sealed = attempt.shipment.columns.into_sealed().await.map_err(lost)?;
+        match result {
+            Ok(_) => {
                 let needed = usize::from(choice.coding.n());
                 let found = needed.saturating_sub(failed.len() - failed_before);
                 too_few = OwnerError::TooFewFarmers { found, needed };
-                attempt.shipment.coded.sealed().to_vec()
             }
-            Err(error) => return Err(NotPlaced { error, sealed: attempt.shipment.coded.sealed().to_vec() }),
-        };
+            Err(error) => return Err(NotPlaced { error, sealed }),
+        }
     }
     Err(NotPlaced { error: too_few, sealed })
-}
-
-async fn code(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, OwnerError> {
-    let coding = move || coder.encode(sealed).map_err(OwnerError::Coding);
-    tokio::task::spawn_blocking(coding).await.map_err(|_| OwnerError::Stopped)?
 }
 
 async fn plan(
