@@ -97,6 +97,11 @@ impl Farmers {
         (standing.is_down(), standing.blames, standing.latency_ms.unwrap_or(0) / 20)
     }
 
+    /// Whether it does not answer just now.
+    pub(crate) fn is_silent(&self, farmer: DeviceId) -> bool {
+        self.standing_of(farmer).is_down()
+    }
+
     /// Whether it lied, or does not answer just now.
     pub(crate) fn has_demerits(&self, farmer: DeviceId) -> bool {
         let (down, blames, _) = self.reluctance(farmer);
@@ -115,13 +120,18 @@ impl Farmers {
         lock(&self.standing).get(&farmer).copied().unwrap_or_default()
     }
 
-    /// Farmers with a valid offer, at least `want` if they can be found soon.
+    /// Farmers with a valid offer, at least `want` if they can be found soon; those with demerits only where there are few
+    /// others.
     pub(crate) async fn offers(&self, want: usize) -> Vec<Offer> {
+        without_demerits(self.all_offers(want).await)
+    }
+
+    /// All farmers with a valid offer, at least `want` if they can be found soon.
+    pub(crate) async fn all_offers(&self, want: usize) -> Vec<Offer> {
         let found = self.net.find_farmers(want, SEARCH).await;
         let now = self.clock.now();
         let offers = found.into_iter().filter(|found| found.record.record.expires > now);
-        let offers: Vec<Offer> = offers.map(|found| self.offer(found)).collect();
-        without_demerits(offers)
+        offers.map(|found| self.offer(found)).collect()
     }
 
     fn offer(&self, found: hayloft_net::Candidate) -> Offer {

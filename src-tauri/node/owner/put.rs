@@ -30,7 +30,7 @@ use super::{
     room::Room,
     scan::{Scan, scan},
     sources::{Note, Notes, Ordered, sort_out},
-    upload::{NotPlaced, Purpose, place},
+    upload::{Keep, NotPlaced, Purpose, place},
 };
 use crate::{
     jobs::{JobContext, Progress, Run as Which, Sent},
@@ -241,7 +241,7 @@ impl Run<'_> {
     ) -> impl Future<Output = Result<Arrived, OwnerError>> + use<> {
         let (owner, progress) = (self.owner.clone(), self.progress.clone());
         let preset = super::quote::preset(self.request.preset);
-        let purpose = Purpose { preset, until: self.keep_until, job: Some(self.job) };
+        let purpose = Purpose { preset, keep: Keep { until: self.keep_until, job: Some(self.job) } };
         async move {
             let sent = Arc::new(Sent::default());
             let plain = parts.iter().map(|part| part.item.bytes).sum();

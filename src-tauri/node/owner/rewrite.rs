@@ -18,7 +18,7 @@ use super::{
     opening::Opening,
     put::new_segment,
     remove,
-    upload::{Purpose, place},
+    upload::{Keep, Purpose, place},
 };
 use crate::jobs::Sent;
 
@@ -76,7 +76,7 @@ async fn move_living(
     until: Timestamp,
 ) -> Result<(), OwnerError> {
     let placement = owner.catalog.placement(segment).await?;
-    let purpose = Purpose { preset: preset_of(&placement), until, job: None };
+    let purpose = Purpose { preset: preset_of(&placement), keep: Keep { until, job: None } };
     let (sealed, moved) = seal_anew(owner, &placement, living).await?;
     let mut placed = Vec::new();
     for segment in sealed {

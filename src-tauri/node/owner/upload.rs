@@ -12,7 +12,7 @@ use hayloft_core::{
     DeviceId, SegmentId, Timestamp,
     content::{CodedSegment, Coder, CodingError, Layout},
     contract::quota_bytes,
-    manifest::{PlacementRecord, SecretKey},
+    manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
     placement::{self, PlacementError, Plan, Rule},
     presets::{Choice, Preset, choose},
 };
@@ -28,16 +28,23 @@ use super::{
 use crate::jobs::Sent;
 
 /// How often a segment is planned anew when its farmers fail and no spare is left.
-const PLANS: usize = 4;
+pub(super) const PLANS: usize = 4;
 
 /// What a segment is placed for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Purpose {
     /// How much redundancy.
     pub(crate) preset: Preset,
-    /// Until when it is kept at least.
+    /// For how long, and by whom.
+    pub(crate) keep: Keep,
+}
+
+/// For how long shards are placed, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// Until when they are kept at least.
     pub(crate) until: Timestamp,
-    /// The job that places it.
+    /// The job that places them.
     pub(crate) job: Option<u32>,
 }
 
@@ -66,33 +73,56 @@ pub(crate) async fn place(
         };
         let coded = code(owner.coder(choice.coding), sealed).await;
         let coded = Arc::new(coded.map_err(|error| NotPlaced { error, sealed: Vec::new() })?);
+        let outer_key = SecretKey::random(&mut rand::rng());
         let shipment = Shipment {
             owner,
-            purpose,
+            keep: purpose.keep,
             segment,
-            outer_key: SecretKey::random(&mut rand::rng()),
+            outer_key: outer_key.clone(),
             offers: &offers,
             tried: Mutex::default(),
             hopeless: CancellationToken::new(),
             sent,
-            coded,
+            columns: coded.clone(),
         };
         sent.begin(shipment.bytes_sent() * u64::from(choice.coding.n()));
-        let attempt = Attempt { shipment, plan: Mutex::new(plan) };
+        let wanted = (0..choice.coding.n()).collect();
+        let attempt = Attempt { shipment, wanted, plan: Mutex::new(plan) };
         let failed_before = failed.len();
         let result = attempt.run(&mut failed).await;
         sealed = match result {
-            Ok(Some(placement)) => return Ok(placement),
+            Ok(Some(shards)) => return Ok(record(owner, segment, &coded, outer_key, shards)),
             Ok(None) => {
                 let needed = usize::from(choice.coding.n());
                 let found = needed.saturating_sub(failed.len() - failed_before);
                 too_few = OwnerError::TooFewFarmers { found, needed };
-                attempt.shipment.coded.sealed().to_vec()
+                coded.sealed().to_vec()
             }
-            Err(error) => return Err(NotPlaced { error, sealed: attempt.shipment.coded.sealed().to_vec() }),
+            Err(error) => return Err(NotPlaced { error, sealed: coded.sealed().to_vec() }),
         };
     }
     Err(NotPlaced { error: too_few, sealed })
+}
+
+fn record(
+    owner: &Inner,
+    segment: SegmentId,
+    coded: &CodedSegment,
+    outer_key: SecretKey,
+    mut shards: Vec<Shard>,
+) -> PlacementRecord {
+    shards.sort_unstable_by_key(|shard| shard.column);
+    let catalog = &owner.catalog;
+    PlacementRecord {
+        segment,
+        k: coded.coding().k(),
+        n: coded.coding().n(),
+        bytes: coded.layout().bytes(),
+        outer_key,
+        roots: coded.roots().to_vec(),
+        signature: sign_roots(&catalog.keys.owner, &catalog.network, segment, coded),
+        shards,
+    }
 }
 
 async fn code(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, OwnerError> {
@@ -129,7 +159,7 @@ pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result
     }
 }
 
-fn too_few(error: PlacementError) -> OwnerError {
+pub(super) fn too_few(error: PlacementError) -> OwnerError {
     match error {
         PlacementError::BadRule => OwnerError::NoFarmers,
         PlacementError::TooFewFarmers { needed, usable, .. } => {
