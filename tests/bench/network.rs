@@ -216,11 +216,11 @@ async fn repair(table: &mut Table) -> Result<()> {
     let put = owner.put(&file).await?;
     let words = ["--farm", "5GB", "--disk-guard", "1GB", "--bootstrap", devnet.bootstrap()];
     let fresh = (0..GONE).map(|number| devnet.join(&format!("fresh-{number}"), &words));
-    let _fresh = fresh.collect::<Result<Vec<_>>>()?;
+    let fresh = fresh.collect::<Result<Vec<_>>>()?;
+    farmers_seen(&devnet.owner().await?, u32::from(FARMERS_FOR_FIVE) + fresh.len() as u32).await?;
     for farmer in &devnet.farmers()[..GONE] {
         kill_9(farmer.pid)?;
     }
-    farmers_seen(&devnet.owner().await?, u32::from(FARMERS_FOR_FIVE)).await?;
     let alive = owner.alive(&file).await?;
     ensure!(alive + GONE == usize::from(put.n), "{alive} of {} shards are there", put.n);
     let mended = owner.repair(&file).await?;

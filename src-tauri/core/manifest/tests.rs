@@ -205,8 +205,10 @@ fn only_signed_columns_are_taken_over() {
     let unit = |columns: &dyn Columns, column| columns.unit(column, 0).to_vec();
     assert_eq!((unit(&some, 2), some.has(1)), (unit(&coded, 2), false));
     assert_eq!(unit(&coded.only(&[1]), 1), unit(&coded, 1));
-    let swapped = taken([(0, coded.column(2)), (2, coded.column(0))]).map(drop);
-    assert_eq!(swapped, Err(RebuildError::Root { column: 0 }));
+    let mut other = coded.column(2);
+    other[0] ^= 1;
+    let changed = taken([(0, coded.column(0)), (2, other)]).map(drop);
+    assert_eq!(changed, Err(RebuildError::Root { column: 2 }));
     let strange = taken([(0, coded.column(0)), (200, vec![])]).map(drop);
     assert_eq!(strange, Err(RebuildError::Coding(CodingError::Column { column: 200 })));
 }

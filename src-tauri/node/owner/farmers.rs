@@ -39,6 +39,7 @@ struct Standing {
     down_until: Option<Instant>,
     /// Times in a row that it did not answer.
     silences: u32,
+    no_answer: Option<Instant>,
     latency_ms: Option<u32>,
 }
 
@@ -87,7 +88,7 @@ impl Farmers {
     pub(crate) fn answered(&self, farmer: DeviceId, after: Duration) {
         let mut standing = lock(&self.standing);
         let standing = standing.entry(farmer).or_default();
-        (standing.down_until, standing.silences) = (None, 0);
+        (standing.down_until, standing.silences, standing.no_answer) = (None, 0, None);
         standing.latency_ms = Some(u32::try_from(after.as_millis()).unwrap_or(u32::MAX));
     }
 
@@ -97,9 +98,18 @@ impl Farmers {
         (standing.is_down(), standing.blames, standing.latency_ms.unwrap_or(0) / 20)
     }
 
-    /// Whether it does not answer just now.
+    /// A farmer that was asked for a cell of what it keeps did not answer.
+    pub(crate) fn no_answer(&self, farmer: DeviceId) {
+        let mut standing = lock(&self.standing);
+        let standing = standing.entry(farmer).or_default();
+        standing.goes_down(Instant::now());
+        standing.no_answer = Some(Instant::now());
+    }
+
+    /// Whether it did not answer when it was last asked for a cell, just before. That it is asked last for a while says less:
+    /// others may only have been faster.
     pub(crate) fn is_silent(&self, farmer: DeviceId) -> bool {
-        self.standing_of(farmer).is_down()
+        self.standing_of(farmer).no_answer.is_some_and(|at| at.elapsed() < DOWN)
     }
 
     /// Whether it lied, or does not answer just now.

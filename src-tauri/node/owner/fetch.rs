@@ -72,6 +72,11 @@ impl ColumnError {
         matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::ShardLost, .. })))
     }
 
+    /// Whether the farmer did not answer at all.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Net(NetError::Unreachable(_) | NetError::Silent))
+    }
+
     fn is_busy(&self) -> bool {
         matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
     }

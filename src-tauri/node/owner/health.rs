@@ -110,7 +110,7 @@ async fn is_there(owner: &Inner, placement: &PlacementRecord, shard: &Shard) -> 
             false
         }
         Err(_) => {
-            owner.farmers.is_down(farmer);
+            owner.farmers.no_answer(farmer);
             false
         }
     }
@@ -120,6 +120,8 @@ async fn blame_or_note(owner: &Inner, placement: &PlacementRecord, shard: &Shard
     let farmer = shard.farmer;
     if is_to_blame(owner, placement, shard, error).await {
         owner.farmers.blame(farmer, &error.to_string()).await;
+    } else if error.is_silence() {
+        owner.farmers.no_answer(farmer);
     } else if !error.is_lost() {
         owner.farmers.is_down(farmer);
     }

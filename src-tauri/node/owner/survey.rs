@@ -45,11 +45,37 @@ struct Said {
     whole: Vec<ShardId>,
 }
 
-/// Asks all farmers that keep something, or those that `which` names.
-pub(crate) async fn look(
+/// Asks all farmers that keep something, and forgets what is known of those that keep nothing any more.
+pub(crate) async fn look_at_all(owner: &Inner) -> Result<(), OwnerError> {
+    let kept = kept(owner, |_| true).await?;
+    look_at(owner, &kept).await?;
+    let store = &owner.catalog.store;
+    let placed: HashSet<ShardId> =
+        kept.values().flat_map(BTreeMap::values).flatten().map(|shard| shard.id).collect();
+    let lost = store.lost_shards().await?.into_iter().map(|lost| lost.shard);
+    let moved: Vec<ShardId> = lost.filter(|shard| !placed.contains(shard)).collect();
+    if !moved.is_empty() {
+        store.found_again(&moved).await?;
+    }
+    let known = store.presences().await?.into_keys().filter(|farmer| !kept.contains_key(farmer));
+    let strangers: Vec<_> = known.map(|farmer| (farmer, Presence::default())).collect();
+    if !strangers.is_empty() {
+        store.set_presences(&strangers).await?;
+    }
+    Ok(())
+}
+
+/// Asks those farmers that `which` names.
+pub(crate) async fn look(owner: &Inner, which: impl Fn(&DeviceId) -> bool) -> Result<(), OwnerError> {
+    let kept = kept(owner, which).await?;
+    look_at(owner, &kept).await
+}
+
+/// What is placed, by farmer.
+async fn kept(
     owner: &Inner,
     which: impl Fn(&DeviceId) -> bool,
-) -> Result<(), OwnerError> {
+) -> Result<BTreeMap<DeviceId, Kept>, OwnerError> {
     let mut kept: BTreeMap<DeviceId, Kept> = BTreeMap::new();
     for segment in owner.catalog.store.segments().await? {
         for shard in &owner.catalog.open_placement(&segment)?.shards {
@@ -59,8 +85,12 @@ pub(crate) async fn look(
             }
         }
     }
-    let told: HashSet<ShardId> =
-        owner.catalog.store.lost_shards().await?.iter().filter(|lost| !lost.shown).map(|lost| lost.shard).collect();
+    Ok(kept)
+}
+
+async fn look_at(owner: &Inner, kept: &BTreeMap<DeviceId, Kept>) -> Result<(), OwnerError> {
+    let lost = owner.catalog.store.lost_shards().await?;
+    let told: HashSet<ShardId> = lost.iter().filter(|lost| !lost.shown).map(|lost| lost.shard).collect();
     let told = &told;
     let asked: Vec<_> = kept.iter().map(|(farmer, kept)| ask(owner, *farmer, kept, told)).collect();
     let said: Vec<Said> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;

@@ -58,7 +58,8 @@ pub(crate) async fn repair(
     Ok(report)
 }
 
-/// One that goes on after a restart waits for farmers to be found; one that a person has just asked for says what is wrong.
+/// One that goes on after a restart waits for farmers; one that a person has just asked for says what is wrong, unless the
+/// node has only just started.
 async fn by_hand(
     owner: &Arc<Inner>,
     name: &str,
@@ -71,7 +72,7 @@ async fn by_hand(
     loop {
         let (work, before) = (of_file(owner, name, again).await?, report.shards);
         let Some(error) = round(owner, &work, context, &mut total, report).await? else { return Ok(()) };
-        if !(goes_on && error.is_for_want_of_answers() && patience.lasts(report.shards > before)) {
+        if !(error.is_for_want_of_answers() && patience.lasts(report.shards > before)) {
             return Err(error);
         }
         report.left_shards = 0;

@@ -51,6 +51,11 @@ impl Known {
         self
     }
 
+    /// Whether a farmer does not answer.
+    pub(crate) fn is_away(&self, farmer: &DeviceId) -> bool {
+        self.presences.get(farmer).is_some_and(|presence| presence.absent.is_some())
+    }
+
     pub(crate) fn holding(&self, shard: &Shard) -> Holding {
         if self.lost.contains(&shard.id) || !self.contracts.contains(&shard.contract) {
             return Holding::Lost;

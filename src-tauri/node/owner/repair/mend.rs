@@ -81,16 +81,21 @@ pub(crate) async fn mend(
     let columns: Arc<dyn Columns> = Arc::new(have(owner, &standing, &wanted).await?);
     crash_point!(ColumnsRebuilt);
     let keep = Keep { until, job: Some(order.job) };
-    let shards = place(owner, &standing, columns, &wanted, keep, sent).await?;
+    let shards = place(owner, &standing, known, columns, &wanted, keep, sent).await?;
     crash_point!(ColumnsPlaced);
     let mended = Mended {
         shards: u32::try_from(shards.len()).unwrap_or(u32::MAX),
         left: u32::try_from(wanted.len() - shards.len()).unwrap_or(u32::MAX),
     };
     // To the end, even if nobody waits any more: whoever reads the record next must read the new one.
-    let (owner, placement) = (owner.clone(), standing.placement.clone());
-    let naming = tokio::spawn(async move { name(&owner, &placement, shards).await });
+    let (naming, placement) = (owner.clone(), standing.placement.clone());
+    let naming = tokio::spawn(async move { name(&naming, &placement, shards).await });
     naming.await.map_err(|_| OwnerError::Stopped)??;
+    if order.by_hand {
+        // All others have just answered.
+        let alive = u32::from(standing.placement.n).saturating_sub(mended.left);
+        lock(&owner.seen).insert(order.segment, u8::try_from(alive).unwrap_or(u8::MAX));
+    }
     crash_point!(ColumnsNamed);
     Ok(mended)
 }
@@ -141,6 +146,7 @@ async fn moved(fetcher: &Fetcher, placement: &Arc<PlacementRecord>, shards: &[Sh
 async fn place(
     owner: &Inner,
     standing: &Standing,
+    known: &Known,
     columns: Arc<dyn Columns>,
     wanted: &[u8],
     keep: Keep,
@@ -153,7 +159,10 @@ async fn place(
         // More are looked for only if those at hand are too few.
         let want = if round == 0 { usize::from(placement.n) } else { MAX_SHARDS };
         let mut offers = owner.farmers.all_offers(want).await;
-        offers.retain(|offer| !failed.contains(&offer.record.device));
+        offers.retain(|offer| {
+            let farmer = offer.record.device;
+            !failed.contains(&farmer) && !known.is_away(&farmer) && !owner.farmers.is_silent(farmer)
+        });
         let plan = match plan(owner, placement, &columns, wanted, &offers) {
             Ok(plan) if plan.farmers().len() < wanted.len() && round == 0 => continue,
             Ok(plan) => plan,

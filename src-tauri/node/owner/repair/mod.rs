@@ -82,7 +82,7 @@ async fn look_after(
     told: &mut HashSet<String>,
 ) -> Result<Option<Instant>, OwnerError> {
     if all {
-        survey::look(owner, |_| true).await?;
+        survey::look_at_all(owner).await?;
     }
     let standings = standings(owner).await?;
     warn(owner, &standings, told).await?;
