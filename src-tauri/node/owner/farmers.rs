@@ -28,6 +28,8 @@ const BLAME_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// For how long a farmer that did not answer is asked last: each time in a row twice as long, up to the second.
 const DOWN: Duration = Duration::from_secs(30);
 const DOWN_AT_MOST: Duration = Duration::from_secs(600);
+/// Who did not answer so lately is not asked the same again.
+const JUST: Duration = Duration::from_secs(5);
 /// How long farmers are looked for when there are fewer than wanted.
 const SEARCH: Duration = Duration::from_secs(3);
 /// With so many others, farmers with demerits are left out of a placement.
@@ -109,7 +111,7 @@ impl Farmers {
     /// Whether it did not answer when it was last asked for a cell, just before. That it is asked last for a while says less:
     /// others may only have been faster.
     pub(crate) fn is_silent(&self, farmer: DeviceId) -> bool {
-        self.standing_of(farmer).no_answer.is_some_and(|at| at.elapsed() < DOWN)
+        self.standing_of(farmer).no_answer.is_some_and(|at| at.elapsed() < JUST)
     }
 
     /// Whether it lied, or does not answer just now.
