@@ -151,7 +151,8 @@ mod tests {
             repairing: false,
             segments: vec![segment],
         };
-        let expected = r#"{"name":"a","k":4,"n":12,"sentence":"Safe.","repairing":false,"segments":[{"alive":9}]}"#;
+        let expected =
+            r#"{"name":"a","k":4,"n":12,"sentence":"Safe.","repairing":false,"segments":[{"alive":9}]}"#;
         assert_eq!(serde_json::to_string(&shape(&health)).unwrap(), expected);
     }
 }

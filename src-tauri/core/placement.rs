@@ -328,10 +328,7 @@ fn attribute(
     false
 }
 
-fn count_groups<'a>(
-    kept: &[usize],
-    columns: impl IntoIterator<Item = &'a Slot>,
-) -> BTreeMap<usize, usize> {
+fn count_groups<'a>(kept: &[usize], columns: impl IntoIterator<Item = &'a Slot>) -> BTreeMap<usize, usize> {
     let mut held = BTreeMap::new();
     for group in kept.iter().copied().chain(columns.into_iter().map(|slot| slot.group)) {
         *held.entry(group).or_insert(0) += 1;

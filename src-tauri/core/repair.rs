@@ -269,13 +269,12 @@ mod tests {
     }
 
     fn holdings() -> impl Strategy<Value = (u8, Vec<Holding>)> {
-        let holding =
-            prop_oneof![
-                Just(Holding::Present),
-                Just(Holding::Leaving),
-                (0u64..40 * DAY).prop_map(absent),
-                Just(Holding::Lost),
-            ];
+        let holding = prop_oneof![
+            Just(Holding::Present),
+            Just(Holding::Leaving),
+            (0u64..40 * DAY).prop_map(absent),
+            Just(Holding::Lost),
+        ];
         prop::collection::vec(holding, 1..=40).prop_flat_map(|held| (1..=held.len() as u8, Just(held)))
     }
 

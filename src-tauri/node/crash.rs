@@ -41,7 +41,7 @@ dying::points! {
     // What lives in a packed segment moves.
     LivingPlaced,
     LivingNamed,
-    // A segment is mended.
+    // A segment is repaired.
     ColumnsRebuilt,
     ColumnsPlaced,
     ColumnsNamed,

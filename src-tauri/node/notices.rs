@@ -48,7 +48,9 @@ pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
 pub(crate) fn of_danger(name: &str, health: HealthWord, repaired_by_itself: bool) -> String {
     match (health, repaired_by_itself) {
         (HealthWord::Lost, _) => {
-            format!("Too few pieces of “{name}” can be reached now: it can come back when more farmers are online.")
+            format!(
+                "Too few pieces of “{name}” can be reached now: it can come back when more farmers are online."
+            )
         }
         (_, true) => format!("“{name}” has lost many of its pieces. It is repaired by itself."),
         (_, false) => format!("“{name}” has lost many of its pieces: repair it now."),

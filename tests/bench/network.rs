@@ -223,10 +223,10 @@ async fn repair(table: &mut Table) -> Result<()> {
     }
     let alive = owner.alive(&file).await?;
     ensure!(alive + GONE == usize::from(put.n), "{alive} of {} shards are there", put.n);
-    let mended = owner.repair(&file).await?;
+    let repaired = owner.repair(&file).await?;
     ensure!(owner.alive(&file).await? == usize::from(put.n), "it is not whole again");
     let what = format!("repair of 100 MiB at {} of {}, 5 farmers gone", put.k, put.n);
-    table.figure(&what, mended.seconds, "s", Target::AtMost(3.0), mended.spent());
+    table.figure(&what, repaired.seconds, "s", Target::AtMost(3.0), repaired.spent());
     Ok(())
 }
 

@@ -68,7 +68,7 @@ fn is_whole(health: &Value) -> Result<bool> {
     Ok(!segments.is_empty() && segments.iter().all(|segment| segment["alive"] == health["n"]))
 }
 
-/// Returns once all shards of a file are there; the owner tells whenever it has mended something.
+/// Returns once all shards of a file are there; the owner tells whenever it has repaired something.
 async fn becomes_whole(owner: &Client, name: &str) -> Result<()> {
     let mut news = owner.events().await?;
     let becomes = async {
@@ -193,7 +193,8 @@ fn lose(farmers: &[Member]) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn owner_and_farmers_killed_while_a_file_is_repaired_lose_nothing_and_leave_nothing_behind() -> Result<()> {
+async fn owner_and_farmers_killed_while_a_file_is_repaired_lose_nothing_and_leave_nothing_behind()
+-> Result<()> {
     const ROUNDS: usize = 8;
     let mut field = Field::new(6).await?;
     let scratch = field.scratch()?;
@@ -224,7 +225,10 @@ async fn owner_and_farmers_killed_while_a_file_is_repaired_lose_nothing_and_leav
         }
         comes_back(field.owner.home(), &file)?;
         repaired(&client, "file").await?;
-        ensure!(is_whole(&hayloft(field.owner.home(), ["health", "file"])?.done()?)?, "it is not whole again");
+        ensure!(
+            is_whole(&hayloft(field.owner.home(), ["health", "file"])?.done()?)?,
+            "it is not whole again"
+        );
     }
     comes_back(field.owner.home(), &file)?;
     let client = field.owner.client().await?;

@@ -453,7 +453,7 @@ export type Quote = {
 export type RepairReport = {
 	/**  The file; none if it was about everything that was due. */
 	name: string | null,
-	/**  Segments that were mended. */
+	/**  Segments that were repaired. */
 	segments: number,
 	/**  Shards that lie elsewhere now. */
 	shards: number,

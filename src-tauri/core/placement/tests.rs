@@ -351,7 +351,10 @@ fn farmers_that_keep_shards_already_get_no_other_and_their_groups_count() {
     held.sort_unstable();
     assert_eq!(held, ["b", "c", "c"], "two keep shards in group a already, and one in b");
     let refused = plan_beside(&kept, &all, rule(7, 2), &mut StdRng::seed_from_u64(1));
-    assert!(matches!(refused, Err(PlacementError::TooFewGroups { needed: 4, possible: 3, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(PlacementError::TooFewGroups { needed: 4, possible: 3, .. })),
+        "{refused:?}"
+    );
     assert_eq!(
         plan_beside(&kept, &all, rule(3, 2), &mut StdRng::seed_from_u64(1)).err(),
         Some(PlacementError::BadRule),

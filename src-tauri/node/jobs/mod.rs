@@ -366,7 +366,9 @@ impl Jobs {
                 output::discard(request.output.with_file_name(part)).await;
                 Ok(())
             }
-            Spec::Repair { .. } => remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await,
+            Spec::Repair { .. } => {
+                remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use specta::Type;
 pub struct RepairReport {
     /// The file; none if it was about everything that was due.
     pub name: Option<String>,
-    /// Segments that were mended.
+    /// Segments that were repaired.
     pub segments: u32,
     /// Shards that lie elsewhere now.
     pub shards: u32,

@@ -5,11 +5,7 @@
 use std::{collections::HashSet, pin::pin, sync::Mutex, time::Duration};
 
 use futures::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
-use hayloft_core::{
-    DeviceId, ShardId,
-    manifest::Shard,
-    placement::Plan,
-};
+use hayloft_core::{DeviceId, ShardId, manifest::Shard, placement::Plan};
 
 use super::{
     OwnerError,
@@ -39,10 +35,7 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// `None` if farmers failed and no spare was left: then they are among `failed`.
-    pub(super) async fn run(
-        &self,
-        failed: &mut HashSet<DeviceId>,
-    ) -> Result<Option<Vec<Shard>>, OwnerError> {
+    pub(super) async fn run(&self, failed: &mut HashSet<DeviceId>) -> Result<Option<Vec<Shard>>, OwnerError> {
         let columns = self.wanted.iter().copied().zip(lock(&self.plan).farmers()).collect();
         let placed = match self.on_farmers(columns, failed, |runner| self.shipment.send(runner)).await {
             Ok(Some(stored)) => self.put_under_contract(stored, failed).await,

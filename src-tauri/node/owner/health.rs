@@ -85,11 +85,11 @@ async fn outlook(owner: &Inner, placements: &[Arc<PlacementRecord>]) -> Result<O
     let (known, now) = (repair::Known::load(owner).await?, owner.clock.now());
     let mut awaited = 0;
     for placement in placements {
-        let standing = known.standing(placement.clone(), owner.repairs.patience, now)?;
-        if matches!(standing.assessment.need, Need::Due(_)) && owner.repairs.automatic {
+        let assessed = known.assessed(placement.clone(), owner.repairs.patience, now)?;
+        if matches!(assessed.assessment.need, Need::Due(_)) && owner.repairs.automatic {
             return Ok(Outlook::Soon);
         }
-        awaited = awaited.max(standing.assessment.awaited);
+        awaited = awaited.max(assessed.assessment.awaited);
     }
     Ok(if awaited > 0 { Outlook::Awaited(awaited) } else { Outlook::Nothing })
 }

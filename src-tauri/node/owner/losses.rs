@@ -34,13 +34,7 @@ pub(super) async fn unread(owner: &Inner, shard: &Shard, error: &ColumnError) {
 }
 
 /// A shard that an audit has shown to be gone, or its farmer has owned up to.
-pub(super) fn lost(
-    owner: &Inner,
-    farmer: DeviceId,
-    shard: &Shard,
-    shown: bool,
-    reason: String,
-) -> LostShard {
+pub(super) fn lost(owner: &Inner, farmer: DeviceId, shard: &Shard, shown: bool, reason: String) -> LostShard {
     LostShard { shard: shard.id, farmer, contract: shard.contract, shown, reason, at: owner.clock.now() }
 }
 

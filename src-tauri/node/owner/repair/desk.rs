@@ -1,4 +1,4 @@
-//! What all repairs of an owner share: how patient they are, which segments are being mended, and when those are tried again
+//! What all repairs of an owner share: how patient they are, which segments are being repaired, and when those are tried again
 //! that could not be.
 
 use std::{
@@ -17,7 +17,7 @@ use crate::owner::{contracts::EPOCH_SECONDS, lock};
 
 /// How often farmers are asked, unless epochs are shorter.
 const EVERY: Duration = Duration::from_secs(600);
-/// The pause before a segment that could not be mended is tried again: each time twice as long, up to the second.
+/// The pause before a segment that could not be repaired is tried again: each time twice as long, up to the second.
 const AGAIN: Duration = Duration::from_secs(5);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(600);
 const LEAST_PAUSE: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ pub(crate) struct Desk {
     again: Notify,
     /// How often a segment is on the list of a job.
     pub(super) planned: Mutex<HashMap<SegmentId, usize>>,
-    mending: Mutex<HashSet<SegmentId>>,
+    repairing: Mutex<HashSet<SegmentId>>,
     freed: Notify,
     failed: Mutex<HashMap<SegmentId, Failed>>,
     not_before: Mutex<Option<Instant>>,
@@ -45,7 +45,7 @@ struct Failed {
     not_before: Instant,
 }
 
-/// The right to mend a segment.
+/// The right to repair a segment.
 pub(super) struct Claim<'a> {
     desk: &'a Desk,
     segment: SegmentId,
@@ -53,7 +53,7 @@ pub(super) struct Claim<'a> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        lock(&self.desk.mending).remove(&self.segment);
+        lock(&self.desk.repairing).remove(&self.segment);
         self.desk.freed.notify_waiters();
     }
 }
@@ -92,7 +92,7 @@ impl Desk {
             wake: Notify::new(),
             again: Notify::new(),
             planned: Mutex::default(),
-            mending: Mutex::default(),
+            repairing: Mutex::default(),
             freed: Notify::new(),
             failed: Mutex::default(),
             not_before: Mutex::default(),
@@ -117,20 +117,20 @@ impl Desk {
         Planned { desk: self, segments: segments.to_vec() }
     }
 
-    /// The right to mend a segment, once nobody else does.
+    /// The right to repair a segment, once nobody else does.
     pub(super) async fn claim(&self, segment: SegmentId) -> Claim<'_> {
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            if lock(&self.mending).insert(segment) {
+            if lock(&self.repairing).insert(segment) {
                 return Claim { desk: self, segment };
             }
             freed.await;
         }
     }
 
-    pub(super) fn mended(&self, segment: SegmentId) {
+    pub(super) fn repaired(&self, segment: SegmentId) {
         lock(&self.failed).remove(&segment);
     }
 
@@ -151,7 +151,7 @@ impl Desk {
         *lock(&self.not_before) = Some(Instant::now() + AGAIN_AT_MOST);
     }
 
-    /// There are farmers that were not there before: what could not be mended is tried with them.
+    /// There are farmers that were not there before: what could not be repaired is tried with them.
     pub(super) fn try_again(&self) {
         let mut failed = lock(&self.failed);
         if !failed.is_empty() {
@@ -160,7 +160,7 @@ impl Desk {
         }
     }
 
-    /// Waits until something that could not be mended may be tried again, or there is news.
+    /// Waits until something that could not be repaired may be tried again, or there is news.
     pub(super) async fn next_round(&self) {
         let first = lock(&self.failed).values().map(|failed| failed.not_before).min();
         let until = first.unwrap_or_else(|| Instant::now() + AGAIN).max(Instant::now() + LEAST_PAUSE);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_segment_that_could_not_be_mended_is_tried_ever_more_rarely_but_always_again() {
+    async fn a_segment_that_could_not_be_repaired_is_tried_ever_more_rarely_but_always_again() {
         let (desk, segment) = (Desk::new(None, true), SegmentId([1; 32]));
         let mut pauses = Vec::new();
         for _ in 0..9 {
@@ -208,12 +208,12 @@ mod tests {
         }
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
         desk.could_not(segment);
-        desk.mended(segment);
+        desk.repaired(segment);
         assert!(desk.may_try(&segment));
     }
 
     #[tokio::test]
-    async fn one_segment_is_mended_by_one_at_a_time() {
+    async fn one_segment_is_repaired_by_one_at_a_time() {
         let (desk, segment) = (Desk::new(None, true), SegmentId([1; 32]));
         let first = desk.claim(segment).await;
         let mut second = pin!(desk.claim(segment));

@@ -11,9 +11,8 @@ use hayloft_core::{DeviceId, SegmentId, ShardId};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Known, due,
-    mend::{Mended, Order, mend},
-    standings,
+    Known, assessed, due,
+    segment::{Order, Repaired, repair_segment},
 };
 use crate::{
     jobs::{JobContext, Run, Sent},
@@ -21,7 +20,7 @@ use crate::{
     owner::{Inner, OwnerError, health::probe, patience::Patience, put::placements_of, remove, survey},
 };
 
-/// Segments mended at once: each is in memory meanwhile.
+/// Segments repaired at once: each is in memory meanwhile.
 const AT_ONCE: usize = 2;
 const WAITING: &str = "Waiting for farmers that take new data.";
 
@@ -51,7 +50,7 @@ pub(crate) async fn repair(
     };
     match name {
         Some(name) => by_hand(owner, name, context, &mut report).await?,
-        // What could not be mended is tried again, for as long as it is due.
+        // What could not be repaired is tried again, for as long as it is due.
         None => while_due(owner, context, &mut report).await?,
     }
     report.seconds = started.elapsed().as_secs_f64();
@@ -104,7 +103,7 @@ async fn while_due(
     Ok(())
 }
 
-/// Mends what a list names; gives the first failure.
+/// Repairs what a list names; gives the first failure.
 async fn round(
     owner: &Arc<Inner>,
     work: &Work,
@@ -149,21 +148,21 @@ async fn of_file(owner: &Arc<Inner>, name: &str, again: bool) -> Result<Work, Ow
     Ok(Work { segments, missing, by_hand: true })
 }
 
-/// What may be mended now of what is due; none if nothing is.
+/// What may be repaired now of what is due; none if nothing is.
 async fn all_due(owner: &Arc<Inner>) -> Result<Option<Work>, OwnerError> {
-    let standings = standings(owner).await?;
-    let all = due(&standings);
+    let assessed = assessed(owner).await?;
+    let all = due(&assessed);
     if all.is_empty() {
         return Ok(None);
     }
     let bytes: HashMap<SegmentId, u64> =
-        standings.iter().map(|standing| (standing.placement.segment, standing.placement.bytes)).collect();
+        assessed.iter().map(|assessed| (assessed.placement.segment, assessed.placement.bytes)).collect();
     let due = all.into_iter().filter(|segment| owner.repairs.may_try(segment));
     let segments = due.map(|segment| (segment, bytes.get(&segment).copied().unwrap_or(0)));
     Ok(Some(Work { segments: segments.collect(), missing: Vec::new(), by_hand: false }))
 }
 
-/// Mends one after the other, few at once; gives the first failure. Tasks of their own: one that waits for the database
+/// Repairs one after the other, few at once; gives the first failure. Tasks of their own: one that waits for the database
 /// must never hold up another that has it.
 async fn run(
     owner: &Arc<Inner>,
@@ -182,30 +181,32 @@ async fn run(
             let order = Order { segment, by_hand: work.by_hand, job: context.job };
             let sent = Arc::new(Sent::default());
             context.progress.moving(bytes, &sent);
-            let mending = context.tasks.spawn(async move {
-                let result = mend_one(&owner, order, missing, &sent).await;
+            let repairing = context.tasks.spawn(async move {
+                let result = repair_one(&owner, order, missing, &sent).await;
                 (segment, bytes, sent, result)
             });
-            running.push(AbortOnDropHandle::new(mending));
+            running.push(AbortOnDropHandle::new(repairing));
         }
         let Some(ended) = running.next().await else { return Ok(failure) };
         let (segment, bytes, sent, result) = ended.map_err(|_| OwnerError::Stopped)?;
         context.progress.arrived(bytes, &sent);
         match result {
-            Ok(Mended { shards, left }) => {
+            Ok(Repaired { shards, left }) => {
                 report.segments += u32::from(shards > 0);
                 report.shards += shards;
                 report.left_shards += left;
                 report.bytes += if shards > 0 { bytes } else { 0 };
                 if left == 0 {
-                    owner.repairs.mended(segment);
+                    owner.repairs.repaired(segment);
                 } else {
                     owner.repairs.could_not(segment);
                     let (left, all) = (left as usize, (left + shards) as usize);
                     failure.get_or_insert(OwnerError::TooFewFarmers { found: all - left, needed: all });
                 }
             }
-            Err(error @ (OwnerError::Store(_) | OwnerError::Database(_) | OwnerError::Stopped)) => return Err(error),
+            Err(error @ (OwnerError::Store(_) | OwnerError::Database(_) | OwnerError::Stopped)) => {
+                return Err(error);
+            }
             Err(error) => {
                 tracing::info!(%segment, %error, "a segment is repaired later");
                 owner.repairs.could_not(segment);
@@ -215,17 +216,17 @@ async fn run(
     }
 }
 
-async fn mend_one(
+async fn repair_one(
     owner: &Arc<Inner>,
     order: Order,
     missing: Vec<ShardId>,
     sent: &Sent,
-) -> Result<Mended, OwnerError> {
+) -> Result<Repaired, OwnerError> {
     let _claim = owner.repairs.claim(order.segment).await;
     let known = Known::load(owner).await?.without(missing);
-    match mend(owner, order, &known, sent).await {
+    match repair_segment(owner, order, &known, sent).await {
         // Its files were removed or rewritten meanwhile.
-        Err(error) if error.is_of_a_segment_gone() => Ok(Mended::default()),
+        Err(error) if error.is_of_a_segment_gone() => Ok(Repaired::default()),
         result => result,
     }
 }

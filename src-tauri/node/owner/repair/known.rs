@@ -27,7 +27,7 @@ pub(crate) struct Known {
 }
 
 /// A segment as it stands.
-pub(crate) struct Standing {
+pub(crate) struct Assessed {
     pub(crate) placement: Arc<PlacementRecord>,
     /// Of each column, in order.
     pub(crate) holdings: Vec<Holding>,
@@ -73,12 +73,12 @@ impl Known {
     ///
     /// # Errors
     /// Never for a record that was opened.
-    pub(crate) fn standing(
+    pub(crate) fn assessed(
         &self,
         placement: Arc<PlacementRecord>,
         patience: Patience,
         now: Timestamp,
-    ) -> Result<Standing, OwnerError> {
+    ) -> Result<Assessed, OwnerError> {
         let coding: Coding = placement.coding()?;
         let mut holdings = vec![Holding::Lost; usize::from(placement.n)];
         for shard in &placement.shards {
@@ -87,7 +87,7 @@ impl Known {
             }
         }
         let assessment = assess(coding, &holdings, patience, now);
-        Ok(Standing { placement, holdings, assessment })
+        Ok(Assessed { placement, holdings, assessment })
     }
 }
 
@@ -113,7 +113,7 @@ fn sorted(
     (contracts, ended)
 }
 
-impl Standing {
+impl Assessed {
     /// Shards that can be read.
     pub(crate) fn here(&self) -> Vec<Shard> {
         self.those(|held| matches!(held, Holding::Present | Holding::Leaving))
@@ -124,7 +124,9 @@ impl Standing {
         let wanted = |held: &Holding| {
             if by_hand { *held != Holding::Present } else { self.assessment.rebuilds(*held) }
         };
-        (0..self.placement.n).filter(|column| self.holdings.get(usize::from(*column)).is_some_and(wanted)).collect()
+        (0..self.placement.n)
+            .filter(|column| self.holdings.get(usize::from(*column)).is_some_and(wanted))
+            .collect()
     }
 
     fn those(&self, which: impl Fn(&Holding) -> bool) -> Vec<Shard> {

@@ -1,13 +1,13 @@
 //! Repair: segments that have lost shards get new ones with other farmers, by itself when enough are gone, or because a
-//! person asks. What is due is decided in `core::repair` from what [`known`] puts together; [`mend`] mends one segment; a
+//! person asks. What is due is decided in `core::repair` from what [`known`] puts together; [`segment`] repairs one segment; a
 //! job does so for many, the most endangered first.
 //!
-//! Invariants: one segment is mended by one job at a time; few are in memory at once.
+//! Invariants: one segment is repaired by one job at a time; few are in memory at once.
 
 mod desk;
 mod job;
 mod known;
-mod mend;
+mod segment;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use self::{
     desk::Desk,
     job::repair,
-    known::{Known, Standing},
+    known::{Assessed, Known},
 };
 use super::{Inner, OwnerError, health, lock, survey};
 use crate::{
@@ -84,14 +84,14 @@ async fn look_after(
     if all {
         survey::look_at_all(owner).await?;
     }
-    let standings = standings(owner).await?;
-    warn(owner, &standings, told).await?;
-    let due = due(&standings);
+    let assessed = assessed(owner).await?;
+    warn(owner, &assessed, told).await?;
+    let due = due(&assessed);
     if owner.repairs.automatic && !due.is_empty() && owner.repairs.may_begin() && jobs.begin_repair().await? {
         tracing::info!(segments = due.len(), "segments are repaired");
     }
     let now = owner.clock.now();
-    let ends = standings.iter().filter_map(|standing| match standing.assessment.need {
+    let ends = assessed.iter().filter_map(|assessed| match assessed.assessment.need {
         Need::Watch { until } => until,
         _ => None,
     });
@@ -109,7 +109,7 @@ async fn look_for_the_absent(owner: &Inner) -> Result<(), OwnerError> {
 }
 
 /// All segments that serve files, as they stand.
-pub(crate) async fn standings(owner: &Inner) -> Result<Vec<Standing>, OwnerError> {
+pub(crate) async fn assessed(owner: &Inner) -> Result<Vec<Assessed>, OwnerError> {
     let known = Known::load(owner).await?;
     let now = owner.clock.now();
     let mut kept: HashSet<SegmentId> = HashSet::new();
@@ -118,20 +118,20 @@ pub(crate) async fn standings(owner: &Inner) -> Result<Vec<Standing>, OwnerError
             kept.extend(file.segments.iter().map(|part| part.segment));
         }
     }
-    let mut standings = Vec::new();
+    let mut assessed = Vec::new();
     for segment in owner.catalog.store.segments().await? {
         if kept.contains(&segment.segment) {
             let placement = owner.catalog.open_placement(&segment)?;
-            standings.push(known.standing(placement, owner.repairs.patience, now)?);
+            assessed.push(known.assessed(placement, owner.repairs.patience, now)?);
         }
     }
-    Ok(standings)
+    Ok(assessed)
 }
 
-/// What is to be mended, the most endangered first.
-fn due(standings: &[Standing]) -> Vec<SegmentId> {
-    let due = standings.iter().filter_map(|standing| match standing.assessment.need {
-        Need::Due(danger) => Some((danger, standing.placement.segment)),
+/// What is to be repaired, the most endangered first.
+fn due(assessed: &[Assessed]) -> Vec<SegmentId> {
+    let due = assessed.iter().filter_map(|assessed| match assessed.assessment.need {
+        Need::Due(danger) => Some((danger, assessed.placement.segment)),
         _ => None,
     });
     let mut due: Vec<(Danger, SegmentId)> = due.collect();
@@ -140,13 +140,9 @@ fn due(standings: &[Standing]) -> Vec<SegmentId> {
 }
 
 /// Tells once of each file that is in danger; again only after it was not.
-async fn warn(
-    owner: &Inner,
-    standings: &[Standing],
-    told: &mut HashSet<String>,
-) -> Result<(), OwnerError> {
+async fn warn(owner: &Inner, assessed: &[Assessed], told: &mut HashSet<String>) -> Result<(), OwnerError> {
     let mut endangered: BTreeMap<SegmentId, HealthWord> = BTreeMap::new();
-    for Standing { placement, assessment, .. } in standings {
+    for Assessed { placement, assessment, .. } in assessed {
         let here = u8::try_from(assessment.present + assessment.leaving).unwrap_or(u8::MAX);
         let word = health::word(here, placement.k, placement.n);
         if matches!(word, HealthWord::Danger | HealthWord::Lost) && placement.n > 1 {
@@ -163,7 +159,11 @@ async fn warn(
         let Some(word) = words.max_by_key(|word| matches!(word, HealthWord::Lost)) else { continue };
         let name = owner.catalog.open(&file)?.name;
         let new = !told.contains(&name);
-        if new && owner.events.send(Event::Notice(notices::of_danger(&name, *word, owner.repairs.automatic))).is_err()
+        if new
+            && owner
+                .events
+                .send(Event::Notice(notices::of_danger(&name, *word, owner.repairs.automatic)))
+                .is_err()
         {
             continue;
         }
@@ -179,7 +179,7 @@ pub(crate) async fn by_hand(owner: &Inner, jobs: &Jobs, name: String) -> Result<
     jobs.begin(Spec::Repair { name: Some(name) }).await
 }
 
-/// Whether some of these segments are being mended or wait for their turn.
+/// Whether some of these segments are being repaired or wait for their turn.
 pub(crate) fn is_under_way(owner: &Inner, segments: impl IntoIterator<Item = SegmentId>) -> bool {
     let planned = lock(&owner.repairs.planned);
     segments.into_iter().any(|segment| planned.contains_key(&segment))

@@ -74,7 +74,9 @@ async fn what_a_disk_lost_is_rebuilt_under_a_new_id_and_nothing_else_moves() {
     bed.removals_become(0).await;
     bed.used_becomes(|now| now == used).await;
     bed.nothing_is_reserved().await;
-    assert!(bed.node.owner_for_tests().await.inner.catalog.store.lost_shards().await.expect("rows").is_empty());
+    assert!(
+        bed.node.owner_for_tests().await.inner.catalog.store.lost_shards().await.expect("rows").is_empty()
+    );
     bed.close().await;
 }
 
@@ -188,7 +190,9 @@ async fn people_are_told_once_that_a_file_is_in_danger() {
     let before = bed.placement("film").await;
     assert_eq!(word(2, before.k, before.n), HealthWord::Danger);
     let owner = bed.node.owner_for_tests().await.inner;
-    let lost = before.shards[..3].iter().map(|shard| losses::lost(&owner, shard.farmer, shard, true, "Shown.".into()));
+    let lost = before.shards[..3]
+        .iter()
+        .map(|shard| losses::lost(&owner, shard.farmer, shard, true, "Shown.".into()));
     losses::note(&owner, &lost.collect::<Vec<_>>()).await;
     placed(&bed, "film", |now| ids(now).intersection(&ids(&before)).count() == 2).await;
     let mut said = Vec::new();

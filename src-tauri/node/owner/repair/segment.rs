@@ -1,4 +1,4 @@
-//! Mending one segment: its missing columns are had, checked against what their owner signed, sealed anew under new ids and
+//! Repairing one segment: its missing columns are had, checked against what their owner signed, sealed anew under new ids and
 //! keys, placed with farmers that keep nothing of the segment yet, and named by its record. What they replace is removed
 //! from its farmers afterwards.
 //!
@@ -23,7 +23,7 @@ use hayloft_core::{
 use hayloft_store::files::Removal;
 use tokio_util::sync::CancellationToken;
 
-use super::known::{Known, Standing};
+use super::known::{Assessed, Known};
 use crate::{
     jobs::Sent,
     owner::{
@@ -42,9 +42,9 @@ use crate::{
 /// Behind all others comes a farmer whose own shard is being replaced.
 const REPLACED: u32 = 1000;
 
-/// What mending a segment came to.
+/// What repairing a segment came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Mended {
+pub(crate) struct Repaired {
     /// Shards that lie elsewhere now.
     pub(crate) shards: u32,
     /// Shards that still should.
@@ -60,44 +60,44 @@ pub(crate) struct Order {
     pub(crate) job: u32,
 }
 
-/// Mends a segment as far as there are farmers for it. May be dropped at any time: what it has not named is given up by
+/// Repairs a segment as far as there are farmers for it. May be dropped at any time: what it has not named is given up by
 /// whoever ends its job.
-pub(crate) async fn mend(
+pub(crate) async fn repair_segment(
     owner: &Arc<Inner>,
     order: Order,
     known: &Known,
     sent: &Sent,
-) -> Result<Mended, OwnerError> {
+) -> Result<Repaired, OwnerError> {
     let now = owner.clock.now();
     let Some(until) = kept_until(owner, order.segment).await?.filter(|until| *until > now) else {
-        return Ok(Mended::default());
+        return Ok(Repaired::default());
     };
     let placement = owner.catalog.placement_now(order.segment).await?;
-    let standing = known.standing(placement, owner.repairs.patience, now)?;
-    let wanted = standing.wanted(order.by_hand);
+    let assessed = known.assessed(placement, owner.repairs.patience, now)?;
+    let wanted = assessed.wanted(order.by_hand);
     if wanted.is_empty() {
-        return Ok(Mended::default());
+        return Ok(Repaired::default());
     }
-    let columns: Arc<dyn Columns> = Arc::new(have(owner, &standing, &wanted).await?);
+    let columns: Arc<dyn Columns> = Arc::new(have(owner, &assessed, &wanted).await?);
     crash_point!(ColumnsRebuilt);
     let keep = Keep { until, job: Some(order.job) };
-    let shards = place(owner, &standing, known, columns, &wanted, keep, sent).await?;
+    let shards = place(owner, &assessed, known, columns, &wanted, keep, sent).await?;
     crash_point!(ColumnsPlaced);
-    let mended = Mended {
+    let repaired = Repaired {
         shards: u32::try_from(shards.len()).unwrap_or(u32::MAX),
         left: u32::try_from(wanted.len() - shards.len()).unwrap_or(u32::MAX),
     };
     // To the end, even if nobody waits any more: whoever reads the record next must read the new one.
-    let (naming, placement) = (owner.clone(), standing.placement.clone());
+    let (naming, placement) = (owner.clone(), assessed.placement.clone());
     let naming = tokio::spawn(async move { name(&naming, &placement, shards).await });
     naming.await.map_err(|_| OwnerError::Stopped)??;
     if order.by_hand {
         // All others have just answered.
-        let alive = u32::from(standing.placement.n).saturating_sub(mended.left);
+        let alive = u32::from(assessed.placement.n).saturating_sub(repaired.left);
         lock(&owner.seen).insert(order.segment, u8::try_from(alive).unwrap_or(u8::MAX));
     }
     crash_point!(ColumnsNamed);
-    Ok(mended)
+    Ok(repaired)
 }
 
 /// Until when the file of the segment is kept that is kept longest; none if it serves no file.
@@ -107,15 +107,15 @@ pub(crate) async fn kept_until(owner: &Inner, segment: SegmentId) -> Result<Opti
 }
 
 /// The wanted columns: those that leave as they are, if that is all, else from any k.
-async fn have(owner: &Arc<Inner>, standing: &Standing, wanted: &[u8]) -> Result<SomeColumns, OwnerError> {
+async fn have(owner: &Arc<Inner>, assessed: &Assessed, wanted: &[u8]) -> Result<SomeColumns, OwnerError> {
     let (fetcher, _guard) = Fetcher::new(owner.clone());
-    let placement = &standing.placement;
-    if let Some(leaving) = standing.leaving(wanted).filter(|shards| shards.len() <= usize::from(placement.k))
+    let placement = &assessed.placement;
+    if let Some(leaving) = assessed.leaving(wanted).filter(|shards| shards.len() <= usize::from(placement.k))
         && let Some(columns) = moved(&fetcher, placement, &leaving).await
     {
         return Ok(columns);
     }
-    let source = Arc::new(PlacementRecord { shards: standing.here(), ..(**placement).clone() });
+    let source = Arc::new(PlacementRecord { shards: assessed.here(), ..(**placement).clone() });
     let (all, bytes) = (0..layout(placement)?.stripes(), 0..placement.bytes);
     let columns = fetcher.stripes(&source, all, bytes).await?;
     let (coder, placement, wanted) = (columns.coder.clone(), placement.clone(), wanted.to_vec());
@@ -145,14 +145,14 @@ async fn moved(fetcher: &Fetcher, placement: &Arc<PlacementRecord>, shards: &[Sh
 /// Places as many of the wanted columns as there are farmers for.
 async fn place(
     owner: &Inner,
-    standing: &Standing,
+    assessed: &Assessed,
     known: &Known,
     columns: Arc<dyn Columns>,
     wanted: &[u8],
     keep: Keep,
     sent: &Sent,
 ) -> Result<Vec<Shard>, OwnerError> {
-    let placement = &standing.placement;
+    let placement = &assessed.placement;
     let mut failed = HashSet::new();
     let mut too_few = OwnerError::NoFarmers;
     for round in 0..=PLANS {
