@@ -90,9 +90,10 @@ async fn shards_deleted_cut_swapped_or_changed_in_one_bit_are_found_by_audits_an
     let files = [stored(owner, &scratch, "one", 3_000_000)?, stored(owner, &scratch, "two", 3_000_000)?];
     let of = |farmer: usize| shards(&devnet.farmers()[farmer].home);
     std::fs::remove_file(&of(0)?[0])?;
-    let cut = &of(1)?[1];
-    std::fs::OpenOptions::new().write(true).open(cut)?.set_len(cut.metadata()?.len() - 1)?;
-    let [left, right] = &of(2)?[..] else { anyhow::bail!("two files, two shards") };
+    let cut = of(1)?.remove(1);
+    std::fs::OpenOptions::new().write(true).open(&cut)?.set_len(cut.metadata()?.len() - 1)?;
+    let both = of(2)?;
+    let [left, right] = &both[..] else { anyhow::bail!("two files, two shards") };
     let aside = left.with_extension("aside");
     std::fs::rename(left, &aside)?;
     std::fs::rename(right, left)?;
