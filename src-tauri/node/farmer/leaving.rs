@@ -28,11 +28,12 @@ impl Shared {
 }
 
 /// How far a farmer has left that stays until then.
-pub(super) fn status(until: Timestamp, contracts: &[Contract]) -> LeavingStatus {
+pub(super) fn status(until: Timestamp, now: Timestamp, contracts: &[Contract]) -> LeavingStatus {
     let kept = || contracts.iter().filter(|contract| contract.shards > 0);
     let owners = kept().map(|contract| contract.terms.terms.owner).collect::<BTreeSet<_>>().len() as u64;
     let sentence = match owners {
         0 => "All that was kept here has been moved: this computer need not stay.".to_owned(),
+        _ if now >= until => "The time to move what is left is over: this computer need not stay.".to_owned(),
         1 => "1 owner has not yet moved all it keeps here.".to_owned(),
         owners => format!("{owners} owners have not yet moved all they keep here."),
     };

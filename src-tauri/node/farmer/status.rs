@@ -29,7 +29,7 @@ impl Farmer {
             disk_free_bytes: figures.disk_free_bytes,
             accepting: reason.is_none(),
             reason: reason.map(|reason| reason.to_string()),
-            leaving: leaves.map(|until| leaving::status(until, &contracts)),
+            leaving: leaves.map(|until| leaving::status(until, now, &contracts)),
             contracts: contracts.iter().filter(|contract| contract.shards > 0).map(shown).collect(),
             scrub: self.shared.scrub_status().await?,
             standings: self.shared.standings(),
