@@ -91,6 +91,12 @@ pub(crate) async fn farm_scrub(app: AppHandle) -> Answer<FarmStatus> {
     home(&app).node().await?.farm_scrub().await
 }
 
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn farm_leave(app: AppHandle, leave: bool) -> Answer<FarmStatus> {
+    home(&app).node().await?.farm_leave(leave).await
+}
+
 /// Free bytes of the disk that holds `folder`, before it is chosen.
 #[tauri::command]
 #[specta::specta]
@@ -162,6 +168,12 @@ pub(crate) async fn remove(app: AppHandle, names: Vec<String>) -> Answer<()> {
 #[specta::specta]
 pub(crate) async fn health(app: AppHandle, name: String) -> Answer<FileHealth> {
     home(&app).node().await?.health(&name).await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn repair(app: AppHandle, name: String) -> Answer<u32> {
+    home(&app).node().await?.repair(&name).await
 }
 
 #[tauri::command]

@@ -54,6 +54,11 @@ pub(crate) enum Command {
         /// The file's name
         name: String,
     },
+    /// Rebuild what the farmers of a file have lost, with other farmers
+    Repair {
+        /// The file's name
+        name: String,
+    },
     /// Let farmers prove that they have what they keep; or check a receipt of such a proof
     Audit(Audit),
     /// Keep a file for longer
@@ -113,6 +118,12 @@ pub(crate) struct Node {
     /// Audit no more
     #[arg(long)]
     pub(crate) no_audit: bool,
+    /// Repair files without being asked, from now on, as a new home does; --no-repair ends it
+    #[arg(long, conflicts_with = "no_repair")]
+    pub(crate) repair: bool,
+    /// Repair nothing without being asked
+    #[arg(long)]
+    pub(crate) no_repair: bool,
     /// Let this auditor judge the farmers of new contracts, from now on; its address ends in /p2p/…
     #[arg(long, value_name = "ADDR")]
     pub(crate) auditor: Option<String>,
@@ -141,6 +152,12 @@ pub(crate) enum Farm {
     Set(Box<FarmSet>),
     /// Read all that is kept for others again and tell what the disk lost
     Scrub,
+    /// Leave: take nothing new, and serve what is kept until its owners have moved it
+    Leave {
+        /// Stay after all
+        #[arg(long)]
+        cancel: bool,
+    },
 }
 
 #[derive(ClapArgs)]

@@ -57,6 +57,7 @@ async fn open(place: &Place, wish: &args::Node) -> Result<Node> {
         passphrase: passphrase.map(|text| text.to_string()),
         audit: wish.audit.then_some(true).or(wish.no_audit.then_some(false)),
         auditor: wish.auditor.clone(),
+        repair: wish.repair.then_some(true).or(wish.no_repair.then_some(false)),
         epoch_seconds: wish.epoch,
         disk_guard_bytes: wish.disk_guard,
         ..NodeOptions::default()

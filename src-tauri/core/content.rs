@@ -17,13 +17,14 @@
 //!
 //! Invariant: no key and nonce ever seal two plaintexts, no shard id is ever used twice. The types see to it: an item's
 //! key is drawn when the item begins and leaves the packer only with its sealed bytes; a [`ShardSealer`] draws its own
-//! id and seals one column of one immutable [`CodedSegment`]. Both are never written to disk, so whatever starts again
+//! id and seals one of the immutable [`Columns`] of a segment. Both are never written to disk, so whatever starts again
 //! starts under new keys and ids.
 //!
 //! Deliberately absent: I/O, farmers, names.
 
 mod cipher;
 mod coding;
+mod columns;
 mod item;
 mod layout;
 mod packer;
@@ -32,6 +33,7 @@ mod shard;
 pub(crate) mod tests;
 
 pub use coding::{CodedSegment, Coder, Coding, CodingError};
+pub use columns::{Columns, SomeColumns};
 pub use item::{ItemError, ItemOpener, ItemReader};
 pub use layout::{Layout, LayoutError};
 pub use packer::{PackError, Packer, SealedSegment};

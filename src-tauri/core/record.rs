@@ -79,6 +79,8 @@ pub struct FarmerRecord {
     pub operator: Option<String>,
     /// Announced country, ISO 3166-1 alpha-2: it may merge groups, never split them.
     pub country: Option<[u8; 2]>,
+    /// Until when it stays, if it leaves: whoever keeps shards with it moves them.
+    pub leaves: Option<Timestamp>,
     /// When it was signed.
     pub at: Timestamp,
     /// When it stops counting.

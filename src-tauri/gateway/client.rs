@@ -21,7 +21,7 @@ use tokio::io::AsyncBufReadExt;
 use tokio_util::io::StreamReader;
 
 use crate::door::{ApiFile, DoorError};
-use crate::routes::{Begun, Made, Name, Names, Renewal, Secret};
+use crate::routes::{Begun, Leave, Made, Name, Names, Renewal, Secret};
 
 /// How long the first question to a door that may be stale waits.
 const KNOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -113,6 +113,16 @@ impl Client {
     /// Begins to read everything kept for others again.
     pub async fn farm_scrub(&self) -> Result<FarmStatus, ApiError> {
         self.post("/farm/scrub", &()).await
+    }
+
+    /// Begins to leave as a farmer, or stays after all.
+    pub async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
+        self.post("/farm/leave", &Leave { leave }).await
+    }
+
+    /// Begins to repair a file; returns the job.
+    pub async fn repair(&self, name: &str) -> Result<u32, ApiError> {
+        self.post("/repair", &Name { name: name.to_owned() }).await.map(|begun: Begun| begun.job)
     }
 
     /// Audits a file's shards now.

@@ -99,6 +99,15 @@ impl Node {
         self.running.farm_scrub().await
     }
 
+    /// Begins to leave as a farmer: nothing new is taken, owners are told, and what is kept is served until they have moved it
+    /// or the grace is over. Or, if `leave` is false, stays after all.
+    ///
+    /// # Errors
+    /// [`ApiError`] if it cannot be written down, or the store fails.
+    pub async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
+        self.running.farm_leave(leave).await
+    }
+
     /// What a put would do and cost.
     ///
     /// # Errors
@@ -194,6 +203,14 @@ impl Node {
     /// [`ApiError`] if the name is unknown or the node is locked.
     pub async fn health(&self, name: &str) -> Result<FileHealth, ApiError> {
         self.running.owner().await?.health(name.to_owned()).await
+    }
+
+    /// Begins to repair a file now, whatever it has lost; gives the job's number at once.
+    ///
+    /// # Errors
+    /// [`ApiError`] if the name is unknown or the node is locked.
+    pub async fn repair(&self, name: &str) -> Result<u32, ApiError> {
+        self.running.owner().await?.repair(name.to_owned()).await
     }
 
     /// Audits the shards of a file now: its farmers prove that they have them. It counts in nobody's public scores.

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use hayloft_core::keys::{DeviceKey, OwnerKeys};
+use hayloft_core::{
+    contract::MIN_GRACE_SECONDS,
+    keys::{DeviceKey, OwnerKeys},
+};
 use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered};
 use hayloft_store::{Guard, Home, Store, StoreOptions};
 use tokio::{
@@ -83,7 +86,7 @@ impl Running {
         let auditor = Auditor::start(parts.clone(), settings.audit).await;
         let auditor = auditor.map_err(|error| ApiError::disk(errors::sentence(&error)))?;
         let running = Arc::new(Self {
-            farmer: Farmer::start(parts.clone(), incoming, settings.farm.clone(), auditor.clone()).await,
+            farmer: Farmer::start(parts.clone(), incoming, &settings, auditor.clone()).await,
             auditor,
             owner: RwLock::new(None),
             settings: Mutex::new(settings),
@@ -192,7 +195,10 @@ impl Running {
     }
 
     async fn start_owner(&self, keys: Arc<OwnerKeys>) -> Result<Owner, ApiError> {
-        let auditor = self.settings.lock().await.auditor.clone();
+        let (auditor, repair) = {
+            let settings = self.settings.lock().await;
+            (settings.auditor.clone(), settings.repair)
+        };
         let Parts { network, device, net, store, clock, witness, events, stop, epoch_seconds } =
             self.parts.clone();
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
@@ -209,6 +215,7 @@ impl Running {
             stop,
             epoch_seconds,
             auditor,
+            repair,
         };
         Owner::start(parts).await
     }
@@ -264,6 +271,20 @@ impl Running {
         self.farmer.status().await
     }
 
+    /// Begins to leave, or stays after all. Written down before anybody hears of it.
+    pub(crate) async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
+        let mut settings = self.settings.lock().await;
+        if leave != settings.leaves.is_some() {
+            let leaves = leave.then(|| self.parts.clock.now().plus_seconds(MIN_GRACE_SECONDS));
+            let next = Settings { leaves, ..settings.clone() };
+            next.save(self.parts.store.home())?;
+            self.farmer.leave(leaves).await;
+            *settings = next;
+        }
+        drop(settings);
+        self.farmer.status().await
+    }
+
     #[cfg(test)]
     pub(crate) fn auditor(&self) -> Auditor {
         self.auditor.clone()
@@ -293,7 +314,7 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
 
 /// The home, its settings with what is wished, and whether they are to be saved.
 async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
-    let NodeOptions { home: path, network, farm, audit, auditor, .. } = options.clone();
+    let NodeOptions { home: path, network, farm, audit, auditor, repair, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
@@ -307,6 +328,7 @@ async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiE
             settings.auditor = Some(auditor);
         }
         settings.audit = audit.unwrap_or(settings.audit);
+        settings.repair = repair.unwrap_or(settings.repair);
         let changed = settings != kept;
         Ok((home, settings, changed))
     })

@@ -1,8 +1,11 @@
 //! What front ends see: plain values, the same for window, command line and HTTP. Sizes are bytes, times are seconds
 //! since 1970 UTC, identifiers are lower-case hex.
 
+mod repair;
+
 use std::path::PathBuf;
 
+pub use repair::{LeavingStatus, RepairReport};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
@@ -75,6 +78,8 @@ pub struct FarmStatus {
     pub accepting: bool,
     /// If not, why, as a sentence.
     pub reason: Option<String>,
+    /// How far it has left, if it leaves.
+    pub leaving: Option<LeavingStatus>,
     /// All contracts that still hold bytes.
     pub contracts: Vec<FarmContract>,
     /// What re-reading the disk found.
@@ -316,8 +321,10 @@ pub struct FileHealth {
     pub n: u8,
     /// In one word.
     pub health: HealthWord,
-    /// In one sentence.
+    /// In one sentence: whether it is safe, and what is done about it.
     pub sentence: String,
+    /// Whether it is being repaired.
+    pub repairing: bool,
     /// Each segment, in the file's order.
     pub segments: Vec<SegmentHealth>,
 }
@@ -550,6 +557,8 @@ pub enum JobKind {
     Put,
     /// Brings back.
     Get,
+    /// Rebuilds what farmers have lost.
+    Repair,
 }
 
 /// Where a job stands.
@@ -576,6 +585,8 @@ pub enum JobReport {
     Put(Vec<PutReport>),
     /// The file brought back.
     Get(GetReport),
+    /// What was repaired.
+    Repair(RepairReport),
 }
 
 /// What storing one file did.

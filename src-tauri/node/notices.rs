@@ -1,6 +1,8 @@
-//! What a start found and mended, in words for people. They are shown until the next start.
+//! What people are told once: what a start found and mended, shown until the next start; that a file is in danger.
 
 use hayloft_store::{CatalogState, DatabaseState, OpenReport};
+
+use crate::model::HealthWord;
 
 /// A sentence for each thing that a person should know.
 pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
@@ -40,6 +42,19 @@ pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
         )),
     }
     notices
+}
+
+/// A file of which so many pieces are gone that the next losses may take it, or too few are there now.
+pub(crate) fn of_danger(name: &str, health: HealthWord, repaired_by_itself: bool) -> String {
+    match (health, repaired_by_itself) {
+        (HealthWord::Lost, _) => {
+            format!(
+                "Too few pieces of “{name}” can be reached now: it can come back when more farmers are online."
+            )
+        }
+        (_, true) => format!("“{name}” has lost many of its pieces. It is repaired by itself."),
+        (_, false) => format!("“{name}” has lost many of its pieces: repair it now."),
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct NodeOptions {
     pub farm: Option<FarmSettings>,
     /// Whether to audit, from now on.
     pub audit: Option<bool>,
+    /// Whether to repair files without anybody's asking, from now on.
+    pub repair: Option<bool>,
     /// The auditor that new contracts name from now on, by an address ending in `/p2p/…`.
     pub auditor: Option<String>,
     /// The length of an epoch in contracts that this node proposes, and the shortest it takes; none is a day, and a minute.

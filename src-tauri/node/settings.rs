@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use hayloft_core::NetworkName;
+use hayloft_core::{NetworkName, Timestamp};
 use hayloft_store::{Home, config};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,16 @@ pub struct Settings {
     /// The auditor that this owner's new contracts name, by an address ending in `/p2p/…`.
     #[serde(default)]
     pub auditor: Option<String>,
+    /// Whether this owner's files are repaired without anybody's asking.
+    #[serde(default = "yes")]
+    pub repair: bool,
+    /// Until when this farmer stays, if it leaves.
+    #[serde(default)]
+    pub leaves: Option<Timestamp>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Settings {
@@ -56,6 +66,8 @@ impl Settings {
             farm: FarmSettings::default(),
             audit: false,
             auditor: None,
+            repair: true,
+            leaves: None,
         }
     }
 

@@ -19,6 +19,7 @@ pub mod farmer;
 pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod holdings;
 pub mod home;
 pub mod identity;
 pub mod jobs;

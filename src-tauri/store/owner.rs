@@ -12,6 +12,7 @@ use crate::{
     catalog::{Change, Entry},
     db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     files::Removal,
+    holdings::forget_lost,
     open::Inner,
 };
 
@@ -393,6 +394,7 @@ pub(crate) async fn insert_removals(write: &mut Write, removals: &[Removal]) -> 
         let query = sqlx::query(query).bind(removal.shard.0.to_vec()).bind(removal.farmer.0.to_vec());
         query.bind(removal.contract.0.to_vec()).execute(&mut **write).await?;
         clear_placing(write, removal.shard).await?;
+        forget_lost(write, removal.shard).await?;
     }
     Ok(())
 }

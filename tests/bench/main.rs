@@ -34,7 +34,7 @@ struct Wish {
 }
 
 /// The parts, in their order.
-const PARTS: [&str; 4] = ["coding", "network", "small", "comparison"];
+const PARTS: [&str; 5] = ["coding", "network", "small", "comparison", "repair"];
 
 impl Wish {
     fn from_words(mut words: impl Iterator<Item = String>) -> Result<Self> {

@@ -105,6 +105,7 @@ impl Farm {
             egress_price: Amount(0),
             operator: None,
             country: None,
+            leaves: None,
             at: now(),
             expires: now().plus_seconds(RECORD_SECONDS),
         }

@@ -12,4 +12,5 @@ mod kill;
 mod liars;
 mod lines;
 mod quota;
+mod repair;
 mod scrub;

@@ -15,6 +15,7 @@ export const commands = {
 	farmStatus: () => __TAURI_INVOKE<FarmStatus>("farm_status"),
 	farmSet: (settings: FarmSettings) => __TAURI_INVOKE<FarmStatus>("farm_set", { settings }),
 	farmScrub: () => __TAURI_INVOKE<FarmStatus>("farm_scrub"),
+	farmLeave: (leave: boolean) => __TAURI_INVOKE<FarmStatus>("farm_leave", { leave }),
 	/**  Free bytes of the disk that holds `folder`, before it is chosen. */
 	diskFree: (folder: string) => __TAURI_INVOKE<number>("disk_free", { folder }),
 	quote: (request: PutRequest) => __TAURI_INVOKE<Quote>("quote", { request }),
@@ -28,6 +29,7 @@ export const commands = {
 	files: () => __TAURI_INVOKE<FileEntry[]>("files"),
 	remove: (names: string[]) => __TAURI_INVOKE<null>("remove", { names }),
 	health: (name: string) => __TAURI_INVOKE<FileHealth>("health", { name }),
+	repair: (name: string) => __TAURI_INVOKE<number>("repair", { name }),
 	renew: (name: string, keepSeconds: number, auto: boolean | null) => __TAURI_INVOKE<FileEntry>("renew", { name, keepSeconds, auto }),
 	pickFiles: () => __TAURI_INVOKE<string[]>("pick_files"),
 	pickFolder: () => __TAURI_INVOKE<string | null>("pick_folder"),
@@ -153,6 +155,8 @@ export type FarmStatus = {
 	accepting: boolean,
 	/**  If not, why, as a sentence. */
 	reason: string | null,
+	/**  How far it has left, if it leaves. */
+	leaving: LeavingStatus | null,
 	/**  All contracts that still hold bytes. */
 	contracts: FarmContract[],
 	/**  What re-reading the disk found. */
@@ -217,8 +221,10 @@ export type FileHealth = {
 	n: number,
 	/**  In one word. */
 	health: HealthWord,
-	/**  In one sentence. */
+	/**  In one sentence: whether it is safe, and what is done about it. */
 	sentence: string,
+	/**  Whether it is being repaired. */
+	repairing: boolean,
 	/**  Each segment, in the file's order. */
 	segments: SegmentHealth[],
 };
@@ -305,14 +311,18 @@ export type JobKind =
 /**  Stores. */
 "put" | 
 /**  Brings back. */
-"get";
+"get" | 
+/**  Rebuilds what farmers have lost. */
+"repair";
 
 /**  What a finished job did. */
 export type JobReport = 
 /**  One per file. */
-({ put: PutReport[] }) & { get?: never } | 
+({ put: PutReport[] }) & { get?: never; repair?: never } | 
 /**  The file brought back. */
-({ get: GetReport }) & { put?: never };
+({ get: GetReport }) & { put?: never; repair?: never } | 
+/**  What was repaired. */
+({ repair: RepairReport }) & { get?: never; put?: never };
 
 /**  Where a job stands. */
 export type JobState = 
@@ -326,6 +336,20 @@ export type JobState =
 "failed" | 
 /**  Ended by the person. */
 "cancelled";
+
+/**  How far a farmer has left. */
+export type LeavingStatus = {
+	/**  Until when it serves what its owners have not moved. */
+	until: number,
+	/**  Owners whose shards are still here. */
+	owners: number,
+	/**  Shards still here. */
+	shards: number,
+	/**  Their bytes. */
+	bytes: number,
+	/**  How it stands, as a sentence. */
+	sentence: string,
+};
 
 /**  News from the node, passed on as it came. */
 export type News = Event;
@@ -423,6 +447,22 @@ export type Quote = {
 	loss_odds: number | null,
 	/**  What the person should know first, e.g. that the network is so small that only copies are kept. */
 	warnings: string[],
+};
+
+/**  What a repair did. */
+export type RepairReport = {
+	/**  The file; none if it was about everything that was due. */
+	name: string | null,
+	/**  Segments that were repaired. */
+	segments: number,
+	/**  Shards that lie elsewhere now. */
+	shards: number,
+	/**  Bytes of those segments. */
+	bytes: number,
+	/**  Shards that no farmer could be found for. */
+	left_shards: number,
+	/**  How long it took. */
+	seconds: number | null,
 };
 
 /**  One score of a farmer. */

@@ -39,6 +39,7 @@ export const farm: FarmStatus = {
     { contract: hex("c2"), owner: hex("e20d4477"), shards: 301, bytes: 30.2 * GB, capacity_bytes: 32 * GB, start: NOW - 12 * DAY, end: NOW + 79 * DAY, delete_after: NOW + 109 * DAY },
   ],
   scrub,
+  leaving: null,
   standings: [],
 };
 
@@ -120,13 +121,15 @@ export function pretend(scene: string) {
     farm_status: empty ? { ...farm, settings: { ...farm.settings, enabled: false, quota_bytes: 0 }, used_bytes: 0, reserved_bytes: 0, contracts: [] } : scene === "worn" ? worn : farm,
     farm_scrub: { ...farm, scrub: { ...scrub, hurried: true } },
     farm_set: farm,
+    farm_leave: farm,
+    repair: 4,
     files: empty ? [] : files,
     jobs: scene === "busy" ? jobs : [],
     job_report: null,
     quote,
     create_identity: words,
     pick_files: ["/home/mira/summer.zip"],
-    health: { name: "", k: 4, n: 12, health: "fair", sentence: "9 of 12 pieces are there; 4 are enough.", segments: [{ alive: 9, k: 4, n: 12, missing: [hex("de"), hex("ad"), hex("be")] }, { alive: 12, k: 4, n: 12, missing: [] }] },
+    health: { name: "", k: 4, n: 12, health: "fair", sentence: "9 of 12 pieces are there; 4 are enough.", repairing: false, segments: [{ alive: 9, k: 4, n: 12, missing: [hex("de"), hex("ad"), hex("be")] }, { alive: 12, k: 4, n: 12, missing: [] }] },
     window_settings: { start_with_computer: true, close_hides: true },
   };
   mockWindows("main");

@@ -282,6 +282,7 @@ mod tests {
             egress_price: hayloft_core::Amount(0),
             operator: Some("x".repeat(hayloft_core::record::MAX_OPERATOR_BYTES)),
             country: None,
+            leaves: None,
             at: Timestamp(0),
             expires: Timestamp(u64::MAX),
         };

@@ -171,16 +171,16 @@ impl Shared {
         owner.map_err(|error| refuse::not_allowed(Some(error)))
     }
 
-    /// A node that does not farm makes no offer, so that nobody takes it for a farmer.
+    /// A node that does not farm makes no offer, so that nobody takes it for a farmer; one that leaves says so.
     async fn offer(&self) -> Result<Answer, Refusal> {
-        let settings = self.settings.borrow().clone();
-        if !settings.enabled {
+        let (settings, leaves) = (self.settings.borrow().clone(), self.leaves());
+        if !settings.enabled && leaves.is_none() {
             return Err(refuse::not_accepting(&offer::NotAccepting::Off));
         }
         let figures =
             self.parts.store.farmer().room(&offer::limits(&settings)).await.map_err(refuse::store)?;
         let (now, device) = (self.parts.clock.now(), &self.parts.device);
-        let record = offer::record(&settings, &figures, &self.parts.network, device, now, &self.zone);
+        let record = offer::record(&settings, leaves, &figures, &self.parts.network, device, now, &self.zone);
         Ok(Answer::Offer(Box::new(record)))
     }
 }

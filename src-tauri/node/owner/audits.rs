@@ -17,13 +17,14 @@ use hayloft_core::{
         ReceiptError, Scope, VerifierKey,
     },
     auditor::exported::Exported,
+    manifest::Shard,
     settlement::Verdict,
 };
 use hayloft_net::{NetError, messages::RefusalCode};
-use hayloft_store::{own_audits::OwnAudit, owner::OwnerContract};
-use rand::Rng;
+use hayloft_store::{holdings::LostShard, own_audits::OwnAudit, owner::OwnerContract};
+use rand::{Rng, seq::SliceRandom};
 
-use super::{Inner, OwnerError, put::placements_of};
+use super::{Inner, OwnerError, losses, put::placements_of};
 use crate::{
     auditor::{
         asking::{self, Asking, Heard, Known},
@@ -106,18 +107,69 @@ async fn audit_one(
     shards: &BTreeSet<ShardId>,
 ) -> Result<Found, OwnerError> {
     let mut asked = ask_of_newest(owner, contract, shards).await?;
-    if asked.verdict == Verdict::Failed && asked.receipt.is_some() && shards.len() > 1 {
-        let mut lost = 0;
+    if asked.verdict == Verdict::Passed {
+        losses::found_again(owner, &shards.iter().copied().collect::<Vec<_>>()).await;
+    }
+    if asked.verdict == Verdict::Failed {
         let some: Vec<ShardId> = shards.iter().take(ONE_BY_ONE).copied().collect();
-        for shard in &some {
-            let alone = ask_of_newest(owner, contract, &BTreeSet::from([*shard])).await?;
-            lost += usize::from(alone.verdict == Verdict::Failed);
+        let lost = one_by_one(owner, farmer, contract, &some).await?.lost;
+        if asked.receipt.is_some() && shards.len() > 1 {
+            let reason = asked.reason.unwrap_or_default();
+            asked.reason =
+                Some(format!("{reason} {lost} of {} shards asked one by one are lost.", some.len()));
         }
-        let reason = asked.reason.unwrap_or_default();
-        asked.reason = Some(format!("{reason} {lost} of {} shards asked one by one are lost.", some.len()));
     }
     let Asked { verdict, reason, proof_bytes, receipt } = asked;
     Ok(Found { contract, farmer, verdict, reason, proof_bytes, receipt })
+}
+
+/// What asking one by one came to.
+struct Each {
+    lost: usize,
+    /// Whether each was proved or shown to be lost.
+    clear: bool,
+}
+
+/// Asks for each of these shards by itself; those that are lost are written down.
+async fn one_by_one(
+    owner: &Inner,
+    farmer: DeviceId,
+    contract: ContractId,
+    shards: &[ShardId],
+) -> Result<Each, OwnerError> {
+    let (mut lost, mut whole, mut clear) = (Vec::new(), Vec::new(), true);
+    for shard in shards {
+        let alone = ask_of_newest(owner, contract, &BTreeSet::from([*shard])).await?;
+        match alone.verdict {
+            Verdict::Failed => lost.push(LostShard {
+                shard: *shard,
+                farmer,
+                contract,
+                shown: alone.receipt.is_some(),
+                reason: alone.reason.unwrap_or_default(),
+                at: owner.clock.now(),
+            }),
+            Verdict::Passed => whole.push(*shard),
+            Verdict::Missed | Verdict::Undecided => clear = false,
+        }
+    }
+    losses::note(owner, &lost).await;
+    losses::found_again(owner, &whole).await;
+    Ok(Each { lost: lost.len(), clear })
+}
+
+/// Looks for lost shards at a farmer that an auditor found to have failed: of very many shards at some of them, drawn anew each
+/// time. Whether each that was asked for was answered.
+pub(super) async fn each_is_asked(
+    owner: &Inner,
+    contract: ContractId,
+    shards: &[Shard],
+) -> Result<bool, OwnerError> {
+    let Some(farmer) = shards.first().map(|shard| shard.farmer) else { return Ok(true) };
+    let mut ids: Vec<ShardId> = shards.iter().map(|shard| shard.id).collect();
+    ids.shuffle(&mut rand::rng());
+    ids.truncate(ONE_BY_ONE);
+    Ok(one_by_one(owner, farmer, contract, &ids).await?.clear)
 }
 
 /// Asks under the newest revision that both sides know.

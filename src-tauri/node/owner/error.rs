@@ -181,6 +181,11 @@ impl OwnerError {
         matches!(self, Self::NoFarmers | Self::TooFewFarmers { .. } | Self::Offline)
     }
 
+    /// Whether more farmers, or more answers, could mend it.
+    pub(crate) fn is_for_want_of_answers(&self) -> bool {
+        self.is_for_want_of_farmers() || matches!(self, Self::TooFewAnswer { .. })
+    }
+
     /// Whether the disk of the node's own records has no room for it.
     pub(crate) fn is_for_want_of_room(&self) -> bool {
         use hayloft_store::owner::OwnerError as Store;
@@ -188,6 +193,12 @@ impl OwnerError {
             self,
             Self::Database(DatabaseError::DiskFull) | Self::Store(Store::Database(DatabaseError::DiskFull))
         )
+    }
+
+    /// Whether what it was about is not there any more.
+    pub(crate) fn is_of_a_segment_gone(&self) -> bool {
+        use hayloft_store::owner::OwnerError as Store;
+        matches!(self, Self::MissingSegment | Self::Store(Store::UnknownSegment | Store::GivenUp(_)))
     }
 
     /// Whether the same may succeed later, so that what was done so far is worth keeping.

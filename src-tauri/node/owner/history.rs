@@ -68,7 +68,7 @@ fn own_audit(audit: OwnAudit) -> model::OwnAudit {
     }
 }
 
-async fn ask(owner: &Inner, auditor: DeviceId, request: Request) -> Result<Answer, NetError> {
+pub(super) async fn ask(owner: &Inner, auditor: DeviceId, request: Request) -> Result<Answer, NetError> {
     let envelope = Envelope { certificate: Some(owner.certificate.clone()), request };
     owner.net.ask(auditor, &envelope).await
 }

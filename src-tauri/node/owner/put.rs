@@ -30,7 +30,7 @@ use super::{
     room::{Place, Room},
     scan::{Scan, scan},
     sources::{Note, Notes, Ordered, sort_out},
-    upload::{NotPlaced, Purpose, place},
+    upload::{Keep, NotPlaced, Purpose, place},
 };
 use crate::{
     jobs::{JobContext, Progress, Run as Which, Sent},
@@ -233,29 +233,28 @@ impl Run<'_> {
         segment: SegmentId,
         sealed: Vec<u8>,
         parts: Vec<Part>,
-        mut room: Place,
+        room: Place,
         patient: bool,
     ) -> impl Future<Output = Result<Arrived, OwnerError>> + use<> {
         let (owner, progress) = (self.owner.clone(), self.progress.clone());
         let preset = super::quote::preset(self.request.preset);
-        let purpose = Purpose { preset, until: self.keep_until, job: Some(self.job) };
+        let purpose = Purpose { preset, keep: Keep { until: self.keep_until, job: Some(self.job) } };
         async move {
             let sent = Arc::new(Sent::default());
             let plain = parts.iter().map(|part| part.item.bytes).sum();
             progress.moving(plain, &sent);
             let mut patience = Patience::new(patient, owner.started);
-            let mut sealed = sealed;
+            let (mut sealed, mut room) = (sealed, room);
             loop {
-                match place(&owner, segment, sealed, purpose, &sent, &mut room).await {
+                match place(&owner, segment, sealed, purpose, &sent, room).await {
                     Ok(placement) => {
                         progress.say(None);
                         return Ok(Arrived { placement, parts, sent });
                     }
                     Err(NotPlaced { error, sealed: kept }) => {
-                        if !error.is_for_want_of_farmers() || !patience.lasts(false) {
-                            return Err(error);
-                        }
-                        sealed = kept;
+                        let tried_again = error.is_for_want_of_farmers() && patience.lasts(false);
+                        let Some(kept) = kept.filter(|_| tried_again) else { return Err(error) };
+                        (sealed, room) = kept;
                         progress.say(Some(format!("Waiting for farmers. {error}")));
                         patience.wait().await;
                     }

@@ -13,7 +13,7 @@ use hayloft_core::{
     ContractId, DeviceId, SegmentId,
     content::ShardSealer,
     contract::{ShardEntry, quota_bytes},
-    manifest::{PlacementRecord, SecretKey, Shard},
+    manifest::{SecretKey, Shard},
     record::FarmerRecord,
 };
 use hayloft_net::{
@@ -26,14 +26,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Inner, OwnerError,
-    columns::Columns,
     contracts::ContractError,
     farmers::Offer,
+    load::Load,
     lock,
     making::{CutOff, Making},
     race::Runner,
     tagging::tag_bytes,
-    upload::Purpose,
+    upload::Keep,
 };
 use crate::jobs::Sent;
 
@@ -84,7 +84,7 @@ pub(super) enum Failure {
     #[error("this node is stopping")]
     Stopping(#[from] CutOff),
     #[error(transparent)]
-    Columns(OwnerError),
+    Load(OwnerError),
     #[error(transparent)]
     Store(#[from] hayloft_store::owner::OwnerError),
 }
@@ -112,12 +112,12 @@ impl Failure {
     }
 }
 
-/// One segment on its way: what the sending of all its shards shares.
+/// One segment, or some of its columns, on the way: what the sending of all its shards shares.
 pub(super) struct Shipment<'a> {
     pub(super) owner: &'a Inner,
-    pub(super) purpose: Purpose,
+    pub(super) keep: Keep,
     pub(super) segment: SegmentId,
-    pub(super) columns: Columns<'a>,
+    pub(super) load: Load<'a>,
     pub(super) outer_key: SecretKey,
     pub(super) offers: &'a [Offer],
     /// Shards that farmers may have something of.
@@ -131,8 +131,8 @@ impl Shipment<'_> {
     /// Seals a column for a farmer and sends it.
     pub(super) async fn send(&self, runner: Runner) -> Result<Shard, Failure> {
         let Runner { column, farmer, received, .. } = runner;
-        let coded = self.columns.coded().await.map_err(Failure::Columns)?;
-        let sealer = Arc::new(ShardSealer::new(coded, column, &self.outer_key, &mut rand::rng()));
+        let columns = self.load.columns().await.map_err(Failure::Load)?;
+        let sealer = Arc::new(ShardSealer::new(columns, column, &self.outer_key, &mut rand::rng()));
         let offer = self.offer(farmer)?;
         let with = || async { Ok(self.owner.contracts.with(offer).await?) };
         let mut contract = self.over_the_line(farmer, with).await?;
@@ -173,7 +173,7 @@ impl Shipment<'_> {
 
     /// Bytes of each of the segment's shards, and of its tags.
     fn sizes(&self) -> (u64, u64) {
-        let bytes = self.columns.layout().shard_len();
+        let bytes = self.load.layout().shard_len();
         (bytes, tag_bytes(bytes))
     }
 
@@ -190,7 +190,7 @@ impl Shipment<'_> {
         farmer: DeviceId,
         contract: ContractId,
     ) -> Result<Upload, Failure> {
-        let (shard, segment, job) = (sealer.id(), self.segment, self.purpose.job);
+        let (shard, segment, job) = (sealer.id(), self.segment, self.keep.job);
         let (bytes, tag_bytes) = self.sizes();
         lock(&self.tried).push(Removal { farmer, contract, shard });
         self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
@@ -235,11 +235,11 @@ impl Shipment<'_> {
     pub(super) async fn put_under_contract(&self, shard: &Shard) -> Result<(), Failure> {
         let entry = ShardEntry {
             id: shard.id,
-            bytes: self.columns.layout().shard_len(),
+            bytes: self.load.layout().shard_len(),
             tag_key: Some(self.owner.tagging.key_id()),
         };
-        let (until, nothing_more) = (self.purpose.until, self.columns.nothing_more());
-        Ok(self.owner.contracts.add(shard.contract, entry, until, nothing_more).await?)
+        let nothing_more = self.load.nothing_more();
+        Ok(self.owner.contracts.add(shard.contract, entry, self.keep.until, &nothing_more).await?)
     }
 
     /// Does something at a farmer, and does it again for as long as nobody can be reached, and once the line is back: then
@@ -281,19 +281,5 @@ impl Shipment<'_> {
     fn offer(&self, farmer: DeviceId) -> Result<&FarmerRecord, Failure> {
         let offer = self.offers.iter().find(|offer| offer.record.device == farmer);
         offer.map(|offer| &offer.record).ok_or(Failure::NoOffer)
-    }
-
-    pub(super) fn record(&self, mut shards: Vec<Shard>) -> PlacementRecord {
-        shards.sort_unstable_by_key(|shard| shard.column);
-        PlacementRecord {
-            segment: self.segment,
-            k: self.columns.coding().k(),
-            n: self.columns.coding().n(),
-            bytes: self.columns.layout().bytes(),
-            outer_key: self.outer_key.clone(),
-            roots: self.columns.roots().to_vec(),
-            signature: self.columns.signature(),
-            shards,
-        }
     }
 }

@@ -9,7 +9,7 @@ use hayloft_core::{
     DeviceId, SegmentId, Timestamp,
     content::{CodedSegment, CodingError, Layout},
     contract::quota_bytes,
-    manifest::{PlacementRecord, SecretKey, sign_roots},
+    manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
     placement::{self, PlacementError, Plan, Rule},
     presets::{Choice, Preset, choose},
 };
@@ -18,9 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Inner, OwnerError,
     attempt::Attempt,
-    catalog::Catalog,
-    columns::Columns,
     farmers::{Offer, group_sizes},
+    load::{Coded, Load},
     room::Place,
     sending::Shipment,
     tagging::tag_bytes,
@@ -28,23 +27,37 @@ use super::{
 use crate::jobs::Sent;
 
 /// How often a segment is planned anew when its farmers fail and no spare is left.
-const PLANS: usize = 4;
+pub(super) const PLANS: usize = 4;
 
 /// What a segment is placed for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Purpose {
     /// How much redundancy.
     pub(crate) preset: Preset,
-    /// Until when it is kept at least.
+    /// For how long, and by whom.
+    pub(crate) keep: Keep,
+}
+
+/// For how long shards are placed, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// Until when they are kept at least.
     pub(crate) until: Timestamp,
-    /// The job that places it.
+    /// The job that places them.
     pub(crate) job: Option<u32>,
 }
 
 /// A segment that could not be placed: its sealed bytes may be tried again.
 pub(crate) struct NotPlaced {
     pub(crate) error: OwnerError,
-    pub(crate) sealed: Vec<u8>,
+    /// None if they are lost.
+    pub(crate) sealed: Option<(Vec<u8>, Place)>,
+}
+
+impl NotPlaced {
+    fn lost(error: OwnerError) -> Self {
+        Self { error, sealed: None }
+    }
 }
 
 /// Places a sealed segment that has this place in memory. Only dropping the future, running out of farmers, and a disk or
@@ -55,49 +68,69 @@ pub(crate) async fn place(
     mut sealed: Vec<u8>,
     purpose: Purpose,
     sent: &Sent,
-    place: &mut Place,
+    mut place: Place,
 ) -> Result<PlacementRecord, NotPlaced> {
-    let lost = |error| NotPlaced { error, sealed: Vec::new() };
+    let keys = &owner.catalog.keys.owner;
+    let sign = |coded: &CodedSegment| sign_roots(keys, &owner.catalog.network, segment, coded);
     let mut failed = HashSet::new();
     let mut too_few = OwnerError::NoFarmers;
     for _ in 0..PLANS {
         let planned = plan(owner, sealed.len() as u64, purpose.preset, &failed).await;
         let (offers, choice, plan) = match planned {
             Ok(planned) => planned,
-            Err(error) => return Err(NotPlaced { error, sealed }),
+            Err(error) => return Err(NotPlaced { error, sealed: Some((sealed, place)) }),
         };
-        let Catalog { store, keys, network, .. } = &owner.catalog;
-        let sign = |coded: &CodedSegment| sign_roots(&keys.owner, network, segment, coded);
-        let columns = Columns::code(store, owner.coder(choice.coding), sealed, place, sign).await;
+        let (store, coder) = (&owner.catalog.store, owner.coder(choice.coding));
+        let coded = Coded::new(store, coder, sealed, place, sign).await.map_err(NotPlaced::lost)?;
+        let outer_key = SecretKey::random(&mut rand::rng());
         let shipment = Shipment {
             owner,
-            purpose,
+            keep: purpose.keep,
             segment,
-            outer_key: SecretKey::random(&mut rand::rng()),
+            outer_key: outer_key.clone(),
             offers: &offers,
             tried: Mutex::default(),
             hopeless: CancellationToken::new(),
             sent,
-            columns: columns.map_err(lost)?,
+            load: Load::All(&coded),
         };
         sent.begin(shipment.bytes_sent() * u64::from(choice.coding.n()));
-        let attempt = Attempt { shipment, plan: Mutex::new(plan) };
+        let wanted = (0..choice.coding.n()).collect();
+        let attempt = Attempt { shipment, wanted, plan: Mutex::new(plan) };
         let failed_before = failed.len();
         let result = attempt.run(&mut failed).await;
-        if let Ok(Some(placement)) = result {
-            return Ok(placement);
+        drop(attempt);
+        if let Ok(Some(shards)) = result {
+            return Ok(record(segment, &coded, outer_key, shards));
         }
-        sealed = attempt.shipment.columns.into_sealed().await.map_err(lost)?;
-        match result {
-            Ok(_) => {
-                let needed = usize::from(choice.coding.n());
-                let found = needed.saturating_sub(failed.len() - failed_before);
-                too_few = OwnerError::TooFewFarmers { found, needed };
-            }
-            Err(error) => return Err(NotPlaced { error, sealed }),
+        (sealed, place) = coded.into_sealed().await.map_err(NotPlaced::lost)?;
+        if let Err(error) = result {
+            return Err(NotPlaced { error, sealed: Some((sealed, place)) });
         }
+        let needed = usize::from(choice.coding.n());
+        let found = needed.saturating_sub(failed.len() - failed_before);
+        too_few = OwnerError::TooFewFarmers { found, needed };
     }
-    Err(NotPlaced { error: too_few, sealed })
+    Err(NotPlaced { error: too_few, sealed: Some((sealed, place)) })
+}
+
+fn record(
+    segment: SegmentId,
+    coded: &Coded<'_>,
+    outer_key: SecretKey,
+    mut shards: Vec<Shard>,
+) -> PlacementRecord {
+    shards.sort_unstable_by_key(|shard| shard.column);
+    PlacementRecord {
+        segment,
+        k: coded.coding().k(),
+        n: coded.coding().n(),
+        bytes: coded.layout().bytes(),
+        outer_key,
+        roots: coded.roots().to_vec(),
+        signature: coded.signature(),
+        shards,
+    }
 }
 
 async fn plan(
@@ -129,7 +162,7 @@ pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result
     }
 }
 
-fn too_few(error: PlacementError) -> OwnerError {
+pub(super) fn too_few(error: PlacementError) -> OwnerError {
     match error {
         PlacementError::BadRule => OwnerError::NoFarmers,
         PlacementError::TooFewFarmers { needed, usable, .. } => {

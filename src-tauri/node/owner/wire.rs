@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hayloft_core::{
     ContractId, DeviceId, ShardId, Signature,
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
-    record::DeviceCertificate,
+    record::{DeviceCertificate, SignedFarmerRecord},
 };
 use hayloft_net::{
     Download, Fault, Net, NetError, Upload,
@@ -33,9 +33,12 @@ impl Wire {
         self.net.ask(farmer, &self.envelope(request)).await
     }
 
-    /// Whether the farmer is there and answers.
-    pub(crate) async fn offer(&self, farmer: DeviceId) -> Result<(), NetError> {
-        self.ask(farmer, Request::Offer).await.map(drop)
+    /// The farmer's offer, which shows that it is there; the signature is not yet verified.
+    pub(crate) async fn offer(&self, farmer: DeviceId) -> Result<SignedFarmerRecord, NetError> {
+        match self.ask(farmer, Request::Offer).await? {
+            Answer::Offer(record) => Ok(*record),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
     }
 
     /// Both signatures under the proposed terms; the farmer's is not yet verified.

@@ -165,6 +165,23 @@ CREATE TABLE removals (
     contract BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Shards that their farmers do not have any more. shown: 1 by an audit or by their bytes, 0 only by the farmer's word.
+CREATE TABLE lost_shards (
+    shard BLOB PRIMARY KEY NOT NULL,
+    farmer BLOB NOT NULL,
+    contract BLOB NOT NULL,
+    shown INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Farmers that are not simply there. absent: since when they do not answer; leaves: until when they stay, if they leave.
+CREATE TABLE farmer_presence (
+    farmer BLOB PRIMARY KEY NOT NULL,
+    absent INTEGER,
+    leaves INTEGER
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,

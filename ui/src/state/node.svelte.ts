@@ -98,6 +98,12 @@ class NodeState {
     if (farm) this.farm = farm;
   }
 
+  /** Begins to leave, or stays after all. */
+  async farmLeave(leave: boolean) {
+    const farm = await attempt(() => node.farmLeave(leave));
+    if (farm) this.farm = farm;
+  }
+
   dismiss(...jobs: number[]) {
     this.#dismissed = new Set([...this.#dismissed, ...jobs]);
   }

@@ -67,6 +67,7 @@ pub(crate) fn record(network: &NetworkName, key: &DeviceKey) -> SignedFarmerReco
         egress_price: Amount(0),
         operator: None,
         country: None,
+        leaves: None,
         at,
         expires: at.plus_seconds(600),
     };

@@ -2,16 +2,21 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use hayloft_core::{
+    DeviceId,
+    manifest::{PlacementRecord, Shard},
+};
 use tempfile::TempDir;
 
 use crate::{
     Clock, Node, NodeOptions,
     model::{
         ApiError, FarmSettings, FileEntry, GetReport, GetRequest, Job, JobReport, JobState, PresetName,
-        PutReport, PutRequest,
+        PutReport, PutRequest, RepairReport,
     },
 };
 
@@ -132,6 +137,57 @@ impl Bed {
     /// A farmer vanishes.
     pub(super) async fn kill(&self, farmer: usize) {
         self.farms[farmer].node.shutdown().await.expect("closes");
+    }
+
+    /// A farmer that nobody knew comes.
+    pub(super) async fn join(&mut self) {
+        let number = self.farms.len();
+        let home = self.home.with_file_name(format!("farmer-{number}"));
+        let settings = FarmSettings { enabled: true, quota_bytes: 1 << 30, ..FarmSettings::default() };
+        let node = open(&home, &self.bootstrap, Some(settings), &self.clock).await;
+        let device = node.status().await.expect("a status").device;
+        self.farms.push(Farm { home, node });
+        let net = self.node.owner_for_tests().await.inner.net.clone();
+        let found = async {
+            while !net.farmers().iter().any(|farmer| farmer.device.to_string() == device) {
+                net.find_farmers(self.farms.len() + 1, Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, found).await.expect("it is found");
+    }
+
+    /// The number of a farmer.
+    pub(super) async fn number_of(&self, farmer: DeviceId) -> usize {
+        for (number, farm) in self.farms.iter().enumerate() {
+            if farm.node.status().await.expect("a status").device == farmer.to_string() {
+                return number;
+            }
+        }
+        panic!("{farmer} is none of the bed's");
+    }
+
+    /// The first segment of a file, and where its shards lie now.
+    pub(super) async fn placement(&self, name: &str) -> Arc<PlacementRecord> {
+        let owner = self.node.owner_for_tests().await.inner;
+        let record = owner.catalog.file(name).await.expect("stored");
+        owner.catalog.placement_now(record.items[0].segment).await.expect("placed")
+    }
+
+    /// A farmer's disk loses a shard.
+    pub(super) async fn lose(&self, shard: &Shard) {
+        let (farmer, id) = (self.number_of(shard.farmer).await, shard.id.to_string());
+        let path = self.farms[farmer].home.join("shards").join(&id[..2]).join(&id);
+        std::fs::remove_file(path).expect("the shard was there");
+    }
+
+    /// Repairs a file because a person asks.
+    pub(super) async fn repair(&self, name: &str) -> Result<RepairReport, String> {
+        let id = self.node.repair(name).await.map_err(|error| error.to_string())?;
+        let job = self.end(id).await;
+        match self.node.job_report(id).await.expect("a report") {
+            Some(JobReport::Repair(report)) => Ok(report),
+            _ => Err(job.message.unwrap_or_default()),
+        }
     }
 
     /// It comes back, at its old address or another one.

@@ -5,5 +5,6 @@ mod crash;
 mod folders;
 mod jobs;
 mod loss;
+mod repair;
 mod transfers;
 mod upkeep;

@@ -1,6 +1,6 @@
-//! The columns of a segment on its way. They are in memory while they are sent. Once all have arrived, and only their
-//! farmers' signatures are awaited, the segment's sealed bytes are put aside on the disk, so that the next segment can be
-//! sent meanwhile; should a farmer fail now, they are coded again.
+//! What is sent of a segment: some rebuilt columns, or all of a coded one. A coded one is in memory while it is sent. Once
+//! all its columns have arrived, and only their farmers' signatures are awaited, its sealed bytes are put aside on the disk,
+//! so that the next segment can be sent meanwhile; should a farmer fail now, they are coded again.
 //!
 //! Invariant: what is coded again has the roots that were signed: nothing else is ever sent as this segment.
 
@@ -8,7 +8,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use hayloft_core::{
     Signature,
-    content::{CodedSegment, Coder, Layout},
+    content::{CodedSegment, Coder, Coding, Columns, Layout},
 };
 use hayloft_store::Aside;
 use tokio::sync::Mutex;
@@ -16,35 +16,78 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OwnerError, room::Place};
 
-/// Where a segment's bytes are.
+/// What is sent of a segment.
+pub(super) enum Load<'a> {
+    /// Some columns, of which nothing else is sent.
+    Some(Arc<dyn Columns>),
+    /// All of them.
+    All(&'a Coded<'a>),
+}
+
+impl Load<'_> {
+    pub(super) fn layout(&self) -> &Layout {
+        match self {
+            Self::Some(columns) => columns.layout(),
+            Self::All(coded) => &coded.layout,
+        }
+    }
+
+    /// The columns, coded again if they were put aside.
+    ///
+    /// # Errors
+    /// [`OwnerError::Aside`] if what was put aside cannot be read or is not what it was, or [`OwnerError::Stopped`].
+    pub(super) async fn columns(&self) -> Result<Arc<dyn Columns>, OwnerError> {
+        match self {
+            Self::Some(columns) => Ok(columns.clone()),
+            Self::All(coded) => Ok(coded.columns().await?),
+        }
+    }
+
+    /// All have arrived after so long: if another segment could use the memory, it may.
+    pub(super) async fn arrived(&self, after: Duration) {
+        if let Self::All(coded) = self {
+            coded.arrived(after).await;
+        }
+    }
+
+    /// Cancelled once no other segment is to come that could be signed for together with this one.
+    pub(super) fn nothing_more(&self) -> CancellationToken {
+        match self {
+            Self::Some(_) => Place::alone().nothing_more().clone(),
+            Self::All(coded) => coded.nothing_more.clone(),
+        }
+    }
+}
+
+/// Where a coded segment is.
 enum Held {
-    Coded(Arc<CodedSegment>),
+    Memory(Arc<CodedSegment>),
     Aside(Aside),
-    /// They were lost on the way from one to the other.
+    /// It was lost on the way from one to the other.
     Gone,
 }
 
-/// All n columns of a segment.
-pub(super) struct Columns<'a> {
+/// A coded segment, and its place in memory.
+pub(super) struct Coded<'a> {
     store: &'a hayloft_store::Owner,
     coder: Arc<Coder>,
     layout: Layout,
     roots: Vec<[u8; 32]>,
     signature: Signature,
     nothing_more: CancellationToken,
-    held: Mutex<(Held, &'a mut Place)>,
+    held: Mutex<(Held, Place)>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> Coded<'a> {
     /// Codes a sealed segment; `sign` signs what it became.
     ///
     /// # Errors
     /// [`OwnerError::Coding`] or [`OwnerError::Stopped`].
-    pub(super) async fn code(
+    pub(super) async fn new(
         store: &'a hayloft_store::Owner,
         coder: Arc<Coder>,
         sealed: Vec<u8>,
-        place: &'a mut Place,
+        place: Place,
         sign: impl FnOnce(&CodedSegment) -> Signature,
     ) -> Result<Self, OwnerError> {
         let coded = encode(coder.clone(), sealed).await?;
@@ -55,46 +98,41 @@ impl<'a> Columns<'a> {
             roots: coded.roots().to_vec(),
             signature: sign(&coded),
             nothing_more: place.nothing_more().clone(),
-            held: Mutex::new((Held::Coded(Arc::new(coded)), place)),
+            held: Mutex::new((Held::Memory(Arc::new(coded)), place)),
         })
+    }
+
+    pub(super) fn coding(&self) -> Coding {
+        self.coder.coding()
     }
 
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    pub(super) fn coding(&self) -> hayloft_core::content::Coding {
-        self.coder.coding()
-    }
-
+    /// BLAKE3 of each of the n columns.
     pub(super) fn roots(&self) -> &[[u8; 32]] {
         &self.roots
     }
 
-    /// The owner's signature under the roots.
+    /// The owner's signature under them.
     pub(super) fn signature(&self) -> Signature {
         self.signature
     }
 
-    /// Cancelled once no other segment is to come that could be signed for together with this one.
-    pub(super) fn nothing_more(&self) -> &CancellationToken {
-        &self.nothing_more
-    }
-
-    /// All columns have arrived after so long: if another segment could use the memory, it may.
-    pub(super) async fn arrived(&self, after: Duration) {
+    async fn arrived(&self, after: Duration) {
         let mut held = self.held.lock().await;
         let (held, place) = &mut *held;
         if !place.arrived(after) {
             return;
         }
-        let Held::Coded(coded) = std::mem::replace(held, Held::Gone) else { return };
+        let Held::Memory(coded) = std::mem::replace(held, Held::Gone) else { return };
         let store = self.store.clone();
         let put = tokio::task::spawn_blocking(move || match store.put_aside(coded.sealed()) {
             Ok(aside) => Held::Aside(aside),
             Err(error) => {
                 tracing::debug!(%error, "a segment stays in memory");
-                Held::Coded(coded)
+                Held::Memory(coded)
             }
         });
         *held = put.await.unwrap_or(Held::Gone);
@@ -103,14 +141,10 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// All columns, coded again if they were put aside.
-    ///
-    /// # Errors
-    /// [`OwnerError::Aside`] if what was put aside cannot be read or is not what it was, or [`OwnerError::Stopped`].
-    pub(super) async fn coded(&self) -> Result<Arc<CodedSegment>, OwnerError> {
+    async fn columns(&self) -> Result<Arc<CodedSegment>, OwnerError> {
         let mut held = self.held.lock().await;
         let (held, place) = &mut *held;
-        if let Held::Coded(coded) = held {
+        if let Held::Memory(coded) = held {
             return Ok(coded.clone());
         }
         place.come_back().await;
@@ -119,18 +153,18 @@ impl<'a> Columns<'a> {
         if coded.roots() != self.roots {
             return Err(OwnerError::Aside(io::ErrorKind::InvalidData.into()));
         }
-        *held = Held::Coded(coded.clone());
+        *held = Held::Memory(coded.clone());
         Ok(coded)
     }
 
-    /// The segment's sealed bytes.
+    /// The segment's sealed bytes, and their place in memory.
     ///
     /// # Errors
-    /// As [`Columns::coded`].
-    pub(super) async fn into_sealed(self) -> Result<Vec<u8>, OwnerError> {
-        let (held, place) = self.held.into_inner();
+    /// As [`Load::columns`].
+    pub(super) async fn into_sealed(self) -> Result<(Vec<u8>, Place), OwnerError> {
+        let (held, mut place) = self.held.into_inner();
         place.come_back().await;
-        taken(held).await
+        Ok((taken(held).await?, place))
     }
 }
 
@@ -141,7 +175,7 @@ async fn encode(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, Owne
 
 async fn taken(held: Held) -> Result<Vec<u8>, OwnerError> {
     match held {
-        Held::Coded(coded) => {
+        Held::Memory(coded) => {
             Ok(Arc::try_unwrap(coded)
                 .map_or_else(|shared| shared.sealed().to_vec(), CodedSegment::into_sealed))
         }
