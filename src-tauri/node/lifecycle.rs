@@ -80,7 +80,7 @@ impl Running {
             stop: CancellationToken::new(),
             epoch_seconds: options.epoch_seconds,
         };
-        let auditor = Auditor::start(parts.clone(), settings.audit).await;
+        let auditor = Auditor::start(parts.clone(), settings.audit, settings.vet).await;
         let auditor = auditor.map_err(|error| ApiError::disk(errors::sentence(&error)))?;
         let running = Arc::new(Self {
             farmer: Farmer::start(parts.clone(), incoming, settings.farm.clone(), auditor.clone()).await,
@@ -293,7 +293,7 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
 
 /// The home, its settings with what is wished, and whether they are to be saved.
 async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
-    let NodeOptions { home: path, network, farm, audit, auditor, .. } = options.clone();
+    let NodeOptions { home: path, network, farm, audit, vet, auditor, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
@@ -307,6 +307,7 @@ async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiE
             settings.auditor = Some(auditor);
         }
         settings.audit = audit.unwrap_or(settings.audit);
+        settings.vet = vet.unwrap_or(settings.vet);
         let changed = settings != kept;
         Ok((home, settings, changed))
     })

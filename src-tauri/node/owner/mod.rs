@@ -7,7 +7,7 @@
 mod attempt;
 mod audits;
 mod catalog;
-mod contracts;
+pub(crate) mod contracts;
 mod error;
 mod farmers;
 mod fetch;
@@ -37,7 +37,7 @@ mod sources;
 mod tagging;
 mod tally;
 mod upload;
-mod wire;
+pub(crate) mod wire;
 
 use std::{
     collections::HashMap,

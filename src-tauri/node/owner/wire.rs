@@ -5,13 +5,16 @@ use std::sync::Arc;
 use hayloft_core::{
     ContractId, DeviceId, ShardId, Signature,
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
-    record::DeviceCertificate,
+    placement::Seen,
+    record::{AuditorRecord, DeviceCertificate, FarmerRecord},
 };
 use hayloft_net::{
     Download, Fault, Net, NetError, Upload,
     limits::SHARDS_PER_PAGE,
     messages::{Answer, Envelope, Request},
 };
+
+use crate::auditor::second;
 
 /// How this owner asks.
 #[derive(Clone)]
@@ -31,6 +34,16 @@ impl Wire {
 
     async fn ask(&self, farmer: DeviceId, request: Request) -> Result<Answer, NetError> {
         self.net.ask(farmer, &self.envelope(request)).await
+    }
+
+    /// An auditor for a contract with this farmer, of those that were found; none if nobody can judge it.
+    pub(crate) fn auditor_for(&self, farmer: &FarmerRecord, epoch_seconds: u32) -> Option<DeviceId> {
+        let willing = |record: &AuditorRecord| record.accepting && record.shortest_epoch <= epoch_seconds;
+        let device = farmer.device;
+        let address = self.net.address_of(device);
+        let judged = Seen { device, address, operator: farmer.operator.clone() };
+        let own = Seen { device: self.net.local_id(), address: None, operator: None };
+        second::draw(&self.net, willing, &[judged, own])
     }
 
     /// Whether the farmer is there and answers.
