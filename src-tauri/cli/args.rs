@@ -124,6 +124,12 @@ pub(crate) struct Node {
     /// Repair nothing without being asked
     #[arg(long)]
     pub(crate) no_repair: bool,
+    /// With --audit: give farmers data of this auditor's own, from now on; what they prove of it is what counts in public
+    #[arg(long, conflicts_with = "no_vet")]
+    pub(crate) vet: bool,
+    /// Give farmers none any more
+    #[arg(long)]
+    pub(crate) no_vet: bool,
     /// Let this auditor judge the farmers of new contracts, from now on; its address ends in /p2p/…
     #[arg(long, value_name = "ADDR")]
     pub(crate) auditor: Option<String>,

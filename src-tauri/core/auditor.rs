@@ -16,10 +16,12 @@
 //! differs.
 //! Deliberately absent: connections, disks, and verifying proofs ([`crate::audit`]).
 
+pub mod choice;
 pub mod exported;
 pub mod follow;
 pub mod record;
 pub mod round;
+pub mod vetting;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,13 @@
-//! What devices say about themselves, signed: a farmer's offer, and an owner's certificate for a device.
+//! What devices say about themselves, signed: a farmer's offer, an auditor's record, and an owner's certificate for a device.
 //!
 //! Verifying checks everything: network, who signs, times against one's own clock, lengths, and the signature by the
 //! strict rules. Vectors: `tests/vectors/record.json`.
 
+mod auditor;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::auditor::{AuditorRecord, SignedAuditorRecord};
 
 use crate::{
     Amount, DeviceId, NetworkName, OwnerId, Signature, Timestamp,

@@ -83,7 +83,7 @@ impl Running {
             stop: CancellationToken::new(),
             epoch_seconds: options.epoch_seconds,
         };
-        let auditor = Auditor::start(parts.clone(), settings.audit).await;
+        let auditor = Auditor::start(parts.clone(), settings.audit, settings.vet).await;
         let auditor = auditor.map_err(|error| ApiError::disk(errors::sentence(&error)))?;
         let running = Arc::new(Self {
             farmer: Farmer::start(parts.clone(), incoming, &settings, auditor.clone()).await,
@@ -314,7 +314,7 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
 
 /// The home, its settings with what is wished, and whether they are to be saved.
 async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
-    let NodeOptions { home: path, network, farm, audit, auditor, repair, .. } = options.clone();
+    let NodeOptions { home: path, network, farm, audit, vet, auditor, repair, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
@@ -329,6 +329,7 @@ async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiE
         }
         settings.audit = audit.unwrap_or(settings.audit);
         settings.repair = repair.unwrap_or(settings.repair);
+        settings.vet = vet.unwrap_or(settings.vet);
         let changed = settings != kept;
         Ok((home, settings, changed))
     })

@@ -41,6 +41,9 @@ pub struct Settings {
     /// Whether this node audits.
     #[serde(default)]
     pub audit: bool,
+    /// Whether this node, if it audits, gives farmers data of its own: only what they prove of it counts in public.
+    #[serde(default = "yes")]
+    pub vet: bool,
     /// The auditor that this owner's new contracts name, by an address ending in `/p2p/…`.
     #[serde(default)]
     pub auditor: Option<String>,
@@ -65,6 +68,7 @@ impl Settings {
             bootstrap: Vec::new(),
             farm: FarmSettings::default(),
             audit: false,
+            vet: true,
             auditor: None,
             repair: true,
             leaves: None,

@@ -26,6 +26,7 @@ pub mod jobs;
 pub mod outbox;
 pub mod owner;
 pub mod peers;
+pub mod plantings;
 
 pub mod disk;
 mod farmer_error;

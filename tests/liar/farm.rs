@@ -63,7 +63,7 @@ impl Farm {
 
     fn answer(&self, request: Request) -> Result<Answer, Refusal> {
         match request {
-            Request::Offer => Ok(Answer::Offer(Box::new(self.record().sign(&self.device)))),
+            Request::Offer => Ok(Answer::Offer(Box::new(self.record().sign(&self.device).into()))),
             Request::Agree { terms, owner } => self.agree(terms, owner),
             Request::Contract { contract } => self.with(contract, |(state, newest)| Answer::Contract {
                 terms: Box::new(state.signed_terms().clone()),
@@ -89,7 +89,9 @@ impl Farm {
             | Request::Verdicts { .. }
             | Request::Receipt { .. }
             | Request::RevisionShards { .. }
-            | Request::Standing { .. } => Err(refusal(RefusalCode::Internal)),
+            | Request::Standing { .. }
+            | Request::Mandated { .. }
+            | Request::Relay(_) => Err(refusal(RefusalCode::Internal)),
             Request::Upload { .. } | Request::Download { .. } => Err(refusal(RefusalCode::BadRequest)),
         }
     }

@@ -166,7 +166,8 @@ impl Record {
     }
 }
 
-fn speaks_against(observation: Observation) -> bool {
+/// Whether an observation costs a farmer something.
+pub fn speaks_against(observation: Observation) -> bool {
     match observation {
         Observation::Failed | Observation::Missed | Observation::NotServed | Observation::ReportedLoss => {
             true

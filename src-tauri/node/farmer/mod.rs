@@ -15,7 +15,7 @@ mod offer;
 mod proofs;
 pub(crate) mod refuse;
 mod scrub;
-mod serve;
+pub(crate) mod serve;
 mod standings;
 mod status;
 mod sweep;

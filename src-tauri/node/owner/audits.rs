@@ -13,8 +13,8 @@ use futures::{StreamExt, stream};
 use hayloft_core::{
     ContractId, DeviceId, ShardId,
     audit::{
-        BLOCKS_PER_EPOCH, Commitment, Committer, Epoch, MAX_SHARDS_NAMED, Opening, Proof, Question,
-        ReceiptError, Scope, VerifierKey,
+        BLOCKS_PER_EPOCH, Commitment, Committer, Epoch, MAX_SHARDS_NAMED, Opening, Question, ReceiptError,
+        Scope, VerifierKey,
     },
     auditor::exported::Exported,
     manifest::Shard,
@@ -214,6 +214,18 @@ fn unanswered(error: &NetError) -> Asked {
     Asked::unproved(verdict, reason)
 }
 
+/// How this owner asks a farmer about a contract.
+pub(super) fn asking<'a>(owner: &'a Inner, stored: &OwnerContract) -> Asking<'a> {
+    Asking {
+        net: &owner.net,
+        certificate: Some(&owner.certificate),
+        network: &owner.catalog.network,
+        farmer: stored.terms.terms.farmer,
+        contract: stored.id,
+        through: None,
+    }
+}
+
 async fn ask(owner: &Inner, stored: OwnerContract, shards: &BTreeSet<ShardId>) -> Result<Asked, NetError> {
     let Some(revision) = stored.revision.clone() else {
         return Ok(Asked::unproved(Verdict::Undecided, "Nothing is kept under the contract."));
@@ -226,13 +238,7 @@ async fn ask(owner: &Inner, stored: OwnerContract, shards: &BTreeSet<ShardId>) -
             "The shards were stored without tags: they cannot be audited.",
         ));
     }
-    let asking = Asking {
-        net: &owner.net,
-        certificate: Some(&owner.certificate),
-        network: &owner.catalog.network,
-        farmer: stored.terms.terms.farmer,
-        contract: stored.id,
-    };
+    let asking = asking(owner, &stored);
     let lost = asking.lost().await?;
     let all = ids.len();
     ids.retain(|id| lost.binary_search(id).is_err());
@@ -260,7 +266,7 @@ async fn ask(owner: &Inner, stored: OwnerContract, shards: &BTreeSet<ShardId>) -
         blocks: BLOCKS_PER_EPOCH,
     };
     let (farmers, answer) = asking.challenge(question.clone()).await?;
-    let proof_bytes = (answer.proofs.len() * (32 + Proof::BYTES) + 64) as u64;
+    let proof_bytes = answer.bytes();
     let judged = off_the_runtime(move || {
         let (terms, revision) = (&stored.terms, &revision);
         let known = Known { terms, revision, shards: &stored.shards, keys: &keys };
@@ -288,8 +294,8 @@ fn verdict_of(heard: Option<Heard>, missing: usize, all: usize) -> Asked {
             Asked::unproved(Verdict::Failed, reason)
         }
         Ok(Err(failure)) => Asked::unproved(Verdict::Failed, sentence(&failure)),
-        Err(ReceiptError::BadSignature) => {
-            Asked::unproved(Verdict::Missed, "The farmer did not sign its answer.")
+        Err(error @ (ReceiptError::BadSignature | ReceiptError::NotAsked(_))) => {
+            Asked::unproved(Verdict::Missed, sentence(&error))
         }
         Err(error) => Asked::unproved(Verdict::Undecided, sentence(&error)),
     }

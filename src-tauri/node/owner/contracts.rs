@@ -110,7 +110,7 @@ fn change_for(state: &State, wish: &Wish) -> Option<Change> {
 pub(crate) struct Judged {
     /// The length of an epoch.
     pub(crate) epoch_seconds: u32,
-    /// Who judges.
+    /// Who judges; none is one of those that are found.
     pub(crate) auditor: Option<DeviceId>,
 }
 
@@ -251,6 +251,10 @@ impl Contracts {
     fn terms(&self, offer: &FarmerRecord) -> Terms {
         let mut nonce = [0; 32];
         rand::rng().fill_bytes(&mut nonce);
+        let auditor = match self.judged.auditor {
+            Some(auditor) => Some(auditor).filter(|auditor| *auditor != offer.device),
+            None => self.wire.auditor_for(offer, self.judged.epoch_seconds),
+        };
         Terms {
             network: self.network.clone(),
             owner: self.owner(),
@@ -260,7 +264,7 @@ impl Contracts {
             storage_price: offer.storage_price,
             egress_price: offer.egress_price,
             audit_share_ppm: AUDIT_SHARE_PPM,
-            auditor: self.judged.auditor.filter(|auditor| *auditor != offer.device),
+            auditor,
             escrow: None,
             grace_seconds: MIN_GRACE_SECONDS,
             nonce,

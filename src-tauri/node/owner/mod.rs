@@ -7,7 +7,7 @@
 mod attempt;
 mod audits;
 mod catalog;
-mod contracts;
+pub(crate) mod contracts;
 mod error;
 mod farmers;
 mod fetch;
@@ -42,7 +42,7 @@ mod survey;
 mod tagging;
 mod tally;
 mod upload;
-mod wire;
+pub(crate) mod wire;
 
 use std::{
     collections::HashMap,

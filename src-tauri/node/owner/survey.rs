@@ -105,9 +105,9 @@ async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardI
     let mut said = Said { farmer, leaves: None, lost: Vec::new(), whole: Vec::new() };
     said.leaves = match owner.wire.offer(farmer).await {
         Ok(offer) => {
-            let now = owner.clock.now();
-            let record = offer.verify(&owner.catalog.network, &farmer, now);
-            Some(record.ok().and_then(|record| record.leaves))
+            let (network, now) = (&owner.catalog.network, owner.clock.now());
+            let record = offer.as_ref().and_then(|offer| offer.verify(network, &farmer, now).ok());
+            Some(record.and_then(|record| record.leaves))
         }
         // It offers nothing, and is there.
         Err(NetError::Refused(_)) => Some(None),
@@ -123,6 +123,7 @@ async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardI
             network: &owner.catalog.network,
             farmer,
             contract: *contract,
+            through: None,
         };
         match asking.lost().await {
             Ok(lost) => {

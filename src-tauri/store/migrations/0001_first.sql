@@ -233,6 +233,19 @@ CREATE TABLE verdicts (
     PRIMARY KEY (contract, epoch)
 ) STRICT, WITHOUT ROWID;
 
+-- Data that this auditor stores with farmers itself, made from its seed. terms: as they are proposed; planted: once the farmer
+-- has signed for all of it and it is followed; probe: when it is next read; until: after that it is forgotten.
+CREATE TABLE plantings (
+    planting BLOB PRIMARY KEY NOT NULL,
+    farmer BLOB NOT NULL,
+    contract BLOB NOT NULL UNIQUE,
+    terms BLOB NOT NULL,
+    planted INTEGER NOT NULL DEFAULT 0,
+    probe INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX plantings_by_farmer ON plantings (farmer);
+
 CREATE TABLE audited_farmers (
     farmer BLOB PRIMARY KEY NOT NULL,
     address TEXT,

@@ -4,6 +4,8 @@ mod bed;
 mod crash;
 mod folders;
 mod jobs;
+mod judged;
+mod lied_to;
 mod loss;
 mod repair;
 mod transfers;
