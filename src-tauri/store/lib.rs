@@ -39,6 +39,7 @@ mod reconcile;
 mod reserve;
 pub mod scrub;
 mod shards;
+mod warnings;
 mod witness;
 
 #[cfg(test)]

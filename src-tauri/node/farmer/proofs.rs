@@ -170,7 +170,7 @@ impl Shared {
             return Ok(refuse::revision(&RevisionError::WrongNumber { expected, found: revision }));
         }
         if !self.parts.store.farmer().is_connected().await.map_err(refuse::store)? {
-            let sentence = "The disk that holds the shards is not connected.";
+            let sentence = "The disk that holds the pieces is not connected.";
             return Ok(refuse::refuse(RefusalCode::Internal, sentence));
         }
         self.scrub.suspect(shard);
