@@ -132,3 +132,12 @@ test("a farmer without evidence is not said to be good", async () => {
   await user.click(await screen.findByText(words.nav.share));
   expect(await screen.findByText(words.standing.none)).toBeTruthy();
 });
+
+test("a dialog that closes gives the focus back to what opened it", async () => {
+  const user = await audits("full");
+  const opener = (await screen.findByText(words.audits.all)).closest("button") as HTMLElement;
+  await user.click(opener);
+  await user.click(await screen.findByText("accounts.ods"));
+  expect(opener.textContent).toContain("accounts.ods");
+  expect(document.activeElement).toBe(opener);
+});
