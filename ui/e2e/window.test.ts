@@ -205,8 +205,6 @@ test("without farmers a transfer stops, says why, and can be tried again", async
 test("farmers that are gone give no proof, and nothing of it is green", async () => {
   await person.click(words.nav.audits);
   await person.click(words.audits.now);
-  await person.see(words.audits.busy);
-  await showBoth("audits-busy-dark");
   await person.find("main .summary.missed");
   expect(await person.texts("main .summary.passed")).toHaveLength(0);
   await person.clickOn("main details summary");

@@ -48,7 +48,7 @@ pub(crate) fn wrong(failure: &Failure) -> String {
         Failure::Proof(ProofError::DoesNotFit) => {
             "The farmer's proof does not fit what was asked for: pieces are lost or changed.".into()
         }
-        failure => format!("The farmer's answer proves nothing: {failure}."),
+        failure => sentence(failure),
     }
 }
 
