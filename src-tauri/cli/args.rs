@@ -291,8 +291,11 @@ pub(crate) struct Audit {
     #[command(subcommand)]
     pub(crate) what: Option<AuditWhat>,
     /// The file's name
-    #[arg(required_unless_present = "history")]
+    #[arg(required_unless_present_any = ["history", "all"], conflicts_with = "all")]
     pub(crate) name: Option<String>,
+    /// Audit all that farmers keep for you
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Only show what was found so far, of this file or of all
     #[arg(long)]
     pub(crate) history: bool,

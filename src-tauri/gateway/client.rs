@@ -125,9 +125,9 @@ impl Client {
         self.post("/repair", &Name { name: name.to_owned() }).await.map(|begun: Begun| begun.job)
     }
 
-    /// Audits a file's shards now.
-    pub async fn audit(&self, name: &str) -> Result<AuditReport, ApiError> {
-        self.post("/audit", &Name { name: name.to_owned() }).await
+    /// Audits a file's shards, or all, now.
+    pub async fn audit(&self, name: Option<&str>) -> Result<AuditReport, ApiError> {
+        self.post("/audit", &name.map(|name| Name { name: name.to_owned() })).await
     }
 
     /// What audits found so far.

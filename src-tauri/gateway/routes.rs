@@ -78,7 +78,7 @@ pub(crate) struct Names {
     pub(crate) names: Vec<String>,
 }
 
-/// Body of `POST /v1/health`, `POST /v1/repair` and `POST /v1/audit`; or null, of `POST /v1/audit/history`.
+/// Body of `POST /v1/health` and `POST /v1/repair`; or null, of `POST /v1/audit` and `POST /v1/audit/history`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Name {
     pub(crate) name: String,
@@ -264,8 +264,8 @@ async fn renew(State(shared): App, Body(renewal): Body<Renewal>) -> Answer<FileE
     answer(shared.node.renew(&renewal.name, renewal.keep_seconds, renewal.auto).await)
 }
 
-async fn audit(State(shared): App, Body(name): Body<Name>) -> Answer<AuditReport> {
-    answer(shared.node.audit(&name.name).await)
+async fn audit(State(shared): App, Body(name): Body<Option<Name>>) -> Answer<AuditReport> {
+    answer(shared.node.audit(name.map(|name| name.name)).await)
 }
 
 async fn audit_history(State(shared): App, Body(name): Body<Option<Name>>) -> Answer<AuditHistory> {

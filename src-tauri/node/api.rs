@@ -213,12 +213,13 @@ impl Node {
         self.running.owner().await?.repair(name.to_owned()).await
     }
 
-    /// Audits the shards of a file now: its farmers prove that they have them. It counts in nobody's public scores.
+    /// Audits the shards of a file, or all, now: their farmers prove that they have them. It counts in nobody's public
+    /// scores.
     ///
     /// # Errors
     /// [`ApiError`] if the name is unknown or the node is locked.
-    pub async fn audit(&self, name: &str) -> Result<AuditReport, ApiError> {
-        self.running.owner().await?.audit(name.to_owned()).await
+    pub async fn audit(&self, name: Option<String>) -> Result<AuditReport, ApiError> {
+        self.running.owner().await?.audit(name).await
     }
 
     /// What this owner's audits and its auditors found, the newest first: of one file's farmers or of all.
@@ -257,6 +258,11 @@ impl Node {
     /// Frees now what the farmer would free within a minute.
     pub(crate) async fn sweep(&self) {
         self.running.sweep().await;
+    }
+
+    /// Asks auditors now what the farmer would ask them within ten minutes.
+    pub(crate) async fn hear_auditors(&self) {
+        self.running.hear_auditors().await;
     }
 
     /// How many peers would be remembered over a restart now.

@@ -295,6 +295,11 @@ impl Running {
         self.farmer.sweep().await;
     }
 
+    #[cfg(test)]
+    pub(crate) async fn hear_auditors(&self) {
+        self.farmer.hear_auditors().await;
+    }
+
     fn changed(&self) {
         let _ = self.parts.events.send(Event::StatusChanged);
     }

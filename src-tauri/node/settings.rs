@@ -167,13 +167,13 @@ fn require(holds: bool, sentence: impl FnOnce() -> String) -> Result<(), ApiErro
 
 fn check_quota(quota_bytes: u64) -> Result<(), ApiError> {
     require(quota_bytes >= SMALLEST_QUOTA_BYTES, || {
-        format!("Offer at least {} MiB: less cannot hold a single shard.", SMALLEST_QUOTA_BYTES / MIB)
+        format!("Offer at least {} MiB: less cannot hold a single piece.", SMALLEST_QUOTA_BYTES / MIB)
     })?;
     require(quota_bytes <= GREATEST_QUOTA_BYTES, || "No disk is that large: offer less space.".into())
 }
 
 fn check_folder(folder: Option<&Path>) -> Result<(), ApiError> {
-    require(folder.is_none_or(Path::is_absolute), || "Name the folder for shards by its full path.".into())
+    require(folder.is_none_or(Path::is_absolute), || "Name the folder for pieces by its full path.".into())
 }
 
 fn check_price(stroops: u64) -> Result<(), ApiError> {

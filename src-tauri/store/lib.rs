@@ -42,6 +42,7 @@ mod reconcile;
 mod reserve;
 pub mod scrub;
 mod shards;
+mod warnings;
 mod witness;
 
 #[cfg(test)]

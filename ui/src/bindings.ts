@@ -30,8 +30,15 @@ export const commands = {
 	remove: (names: string[]) => __TAURI_INVOKE<null>("remove", { names }),
 	health: (name: string) => __TAURI_INVOKE<FileHealth>("health", { name }),
 	repair: (name: string) => __TAURI_INVOKE<number>("repair", { name }),
+	audit: (name: string | null) => __TAURI_INVOKE<AuditReport>("audit", { name }),
+	auditHistory: (name: string | null) => __TAURI_INVOKE<AuditHistory>("audit_history", { name }),
+	/**  Writes a receipt to a file that anyone can check. */
+	auditExport: (wish: ReceiptWish, output: string) => __TAURI_INVOKE<null>("audit_export", { wish, output }),
+	/**  What the receipt in a file shows; it takes no node and no network. */
+	auditVerify: (receipt: string) => __TAURI_INVOKE<ReceiptShown>("audit_verify", { receipt }),
 	renew: (name: string, keepSeconds: number, auto: boolean | null) => __TAURI_INVOKE<FileEntry>("renew", { name, keepSeconds, auto }),
 	pickFiles: () => __TAURI_INVOKE<string[]>("pick_files"),
+	pickFile: () => __TAURI_INVOKE<string | null>("pick_file"),
 	pickFolder: () => __TAURI_INVOKE<string | null>("pick_folder"),
 	pickOutput: (name: string) => __TAURI_INVOKE<string | null>("pick_output", { name }),
 	/**  Shows a file in the system's file manager. */
@@ -58,8 +65,50 @@ export type ApiError = {
 	message: string,
 };
 
+/**  What was found so far. */
+export type AuditHistory = {
+	/**  Audits that this owner made by itself, the newest first. */
+	own: OwnAudit[],
+	/**  All farmers that keep something of it now, whether anybody has asked them or not. */
+	farmers: string[],
+	/**  Contracts that an auditor follows. */
+	followed: FollowedContract[],
+};
+
+/**  What an audit of a file came to. */
+export type AuditReport = {
+	/**  One for each farmer, or more where it keeps more than one question may name. */
+	verdicts: AuditVerdict[],
+};
+
+/**  What the audit of one farmer came to. */
+export type AuditVerdict = {
+	/**  The farmer. */
+	farmer: string,
+	/**  The verdict. */
+	verdict: VerdictWord,
+	/**  Why, as a sentence; none for a pass. */
+	reason: string | null,
+	/**  Bytes of its answer: proofs and signature. */
+	proof_bytes: number,
+};
+
 /**  The window was closed for the first time: say what closing means. */
 export type CloseAsked = null;
+
+/**  What became of one epoch. */
+export type EpochVerdict = {
+	/**  The epoch, counted from the contract's start. */
+	epoch: number,
+	/**  When it was judged. */
+	at: number,
+	/**  The verdict. */
+	verdict: VerdictWord,
+	/**  Why; none for a pass. */
+	reason: string | null,
+	/**  Whether its receipt is kept. */
+	receipt: boolean,
+};
 
 /**  The closed set of codes that front ends act on. */
 export type ErrorCode = 
@@ -173,6 +222,8 @@ export type FarmerStanding = {
 	standing: StandingWord,
 	/**  Since when it is not good. */
 	since: number | null,
+	/**  While it is suspended over audits: until then nothing worse happens. */
+	notice_until: number | null,
 	/**  Since when it has answered; none while it does not. */
 	online_since: number | null,
 	/**  Audits passed. */
@@ -227,6 +278,20 @@ export type FileHealth = {
 	repairing: boolean,
 	/**  Each segment, in the file's order. */
 	segments: SegmentHealth[],
+};
+
+/**  A contract with an auditor. */
+export type FollowedContract = {
+	/**  The contract. */
+	contract: string,
+	/**  Its farmer. */
+	farmer: string,
+	/**  Its auditor. */
+	auditor: string,
+	/**  The auditor's verdicts, the newest first; none if it does not answer. */
+	verdicts: EpochVerdict[] | null,
+	/**  What the auditor knows of the farmer; none if it does not answer, or never asked it. */
+	standing: FarmerStanding | null,
 };
 
 /**  What bringing one file back did. */
@@ -354,6 +419,24 @@ export type LeavingStatus = {
 /**  News from the node, passed on as it came. */
 export type News = Event;
 
+/**  One audit that this owner made by itself. */
+export type OwnAudit = {
+	/**  The file it was about; none if it was about all that the farmer keeps. */
+	name: string | null,
+	/**  When. */
+	at: number,
+	/**  The farmer. */
+	farmer: string,
+	/**  The contract with it. */
+	contract: string,
+	/**  The verdict. */
+	verdict: VerdictWord,
+	/**  Why; none for a pass. */
+	reason: string | null,
+	/**  Whether its receipt is kept. */
+	receipt: boolean,
+};
+
 /**  The owner side in short. */
 export type OwnerStatus = {
 	/**  The owner's public key. */
@@ -465,14 +548,54 @@ export type RepairReport = {
 	seconds: number | null,
 };
 
+/**  What a receipt shows, all of it verified. */
+export type ReceiptShown = {
+	/**  Passed or failed. */
+	verdict: VerdictWord,
+	/**  Why it failed. */
+	reason: string | null,
+	/**  The farmer that signed the answer. */
+	farmer: string,
+	/**  The contract's owner. */
+	owner: string,
+	/**  The contract. */
+	contract: string,
+	/**  The revision. */
+	revision: number,
+	/**  The epoch. */
+	epoch: number,
+	/**  When the epoch began and ended: the question was asked between. */
+	asked: [number, number],
+	/**  Whether the challenge came from public randomness. */
+	publicly_random: boolean,
+	/**  Whether it is a whole audit of its epoch. */
+	stands_for_epoch: boolean,
+};
+
+/**  Which receipt is wanted. */
+export type ReceiptWish = {
+	/**  Of which farmer: its name, or the beginning of it. */
+	farmer: string,
+	/**  Under which contract; none: the first that has such a receipt. */
+	contract: string | null,
+	/**  The auditor's of this epoch; none: the one of this owner's own newest audit. */
+	epoch: number | null,
+};
+
 /**  One score of a farmer. */
 export type ScoreLine = {
 	/**  Which. */
 	score: ScoreWord,
 	/**  Its value from 0 to 1; none without evidence. */
 	value: number | null,
+	/**  Under this it costs the good standing; none if it never does. */
+	limit: number | null,
 	/**  The live rule, as a sentence. */
 	rule: string,
+	/**  When it last fell; none if it never did. */
+	fell: number | null,
+	/**  Why it last fell, as a sentence. */
+	because: string | null,
 	/**  What restores it, as a sentence; none if nothing has to. */
 	restored_by: string | null,
 };
@@ -583,6 +706,17 @@ export type TroubledShard = {
 	/**  When it was noticed. */
 	noticed: number,
 };
+
+/**  The word for what an audit came to. */
+export type VerdictWord = 
+/**  The farmer proved that it has what it keeps. */
+"passed" | 
+/**  It does not have all of it. */
+"failed" | 
+/**  It did not answer. */
+"missed" | 
+/**  Nothing can be said, and not by the farmer's fault. */
+"undecided";
 
 /**  How the app behaves on this computer. */
 export type WindowSettings = {

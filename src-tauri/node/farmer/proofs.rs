@@ -172,7 +172,7 @@ impl Shared {
             return Err(refuse::revision(&RevisionError::WrongNumber { expected, found: revision }));
         }
         if !self.parts.store.farmer().is_connected().await.map_err(refuse::store)? {
-            let sentence = "The disk that holds the shards is not connected.";
+            let sentence = "The disk that holds the pieces is not connected.";
             return Err(refuse::refuse(RefusalCode::Internal, sentence));
         }
         self.scrub.suspect(shard);

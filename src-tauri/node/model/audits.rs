@@ -21,7 +21,7 @@ pub enum VerdictWord {
 /// What an audit of a file came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct AuditReport {
-    /// One for each farmer.
+    /// One for each farmer, or more where it keeps more than one question may name.
     pub verdicts: Vec<AuditVerdict>,
 }
 
@@ -43,6 +43,8 @@ pub struct AuditVerdict {
 pub struct AuditHistory {
     /// Audits that this owner made by itself, the newest first.
     pub own: Vec<OwnAudit>,
+    /// All farmers that keep something of it now, whether anybody has asked them or not.
+    pub farmers: Vec<String>,
     /// Contracts that an auditor follows.
     pub followed: Vec<FollowedContract>,
 }
@@ -50,12 +52,14 @@ pub struct AuditHistory {
 /// One audit that this owner made by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct OwnAudit {
-    /// The file it was about.
-    pub name: String,
+    /// The file it was about; none if it was about all that the farmer keeps.
+    pub name: Option<String>,
     /// When.
     pub at: u64,
     /// The farmer.
     pub farmer: String,
+    /// The contract with it.
+    pub contract: String,
     /// The verdict.
     pub verdict: VerdictWord,
     /// Why; none for a pass.
@@ -99,6 +103,8 @@ pub struct EpochVerdict {
 pub struct ReceiptWish {
     /// Of which farmer: its name, or the beginning of it.
     pub farmer: String,
+    /// Under which contract; none: the first that has such a receipt.
+    pub contract: Option<String>,
     /// The auditor's of this epoch; none: the one of this owner's own newest audit.
     pub epoch: Option<u64>,
 }
@@ -120,6 +126,8 @@ pub struct ReceiptShown {
     pub revision: u64,
     /// The epoch.
     pub epoch: u64,
+    /// When the epoch began and ended: the question was asked between.
+    pub asked: (u64, u64),
     /// Whether the challenge came from public randomness.
     pub publicly_random: bool,
     /// Whether it is a whole audit of its epoch.
@@ -135,6 +143,8 @@ pub struct FarmerStanding {
     pub standing: StandingWord,
     /// Since when it is not good.
     pub since: Option<u64>,
+    /// While it is suspended over audits: until then nothing worse happens.
+    pub notice_until: Option<u64>,
     /// Since when it has answered; none while it does not.
     pub online_since: Option<u64>,
     /// Audits passed.
@@ -164,8 +174,14 @@ pub struct ScoreLine {
     pub score: ScoreWord,
     /// Its value from 0 to 1; none without evidence.
     pub value: Option<f64>,
+    /// Under this it costs the good standing; none if it never does.
+    pub limit: Option<f64>,
     /// The live rule, as a sentence.
     pub rule: String,
+    /// When it last fell; none if it never did.
+    pub fell: Option<u64>,
+    /// Why it last fell, as a sentence.
+    pub because: Option<String>,
     /// What restores it, as a sentence; none if nothing has to.
     pub restored_by: Option<String>,
 }

@@ -42,18 +42,26 @@ pub(super) async fn history(owner: &Arc<Inner>, name: Option<&str>) -> Result<Au
         None => None,
     };
     let own = owner.catalog.store.own_audits(name, OWN).await?;
+    let own = own.into_iter().filter(|audit| {
+        audit.name.is_some() || contracts.as_ref().is_none_or(|wanted| wanted.contains(&audit.contract))
+    });
+    let own = own.map(own_audit).collect();
     let stored = owner.catalog.store.contracts(None).await?;
     let wanted = stored.into_iter().filter(|stored| {
         stored.revision.is_some() && contracts.as_ref().is_none_or(|wanted| wanted.contains(&stored.id))
     });
-    let asked = wanted.filter_map(|stored| {
+    let wanted: Vec<_> = wanted.collect();
+    let now = owner.clock.now();
+    let keeping = wanted.iter().filter(|stored| audits::keeps(stored, now));
+    let farmers: BTreeSet<String> = keeping.map(|stored| stored.terms.terms.farmer.to_string()).collect();
+    let asked = wanted.into_iter().filter_map(|stored| {
         let auditor = stored.terms.terms.auditor?;
         let owner = owner.clone();
         Some(async move { followed(&owner, stored, auditor).await })
     });
     let asked: Vec<_> = asked.collect();
     let followed = stream::iter(asked).buffered(AT_ONCE).collect().await;
-    Ok(AuditHistory { own: own.into_iter().map(own_audit).collect(), followed })
+    Ok(AuditHistory { own, farmers: farmers.into_iter().collect(), followed })
 }
 
 async fn contracts_of(owner: &Inner, name: &str) -> Result<BTreeSet<ContractId>, OwnerError> {
@@ -67,6 +75,7 @@ fn own_audit(audit: OwnAudit) -> model::OwnAudit {
         name: audit.name,
         at: audit.at.0,
         farmer: audit.farmer.to_string(),
+        contract: audit.contract.to_string(),
         verdict: shown::verdict(audit.verdict),
         reason: audit.reason,
         receipt: audit.receipt.is_some(),
@@ -144,6 +153,7 @@ pub(super) async fn export(owner: &Inner, wish: &ReceiptWish) -> Result<Exported
     let of_farmer: Vec<OwnerContract> = stored
         .into_iter()
         .filter(|stored| stored.terms.terms.farmer.to_string().starts_with(&wish.farmer))
+        .filter(|stored| wish.contract.as_ref().is_none_or(|wanted| stored.id.to_string() == *wanted))
         .collect();
     let none = |what: &str| ApiError::new(ErrorCode::NotFound, what);
     if of_farmer.is_empty() || wish.farmer.is_empty() {

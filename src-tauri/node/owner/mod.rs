@@ -288,8 +288,8 @@ impl Owner {
     }
 
     /// Audits the shards of a file now.
-    pub(crate) async fn audit(&self, name: String) -> Result<AuditReport, ApiError> {
-        Ok(audits::audit(&self.inner, &name).await?)
+    pub(crate) async fn audit(&self, name: Option<String>) -> Result<AuditReport, ApiError> {
+        Ok(audits::audit(&self.inner, name.as_deref()).await?)
     }
 
     /// What this owner's audits and its auditors found, of one file's farmers or all.

@@ -140,7 +140,8 @@ CREATE TABLE owner_shards (
 -- Audits that this owner made by itself. receipt: of the newest of each contract alone.
 CREATE TABLE own_audits (
     number INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
+    -- null: of all that the farmer keeps
+    name TEXT,
     contract BLOB NOT NULL,
     farmer BLOB NOT NULL,
     verdict INTEGER NOT NULL,

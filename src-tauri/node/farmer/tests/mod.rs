@@ -6,4 +6,5 @@ mod contracts;
 mod life;
 mod scrub;
 mod space;
+mod standings;
 mod transfers;

@@ -123,7 +123,7 @@ async fn shown(bed: &Bed) -> EpochVerdict {
 
 async fn exports(bed: &Bed, liar: &Liar) -> bool {
     let farmer = liar.followed().0.terms.farmer.to_string();
-    bed.node.audit_export(ReceiptWish { farmer, epoch: Some(0) }).await.is_ok()
+    bed.node.audit_export(ReceiptWish { farmer, contract: None, epoch: Some(0) }).await.is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! The owner over a real network in one process.
 
+mod audits;
 mod bed;
 mod crash;
 mod folders;

@@ -109,11 +109,11 @@ async fn what_an_audit_shows_to_be_lost_is_repaired_without_anybodys_asking() {
     for shard in &before.shards[..2] {
         bed.lose(shard).await;
     }
-    let failed = bed.node.audit("film").await.expect("audited").verdicts;
+    let failed = bed.node.audit(Some("film".into())).await.expect("audited").verdicts;
     assert_eq!(failed.iter().filter(|one| one.verdict == VerdictWord::Failed).count(), 2, "{failed:?}");
     placed(&bed, "film", |now| ids(now).intersection(&ids(&before)).count() == 3).await;
     assert_eq!(alive(&bed, "film").await, 5);
-    let passed = bed.node.audit("film").await.expect("audited").verdicts;
+    let passed = bed.node.audit(Some("film".into())).await.expect("audited").verdicts;
     assert!(passed.iter().all(|one| one.verdict == VerdictWord::Passed), "{passed:?}");
     assert!(bed.node.jobs().await.expect("jobs").iter().any(|job| job.kind == JobKind::Repair));
     assert!(bed.get_bytes("film").await == film);
