@@ -532,22 +532,6 @@ export type Quote = {
 	warnings: string[],
 };
 
-/**  What a repair did. */
-export type RepairReport = {
-	/**  The file; none if it was about everything that was due. */
-	name: string | null,
-	/**  Segments that were repaired. */
-	segments: number,
-	/**  Shards that lie elsewhere now. */
-	shards: number,
-	/**  Bytes of those segments. */
-	bytes: number,
-	/**  Shards that no farmer could be found for. */
-	left_shards: number,
-	/**  How long it took. */
-	seconds: number | null,
-};
-
 /**  What a receipt shows, all of it verified. */
 export type ReceiptShown = {
 	/**  Passed or failed. */
@@ -580,6 +564,22 @@ export type ReceiptWish = {
 	contract: string | null,
 	/**  The auditor's of this epoch; none: the one of this owner's own newest audit. */
 	epoch: number | null,
+};
+
+/**  What a repair did. */
+export type RepairReport = {
+	/**  The file; none if it was about everything that was due. */
+	name: string | null,
+	/**  Segments that were repaired. */
+	segments: number,
+	/**  Shards that lie elsewhere now. */
+	shards: number,
+	/**  Bytes of those segments. */
+	bytes: number,
+	/**  Shards that no farmer could be found for. */
+	left_shards: number,
+	/**  How long it took. */
+	seconds: number | null,
 };
 
 /**  One score of a farmer. */
