@@ -36,14 +36,14 @@ impl Owner {
 }
 
 impl Aside {
-    /// Takes them back into memory.
+    /// Reads them back into memory; blocks meanwhile. Two that read at once must not share it.
     ///
     /// # Errors
     /// Whatever the system says.
-    pub fn take(mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.bytes];
-        self.file.rewind()?;
-        self.file.read_exact(&mut bytes)?;
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let (mut file, mut bytes) = (&self.file, vec![0; self.bytes]);
+        file.rewind()?;
+        file.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 }
@@ -70,7 +70,8 @@ mod tests {
         let bytes: Vec<u8> = (0..100).collect();
         let aside = store.owner().put_aside(&bytes).unwrap();
         assert_eq!(names(), before);
-        assert_eq!(aside.take().unwrap(), bytes);
+        assert_eq!(aside.read().unwrap(), bytes);
+        assert_eq!(aside.read().unwrap(), bytes);
         assert_eq!(store.owner().put_aside(&[0; 101]).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     }
 }

@@ -350,8 +350,10 @@ pub(crate) async fn insert_contract(
 }
 
 pub(crate) async fn set_revision(write: &mut Write, signed: &SignedRevision) -> Result<u64, DatabaseError> {
+    // Who signs a contract's revision knows the contract, whatever it said before.
     let query =
-        sqlx::query("UPDATE owner_contracts SET revision = ?, revision_number = ? WHERE contract = ?");
+        "UPDATE owner_contracts SET revision = ?, revision_number = ?, denied = NULL WHERE contract = ?";
+    let query = sqlx::query(query);
     let query = query.bind(to_blob(signed)).bind(int(signed.revision.number));
     let changed = query.bind(signed.revision.contract.0.to_vec()).execute(&mut **write).await?;
     Ok(changed.rows_affected())

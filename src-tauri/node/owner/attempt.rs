@@ -15,7 +15,7 @@ use hayloft_core::{DeviceId, ShardId, manifest::Shard, placement::Plan};
 use super::{
     OwnerError,
     contracts::ContractError,
-    lock,
+    gathering, lock,
     race::{Race, Runner},
     sending::{Failure, Shipment},
 };
@@ -43,7 +43,9 @@ impl Attempt<'_> {
     pub(super) async fn run(&self, failed: &mut HashSet<DeviceId>) -> Result<Option<Vec<Shard>>, OwnerError> {
         let columns = self.wanted.iter().copied().zip(lock(&self.plan).farmers()).collect();
         let begun = Instant::now();
-        let placed = match self.on_farmers(columns, failed, |runner| self.shipment.send(runner)).await {
+        let sent =
+            self.on_farmers(columns, failed, Duration::ZERO, |runner| self.shipment.send(runner)).await;
+        let placed = match sent {
             Ok(Some(stored)) => {
                 self.shipment.load.arrived(begun.elapsed()).await;
                 self.put_under_contract(stored, failed).await
@@ -75,7 +77,7 @@ impl Attempt<'_> {
     ) -> Result<Option<Vec<Shard>>, OwnerError> {
         let columns = stored.iter().map(|shard| (shard.column, shard.farmer)).collect();
         let first: Mutex<Vec<Shard>> = Mutex::new(stored);
-        self.on_farmers(columns, failed, |runner| {
+        self.on_farmers(columns, failed, gathering::WAIT, |runner| {
             let first = &first;
             let (column, farmer) = (runner.column, runner.farmer);
             async move {
@@ -98,11 +100,13 @@ impl Attempt<'_> {
     /// Does `work` for each column at its farmer, all at once, and again at a spare for each that fails. Beside a farmer
     /// that is late while most others are done, a spare is sent the same column under a new id; if there is none, and it
     /// takes too long, the farmer counts as failed. Once a column has nobody, nothing more is sent, but all are still heard:
-    /// the next plan does without every farmer that is gone, not only the first.
+    /// the next plan does without every farmer that is gone, not only the first. Nobody is late because of what is waited for
+    /// on purpose.
     async fn on_farmers<W, F>(
         &self,
         columns: Vec<(u8, DeviceId)>,
         failed: &mut HashSet<DeviceId>,
+        on_purpose: Duration,
         work: W,
     ) -> Result<Option<Vec<Shard>>, OwnerError>
     where
@@ -123,7 +127,7 @@ impl Attempt<'_> {
             }
         };
         let mut race = Race::new(self.shipment.bytes_sent());
-        let (wanted, begun) = (columns.len(), tokio::time::Instant::now());
+        let (wanted, begun) = (columns.len(), tokio::time::Instant::now() + on_purpose);
         let mut running: FuturesUnordered<_> =
             columns.into_iter().map(|(column, farmer)| named(race.enter(column, farmer, begun))).collect();
         let mut done = Vec::with_capacity(wanted);

@@ -148,7 +148,8 @@ async fn audit_one(
     shards: &BTreeSet<ShardId>,
 ) -> Result<Found, OwnerError> {
     let mut asked = ask_of_newest(owner, contract, shards).await?;
-    if asked.verdict == Verdict::Passed {
+    // Blocks of many shards are drawn together: that some of them are there says nothing of each.
+    if asked.verdict == Verdict::Passed && shards.len() == 1 {
         losses::found_again(owner, &shards.iter().copied().collect::<Vec<_>>()).await;
     }
     if asked.verdict == Verdict::Failed {
@@ -186,7 +187,8 @@ async fn one_by_one(
                 shard: *shard,
                 farmer,
                 contract,
-                shown: alone.receipt.is_some(),
+                // Proved wrong, admitted or denied: that its farmer's list of losses leaves it out does not undo it.
+                shown: true,
                 reason: alone.reason.unwrap_or_default(),
                 at: owner.clock.now(),
             }),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use hayloft_core::{ContractId, Timestamp, audit::MAX_BATCH_BYTES, contract::ShardEntry};
+use hayloft_net::NetError;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ use super::{
 };
 
 /// How long the first one waits for others: what a crash costs is sending again what arrived within it.
-const WAIT: Duration = Duration::from_secs(10);
+pub(super) const WAIT: Duration = Duration::from_secs(10);
 /// Bytes of shards for which nothing more is waited: by then the costly part has become small.
 const ENOUGH_BYTES: u64 = MAX_BATCH_BYTES as u64 / 2;
 
@@ -134,12 +135,14 @@ impl Contracts {
     }
 
     async fn add_all(&self, contract: ContractId, members: Vec<Member>) {
-        let until = members.iter().map(|member| member.until).max();
+        let (until, shared) = (members.iter().map(|member| member.until).max(), members.len() > 1);
         let add = members.iter().map(|member| member.shard.clone()).collect();
         let result = self.revise(contract, &Wish { add, until, ..Wish::default() }).await;
         for member in members {
             let told = match &result {
                 Ok(()) => Some(Ok(())),
+                // One of them may be to blame: each goes alone then.
+                Err(ContractError::Net(NetError::Refused(_)) | ContractError::Wrong(_)) if shared => None,
                 Err(error) => error.of_the_farmer().map(Err),
             };
             if let Some(told) = told {

@@ -62,9 +62,7 @@ impl Load<'_> {
 /// Where a coded segment is.
 enum Held {
     Memory(Arc<CodedSegment>),
-    Aside(Aside),
-    /// It was lost on the way from one to the other.
-    Gone,
+    Aside(Arc<Aside>),
 }
 
 /// A coded segment, and its place in memory.
@@ -126,30 +124,28 @@ impl<'a> Coded<'a> {
         if !place.arrived(after) {
             return;
         }
-        let Held::Memory(coded) = std::mem::replace(held, Held::Gone) else { return };
-        let store = self.store.clone();
-        let put = tokio::task::spawn_blocking(move || match store.put_aside(coded.sealed()) {
-            Ok(aside) => Held::Aside(aside),
-            Err(error) => {
-                tracing::debug!(%error, "a segment stays in memory");
-                Held::Memory(coded)
+        let Held::Memory(coded) = held else { return };
+        let (store, coded) = (self.store.clone(), coded.clone());
+        match tokio::task::spawn_blocking(move || store.put_aside(coded.sealed())).await {
+            Ok(Ok(aside)) => {
+                *held = Held::Aside(Arc::new(aside));
+                place.leave();
             }
-        });
-        *held = put.await.unwrap_or(Held::Gone);
-        if matches!(held, Held::Aside(_)) {
-            place.leave();
+            Ok(Err(error)) => tracing::debug!(%error, "a segment stays in memory"),
+            Err(_) => {}
         }
     }
 
+    /// May be dropped at any time: what is aside stays there until it is coded again.
     async fn columns(&self) -> Result<Arc<CodedSegment>, OwnerError> {
         let mut held = self.held.lock().await;
         let (held, place) = &mut *held;
-        if let Held::Memory(coded) = held {
-            return Ok(coded.clone());
-        }
+        let aside = match held {
+            Held::Memory(coded) => return Ok(coded.clone()),
+            Held::Aside(aside) => aside.clone(),
+        };
         place.come_back().await;
-        let sealed = taken(std::mem::replace(held, Held::Gone)).await?;
-        let coded = Arc::new(encode(self.coder.clone(), sealed).await?);
+        let coded = Arc::new(encode(self.coder.clone(), read(aside).await?).await?);
         if coded.roots() != self.roots {
             return Err(OwnerError::Aside(io::ErrorKind::InvalidData.into()));
         }
@@ -164,7 +160,14 @@ impl<'a> Coded<'a> {
     pub(super) async fn into_sealed(self) -> Result<(Vec<u8>, Place), OwnerError> {
         let (held, mut place) = self.held.into_inner();
         place.come_back().await;
-        Ok((taken(held).await?, place))
+        let sealed = match held {
+            Held::Memory(coded) => {
+                let shared = |shared: Arc<CodedSegment>| shared.sealed().to_vec();
+                Arc::try_unwrap(coded).map_or_else(shared, CodedSegment::into_sealed)
+            }
+            Held::Aside(aside) => read(aside).await?,
+        };
+        Ok((sealed, place))
     }
 }
 
@@ -173,16 +176,42 @@ async fn encode(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, Owne
     tokio::task::spawn_blocking(coding).await.map_err(|_| OwnerError::Stopped)?
 }
 
-async fn taken(held: Held) -> Result<Vec<u8>, OwnerError> {
-    match held {
-        Held::Memory(coded) => {
-            Ok(Arc::try_unwrap(coded)
-                .map_or_else(|shared| shared.sealed().to_vec(), CodedSegment::into_sealed))
-        }
-        Held::Aside(aside) => {
-            let taking = tokio::task::spawn_blocking(move || aside.take());
-            taking.await.map_err(|_| OwnerError::Stopped)?.map_err(OwnerError::Aside)
-        }
-        Held::Gone => Err(OwnerError::Stopped),
+async fn read(aside: Arc<Aside>) -> Result<Vec<u8>, OwnerError> {
+    let reading = tokio::task::spawn_blocking(move || aside.read());
+    reading.await.map_err(|_| OwnerError::Stopped)?.map_err(OwnerError::Aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use hayloft_store::{Guard, Home, Store, StoreOptions};
+
+    use super::*;
+    use crate::owner::room::Room;
+
+    #[tokio::test]
+    async fn what_was_put_aside_is_coded_again_also_after_somebody_gave_up_waiting_for_it() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
+        let home = Home::open(folder.path()).expect("a new home");
+        let (store, _) = Store::open(home, options).await.expect("a new store");
+        let (room, sealed) = (Room::new(1), vec![7; 100_000]);
+        let place = room.place().await.expect("there is room");
+        let coder = Arc::new(Coder::new(Coding::new(2, 3).expect("a coding")));
+        let owner = store.owner();
+        let sign = |_: &CodedSegment| Signature([0; 64]);
+        let coded = Coded::new(&owner, coder, sealed.clone(), place, sign).await.expect("coded");
+        assert!(room.is_full());
+        coded.arrived(Duration::ZERO).await;
+        assert!(!room.is_full(), "the next segment may come");
+        assert!(coded.columns().now_or_never().is_none(), "it is read from the disk");
+        let again = coded.columns().await.expect("coded again");
+        assert_eq!(again.roots(), coded.roots());
+        assert!(room.is_full(), "it is in memory again");
+        drop(again);
+        coded.arrived(Duration::ZERO).await;
+        assert!(!room.is_full());
+        let (back, _place) = coded.into_sealed().await.expect("read");
+        assert!(back == sealed && room.is_full());
     }
 }

@@ -20,6 +20,9 @@ use super::lock;
 /// A segment whose shards arrived within this was quick.
 const QUICK: Duration = Duration::from_secs(30);
 
+/// Segments put aside at once, so that farmers that are slow to sign do not fill this disk.
+const ASIDE: usize = 16;
+
 /// Held by all of whose segments more is to come; the token is cancelled when the last one lets go.
 type Coming = Arc<DropGuard>;
 
@@ -27,6 +30,7 @@ type Coming = Arc<DropGuard>;
 #[derive(Debug)]
 pub(crate) struct Room {
     places: Arc<Semaphore>,
+    aside: Arc<Semaphore>,
     target: AtomicUsize,
     reading: Mutex<Option<Coming>>,
     nothing_more: CancellationToken,
@@ -37,6 +41,8 @@ pub(crate) struct Room {
 pub(crate) struct Place {
     room: Option<Arc<Room>>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Its segment may be put aside.
+    aside: Option<OwnedSemaphorePermit>,
     coming: Option<Coming>,
     nothing_more: CancellationToken,
 }
@@ -46,8 +52,8 @@ impl Room {
     pub(crate) fn new(places: usize) -> Arc<Self> {
         let nothing_more = CancellationToken::new();
         let reading = Mutex::new(Some(Arc::new(nothing_more.clone().drop_guard())));
-        let places = Arc::new(Semaphore::new(places));
-        Arc::new(Self { places, target: TARGET_SEGMENT.into(), reading, nothing_more })
+        let (places, aside) = (Arc::new(Semaphore::new(places)), Arc::new(Semaphore::new(ASIDE)));
+        Arc::new(Self { places, aside, target: TARGET_SEGMENT.into(), reading, nothing_more })
     }
 
     /// A place for one segment, once there is one.
@@ -56,6 +62,7 @@ impl Room {
         permit.is_some().then(|| Place {
             room: Some(self.clone()),
             permit,
+            aside: None,
             coming: lock(&self.reading).clone(),
             nothing_more: self.nothing_more.clone(),
         })
@@ -93,7 +100,7 @@ impl Place {
     pub(crate) fn alone() -> Self {
         let nothing_more = CancellationToken::new();
         nothing_more.cancel();
-        Self { room: None, permit: None, coming: None, nothing_more }
+        Self { room: None, permit: None, aside: None, coming: None, nothing_more }
     }
 
     /// Cancelled once the shards of all segments of its room have arrived.
@@ -101,12 +108,17 @@ impl Place {
         &self.nothing_more
     }
 
-    /// Its segment's shards have arrived, for the first time after so long. Says whether others could use the place.
+    /// Its segment's shards have arrived, for the first time after so long. Says whether others could use the place,
+    /// and its segment may be put aside.
     pub(crate) fn arrived(&mut self, after: Duration) -> bool {
         if let (Some(room), Some(_)) = (&self.room, self.coming.take()) {
             room.took(after);
         }
-        self.permit.is_some() && self.room.as_ref().is_some_and(|room| lock(&room.reading).is_some())
+        let Some(room) = self.room.as_ref().filter(|room| lock(&room.reading).is_some()) else {
+            return false;
+        };
+        self.aside = self.aside.take().or_else(|| room.aside.clone().try_acquire_owned().ok());
+        self.permit.is_some() && self.aside.is_some()
     }
 
     /// Nothing of its segment is in memory now.

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Mutex,
+    time::Duration,
 };
 
 use futures::{StreamExt, stream};
@@ -27,6 +28,8 @@ use crate::auditor::asking::Asking;
 
 /// Farmers asked at once.
 const AT_ONCE: usize = 16;
+/// How long one farmer, or what an auditor found about one contract, may keep all others waiting.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The last epoch of each contract whose failed audit this owner has looked into.
 #[derive(Debug, Default)]
@@ -43,6 +46,12 @@ struct Said {
     lost: Vec<LostShard>,
     /// Shards of which it no longer says that they are lost.
     whole: Vec<ShardId>,
+}
+
+impl Said {
+    fn nothing(farmer: DeviceId) -> Self {
+        Self { farmer, leaves: None, lost: Vec::new(), whole: Vec::new() }
+    }
 }
 
 /// Asks all farmers that keep something, and forgets what is known of those that keep nothing any more.
@@ -92,17 +101,27 @@ async fn look_at(owner: &Inner, kept: &BTreeMap<DeviceId, Kept>) -> Result<(), O
     let lost = owner.catalog.store.lost_shards().await?;
     let told: HashSet<ShardId> = lost.iter().filter(|lost| !lost.shown).map(|lost| lost.shard).collect();
     let told = &told;
-    let asked: Vec<_> = kept.iter().map(|(farmer, kept)| ask(owner, *farmer, kept, told)).collect();
+    let asked = kept.iter().map(|(farmer, kept)| async move {
+        let asked = tokio::time::timeout(PATIENCE, ask(owner, *farmer, kept, told)).await;
+        asked.unwrap_or_else(|_| Said::nothing(*farmer))
+    });
+    let asked: Vec<_> = asked.collect();
     let said: Vec<Said> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
     take_down(owner, &said).await?;
-    for (contract, shards) in kept.values().flatten() {
-        look_into(owner, contract, shards).await?;
+    let there: HashSet<DeviceId> =
+        said.iter().filter(|said| said.leaves.is_some()).map(|said| said.farmer).collect();
+    let there = kept.iter().filter(|(farmer, _)| there.contains(farmer));
+    for (contract, shards) in there.flat_map(|(_, kept)| kept) {
+        // One that takes too long is looked into again at the next look.
+        if let Ok(looked) = tokio::time::timeout(PATIENCE, look_into(owner, contract, shards)).await {
+            looked?;
+        }
     }
     Ok(())
 }
 
 async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardId>) -> Said {
-    let mut said = Said { farmer, leaves: None, lost: Vec::new(), whole: Vec::new() };
+    let mut said = Said::nothing(farmer);
     said.leaves = match owner.wire.offer(farmer).await {
         Ok(offer) => {
             let (network, now) = (&owner.catalog.network, owner.clock.now());

@@ -3,6 +3,8 @@
 //! the scene plays on to its end, and nothing is left behind.
 
 use std::{
+    fs::File,
+    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
     sync::Mutex,
@@ -57,8 +59,9 @@ impl Scene {
 
     async fn play(&self) {
         while self.step(self.done()).await {
-            let marks = vec![b'.'; self.done() as usize + 1];
-            std::fs::write(self.folder.join("done"), marks).expect("a mark can be written");
+            // Added, for whatever works in the background may die while it is written: no earlier mark is lost.
+            let marks = File::options().append(true).create(true).open(self.folder.join("done"));
+            marks.and_then(|mut marks| marks.write_all(b".")).expect("a mark can be written");
         }
     }
 
