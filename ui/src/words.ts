@@ -154,6 +154,10 @@ export const words = {
     title: "Transfers",
     put: { running: (name: string) => `Storing ${name}`, done: (name: string) => `Stored ${name}` },
     get: { running: (name: string) => `Downloading ${name}`, done: (name: string) => `Downloaded ${name}` },
+    repair: {
+      running: (name: string) => `Repairing ${name || "files"}`,
+      done: (name: string) => `Repaired ${name || "files"}`,
+    },
     files: (done: number, all: number) => `${count(done)} of ${plural(all, "file", "files")}`,
     progress: (done: number, all: number) => `${bytes(done)} of ${bytes(all)}`,
     speed,
