@@ -162,8 +162,7 @@ impl Desk {
 
     /// Waits until something that could not be repaired may be tried again, or there is news.
     pub(super) async fn next_round(&self) {
-        let now = Instant::now();
-        let first = lock(&self.failed).values().map(|failed| failed.not_before).filter(|at| *at > now).min();
+        let first = lock(&self.failed).values().map(|failed| failed.not_before).min();
         let until = first.unwrap_or_else(|| Instant::now() + AGAIN).max(Instant::now() + LEAST_PAUSE);
         tokio::select! {
             () = self.again.notified() => {}
