@@ -25,7 +25,10 @@ use crate::{
     errors,
     farmer::Farmer,
     identity::{self, NewIdentity, off_the_runtime},
-    model::{ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, Status},
+    model::{
+        ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, SpendingLimits, Status,
+    },
+    money::{Funding, Money, MoneyOptions, kept_limits, shown_limits},
     notices,
     owner::Owner,
     parts::{OwnerParts, Parts},
@@ -69,14 +72,19 @@ impl Running {
         let config = net_config(&options, &settings, &store).await?;
         let (net, incoming) = Net::start(config, &device).await.map_err(errors::start)?;
         let witness = Witness::load(store.clone(), options.clock.clone()).await.map_err(errors::database)?;
+        let (network, events) = (settings.network.clone(), broadcast::Sender::new(EVENTS));
+        let wish = MoneyOptions { ledger: settings.ledger.as_deref(), limits: settings.spending };
+        let money =
+            Money::open(store.clone(), network.clone(), options.clock.clone(), events.clone(), &wish)?;
         let parts = Parts {
-            network: settings.network.clone(),
+            network,
             device,
             net,
             store,
             clock: options.clock.clone(),
             witness: Arc::new(witness),
-            events: broadcast::Sender::new(EVENTS),
+            money,
+            events,
             stop: CancellationToken::new(),
             epoch_seconds: options.epoch_seconds,
         };
@@ -93,6 +101,7 @@ impl Running {
             parts,
         });
         running.tasks.spawn(remember(running.parts.clone()));
+        running.start_money().await;
         if let Err(error) = running.unlock_at_start(options.passphrase.as_deref()).await {
             let _ = running.shutdown().await;
             return Err(error);
@@ -193,8 +202,9 @@ impl Running {
 
     async fn start_owner(&self, keys: Arc<OwnerKeys>) -> Result<Owner, ApiError> {
         let auditor = self.settings.lock().await.auditor.clone();
-        let Parts { network, device, net, store, clock, witness, events, stop, epoch_seconds } =
+        let Parts { network, device, net, store, clock, witness, money, events, stop, epoch_seconds } =
             self.parts.clone();
+        money.unlocked(&keys.stellar);
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
         let parts = OwnerParts {
             keys,
@@ -205,12 +215,30 @@ impl Running {
             store,
             clock,
             witness,
+            money,
             events,
             stop,
             epoch_seconds,
             auditor,
         };
         Owner::start(parts).await
+    }
+
+    /// A home that owns or farms gets its lumens by itself, where they are given away.
+    async fn start_money(&self) {
+        let has_identity = !matches!(identity::look(self.parts.store.home()), Ok(None));
+        let wanted = has_identity || self.settings.lock().await.farm.enabled;
+        let funding = if wanted { Funding::ByItself } else { Funding::OnlyAsked };
+        self.tasks.spawn(self.parts.money.clone().run(funding, self.parts.stop.clone()));
+    }
+
+    pub(crate) async fn set_limits(&self, limits: SpendingLimits) -> Result<SpendingLimits, ApiError> {
+        let mut settings = self.settings.lock().await;
+        let next = Settings { spending: kept_limits(limits), ..settings.clone() };
+        next.save(self.parts.store.home())?;
+        self.parts.money.limit(next.spending);
+        *settings = next;
+        Ok(shown_limits(settings.spending))
     }
 
     pub(crate) async fn status(&self) -> Result<Status, ApiError> {
@@ -293,7 +321,7 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
 
 /// The home, its settings with what is wished, and whether they are to be saved.
 async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
-    let NodeOptions { home: path, network, farm, audit, auditor, .. } = options.clone();
+    let NodeOptions { home: path, network, farm, audit, auditor, ledger, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
@@ -307,6 +335,7 @@ async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiE
             settings.auditor = Some(auditor);
         }
         settings.audit = audit.unwrap_or(settings.audit);
+        settings.ledger = ledger.or(settings.ledger);
         let changed = settings != kept;
         Ok((home, settings, changed))
     })

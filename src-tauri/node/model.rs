@@ -1,10 +1,17 @@
 //! What front ends see: plain values, the same for window, command line and HTTP. Sizes are bytes, times are seconds
 //! since 1970 UTC, identifiers are lower-case hex.
 
+mod wallet;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
+
+pub use wallet::{
+    Escrow, EscrowRole, EscrowStage, Payout, SendReport, SendRequest, SendState, SpendingLimits, Wallet,
+    WalletEntry, WalletStatus,
+};
 
 /// What the node is and how it is connected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
@@ -657,6 +664,10 @@ pub enum ErrorCode {
     NotEnoughFarmers,
     /// The local disk is full or cannot be read or written.
     Disk,
+    /// There is no ledger, or it cannot be used just now.
+    Ledger,
+    /// Too little is free, or more would be spent than the limits allow.
+    Money,
     /// Ended by the person.
     Cancelled,
     /// Something of Hayloft's own went wrong.

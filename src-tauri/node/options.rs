@@ -6,8 +6,8 @@ use hayloft_core::NetworkName;
 
 use crate::{Clock, model::FarmSettings};
 
-/// What to open and how. Values that are `Some` or not empty override the home's settings; `network`, `farm`, `audit` and
-/// `auditor` are also written into them.
+/// What to open and how. Values that are `Some` or not empty override the home's settings; `network`, `farm`, `audit`,
+/// `auditor` and `ledger` are also written into them.
 #[derive(Clone, Default)]
 pub struct NodeOptions {
     /// The home folder; made if it is not there.
@@ -31,6 +31,8 @@ pub struct NodeOptions {
     pub audit: Option<bool>,
     /// The auditor that new contracts name from now on, by an address ending in `/p2p/…`.
     pub auditor: Option<String>,
+    /// Where the ledger is, from now on.
+    pub ledger: Option<String>,
     /// The length of an epoch in contracts that this node proposes, and the shortest it takes; none is a day, and a minute.
     /// For tests.
     pub epoch_seconds: Option<u32>,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use hayloft_core::NetworkName;
+use hayloft_core::{NetworkName, spending::Limits};
 use hayloft_store::{Home, config};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,12 @@ pub struct Settings {
     /// The auditor that this owner's new contracts name, by an address ending in `/p2p/…`.
     #[serde(default)]
     pub auditor: Option<String>,
+    /// Where the ledger is; none: where Stellar's test network is, or nowhere on any other network.
+    #[serde(default)]
+    pub ledger: Option<String>,
+    /// What may be spent.
+    #[serde(default)]
+    pub spending: Limits,
 }
 
 impl Settings {
@@ -56,6 +62,8 @@ impl Settings {
             farm: FarmSettings::default(),
             audit: false,
             auditor: None,
+            ledger: None,
+            spending: Limits::default(),
         }
     }
 

@@ -1,0 +1,118 @@
+//! What is done on the ledger by itself, turn by turn: it is recognised, open payments are followed up, and a new account is
+//! funded where lumens are given away.
+//!
+//! A turn may be broken off anywhere: the outbox's rows say what is left to do.
+
+use std::time::Duration;
+
+use hayloft_payments::{Wallet, horizon::anchor::Sign, wallet::EscrowState};
+use tokio_util::sync::CancellationToken;
+
+use super::{Money, MoneyError};
+use crate::{errors::sentence, model::Event, owner::lock};
+
+/// The pause between two turns while nothing is under way.
+const QUIET: Duration = Duration::from_secs(600);
+/// The pause after a turn that failed: each time twice as long, up to [`QUIET`].
+const AGAIN: Duration = Duration::from_secs(2);
+/// The pause while a payment is under way.
+const UNDER_WAY: Duration = Duration::from_secs(2);
+
+/// Whether an account is made by itself where lumens are given away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Funding {
+    /// As soon as it is there.
+    ByItself,
+    /// Only when asked.
+    OnlyAsked,
+}
+
+impl Money {
+    /// Takes turns until the node stops; ends at once where there is no ledger.
+    pub(crate) async fn run(self, funding: Funding, stop: CancellationToken) {
+        if !self.has_ledger() {
+            return;
+        }
+        let mut again = AGAIN;
+        loop {
+            let Some(turn) = stop.run_until_cancelled(self.turn(funding)).await else { return };
+            let pause = match turn {
+                Ok(pause) => {
+                    again = AGAIN;
+                    self.tell_problem(None);
+                    pause
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the ledger could not be used");
+                    self.tell_problem(Some(sentence(&error)));
+                    again = (2 * again).min(QUIET);
+                    again
+                }
+            };
+            let waiting = tokio::time::timeout(pause, self.inner.wake.notified());
+            if stop.run_until_cancelled(waiting).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn tell_problem(&self, problem: Option<String>) {
+        let mut kept = lock(&self.inner.problem);
+        if *kept != problem {
+            *kept = problem;
+            let _ = self.inner.events.send(Event::StatusChanged);
+        }
+    }
+
+    /// One turn; how long until the next.
+    async fn turn(&self, funding: Funding) -> Result<Duration, MoneyError> {
+        let found = self.inner.link.recognise().await?;
+        let outbox = found.outbox;
+        if let Some(sign) = found.anew {
+            self.began_anew(&outbox, sign).await?;
+        }
+        let closed = outbox.resume().await?;
+        if !closed.is_empty() {
+            let _ = self.inner.events.send(Event::StatusChanged);
+        }
+        let wallet = match self.wallet_key() {
+            Ok(key) => Some(Wallet::new(key, outbox.clone())),
+            Err(MoneyError::Locked) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(wallet) = &wallet {
+            wallet.reconcile().await?;
+            if funding == Funding::ByItself && self.inner.link.gives() {
+                self.fund_once(wallet).await?;
+            }
+        }
+        let under_way = !outbox.rows().open().await?.is_empty();
+        Ok(if under_way { UNDER_WAY } else { QUIET })
+    }
+
+    async fn fund_once(&self, wallet: &Wallet) -> Result<(), MoneyError> {
+        if wallet.outbox().horizon().account(wallet.address()).await?.is_some() {
+            return Ok(());
+        }
+        wallet.fund().await?;
+        let _ = self.inner.events.send(Event::StatusChanged);
+        Ok(())
+    }
+
+    /// A ledger that began anew holds nothing of what was on it: escrows that stood there are over.
+    async fn began_anew(&self, outbox: &hayloft_payments::Outbox, sign: Sign) -> Result<(), MoneyError> {
+        tracing::warn!(%sign, "the ledger began anew");
+        let rows = outbox.rows();
+        for mut escrow in rows.escrows().await? {
+            escrow.state = EscrowState::Over;
+            rows.keep_escrow(&escrow).await?;
+        }
+        let notice = format!(
+            "{} What was locked or paid there is gone with it. The wallet begins again, and new contracts are set up as \
+             they are needed.",
+            sentence(&sign)
+        );
+        let _ = self.inner.events.send(Event::Notice(notice));
+        Ok(())
+    }
+}
