@@ -11,6 +11,9 @@
 //! * all others: devices that the owner certified. The farmer checks that the certificate names the peer at the other
 //!   end of the connection.
 //!
+//! * about money, of farmers and auditors: [`Request::Payee`]: anybody; [`Request::Fund`]: devices that the contract's owner
+//!   certified; [`Request::Cosign`] and [`Request::History`]: its farmer, its auditor, and devices that its owner certified.
+//!
 //! A challenge, where there is no ledger:
 //! ```text
 //! auditor                                             farmer
@@ -179,9 +182,40 @@ pub enum Request {
         /// The farmer.
         farmer: DeviceId,
     },
+    /// By which account you are paid and sign on the ledger. Answer: [`Answer::Payee`].
+    Payee,
+    /// An escrow pays for a contract that names you as its farmer or auditor, agreed on or about to be. Answer:
+    /// [`Answer::Funded`], once the ledger shows the escrow as it is planned.
+    Fund {
+        /// The contract's terms.
+        terms: Box<Terms>,
+        /// The escrow's plan, as `payments::wallet::encode` writes it; at most `limits::PLAN_BYTES`.
+        plan: Vec<u8>,
+    },
+    /// Sign this settlement, if your own records bear it out. Answer: [`Answer::Cosigned`].
+    Cosign {
+        /// Under which contract.
+        contract: ContractId,
+        /// The newest revision that it counts; what you do not know of those up to it, ask of me.
+        newest: u64,
+        /// The transaction as XDR, without signatures; at most `limits::TRANSACTION_BYTES`.
+        settlement: Vec<u8>,
+    },
+    /// The revisions of a contract from this number on. Answer: [`Answer::History`].
+    History {
+        /// Which contract.
+        contract: ContractId,
+        /// The first number.
+        from: u64,
+    },
 }
 
 impl Request {
+    /// Whether this is about money: asked of farmers and auditors alike.
+    pub fn is_about_money(&self) -> bool {
+        matches!(self, Self::Payee | Self::Fund { .. } | Self::Cosign { .. } | Self::History { .. })
+    }
+
     /// Whether this is asked of auditors, rather than of farmers.
     pub fn is_for_auditors(&self) -> bool {
         matches!(
@@ -314,6 +348,25 @@ pub enum Answer {
     },
     /// What an auditor knows of a farmer; none if it has never asked it.
     Standing(Option<Box<Account>>),
+    /// The public key of the account.
+    Payee {
+        /// Ed25519.
+        account: [u8; 32],
+    },
+    /// The escrow stands, and is kept.
+    Funded,
+    /// The settlement with one signature.
+    Cosigned {
+        /// The transaction as XDR; at most `limits::TRANSACTION_BYTES`.
+        settlement: Vec<u8>,
+    },
+    /// Revisions in ascending order of number, at most `limits::REVISIONS_PER_PAGE`, and whether more follow.
+    History {
+        /// As both signed them.
+        revisions: Vec<SignedRevision>,
+        /// Whether there are more.
+        more: bool,
+    },
 }
 
 /// Why a farmer refuses: a code from a closed set, and a sentence a person understands (at most
@@ -364,4 +417,8 @@ pub enum RefusalCode {
     BadTags,
     /// There is nothing to prove: no shard asked for has tags.
     NothingToAudit,
+    /// No escrow pays for it as was agreed, or less than it would cost.
+    NotFunded,
+    /// The settlement is not what one's own records say.
+    Disagreed,
 }

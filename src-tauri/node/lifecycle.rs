@@ -28,7 +28,7 @@ use crate::{
     model::{
         ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, SpendingLimits, Status,
     },
-    money::{Funding, Money, MoneyOptions, kept_limits, shown_limits},
+    money::{Money, MoneyOptions, kept_limits, shown_limits},
     notices,
     owner::Owner,
     parts::{OwnerParts, Parts},
@@ -74,8 +74,13 @@ impl Running {
         let witness = Witness::load(store.clone(), options.clock.clone()).await.map_err(errors::database)?;
         let (network, events) = (settings.network.clone(), broadcast::Sender::new(EVENTS));
         let wish = MoneyOptions { ledger: settings.ledger.as_deref(), limits: settings.spending };
-        let money =
-            Money::open(store.clone(), network.clone(), options.clock.clone(), events.clone(), &wish)?;
+        let money = Money::open(
+            (store.clone(), net.clone()),
+            network.clone(),
+            options.clock.clone(),
+            events.clone(),
+            &wish,
+        )?;
         let parts = Parts {
             network,
             device,
@@ -204,8 +209,8 @@ impl Running {
         let auditor = self.settings.lock().await.auditor.clone();
         let Parts { network, device, net, store, clock, witness, money, events, stop, epoch_seconds } =
             self.parts.clone();
-        money.unlocked(&keys.stellar);
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
+        money.unlocked(&keys.stellar, certificate.clone());
         let parts = OwnerParts {
             keys,
             certificate,
@@ -226,10 +231,10 @@ impl Running {
 
     /// A home that owns or farms gets its lumens by itself, where they are given away.
     async fn start_money(&self) {
-        let has_identity = !matches!(identity::look(self.parts.store.home()), Ok(None));
-        let wanted = has_identity || self.settings.lock().await.farm.enabled;
-        let funding = if wanted { Funding::ByItself } else { Funding::OnlyAsked };
-        self.tasks.spawn(self.parts.money.clone().run(funding, self.parts.stop.clone()));
+        if self.settings.lock().await.farm.enabled {
+            self.parts.money.wants_lumens();
+        }
+        self.tasks.spawn(self.parts.money.clone().run(self.parts.stop.clone()));
     }
 
     pub(crate) async fn set_limits(&self, limits: SpendingLimits) -> Result<SpendingLimits, ApiError> {
@@ -288,6 +293,9 @@ impl Running {
             return Err(error);
         }
         *settings = next;
+        if settings.farm.enabled {
+            self.parts.money.wants_lumens();
+        }
         drop(settings);
         self.farmer.status().await
     }

@@ -246,6 +246,16 @@ pub struct Quote {
     pub n: u8,
     /// Stroops per month.
     pub monthly_price: u64,
+    /// Stroops for all of the time that is asked for.
+    pub total_price: u64,
+    /// Stroops that would be locked before anything is sent: what farmers can earn until `paid_until`, and reserves.
+    pub locked: u64,
+    /// Of these, reserves: they come back in any case.
+    pub reserves: u64,
+    /// Until when farmers are paid for without this computer doing anything more; none if nothing is paid.
+    pub paid_until: Option<u64>,
+    /// When the last of what is locked and not earned is back; none if nothing is locked.
+    pub returns: Option<u64>,
     /// Chance that a segment is lost within a month without repair, computed for the farmers at hand.
     pub loss_odds: f64,
     /// What the person should know first, e.g. that the network is so small that only copies are kept.

@@ -392,7 +392,8 @@ fn setup_of(row: &OutboxRow) -> Option<Address> {
 const PLAN_VERSION: u8 = 1;
 const PLAN_BYTES: usize = 8192;
 
-fn encode(plan: &Plan) -> Vec<u8> {
+/// A plan as it is kept and told.
+pub fn encode(plan: &Plan) -> Vec<u8> {
     hayloft_core::codec::encode(PLAN_VERSION, plan)
 }
 

@@ -270,7 +270,8 @@ impl Outbox {
     }
 }
 
-fn escrow_of(row: &SqliteRow) -> Result<EscrowRow, DatabaseError> {
+/// Reads an escrow from the first four columns: account, plan, role and state.
+pub(crate) fn escrow_of(row: &SqliteRow) -> Result<EscrowRow, DatabaseError> {
     let corrupt = DatabaseError::Corrupt { what: "an escrow" };
     let role = match number(row, 2)? {
         0 => Role::Owner,

@@ -89,6 +89,10 @@ impl Farm {
             | Request::Verdicts { .. }
             | Request::Receipt { .. }
             | Request::RevisionShards { .. }
+            | Request::Payee
+            | Request::Fund { .. }
+            | Request::Cosign { .. }
+            | Request::History { .. }
             | Request::Standing { .. } => Err(refusal(RefusalCode::Internal)),
             Request::Upload { .. } | Request::Download { .. } => Err(refusal(RefusalCode::BadRequest)),
         }

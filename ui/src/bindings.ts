@@ -75,6 +75,10 @@ export type ErrorCode =
 "not_enough_farmers" | 
 /**  The local disk is full or cannot be read or written. */
 "disk" | 
+/**  There is no ledger, or it cannot be used just now. */
+"ledger" | 
+/**  Too little is free, or more would be spent than the limits allow. */
+"money" | 
 /**  Ended by the person. */
 "cancelled" | 
 /**  Something of Hayloft's own went wrong. */
@@ -419,6 +423,16 @@ export type Quote = {
 	n: number,
 	/**  Stroops per month. */
 	monthly_price: number,
+	/**  Stroops for all of the time that is asked for. */
+	total_price: number,
+	/**  Stroops that would be locked before anything is sent: what farmers can earn until `paid_until`, and reserves. */
+	locked: number,
+	/**  Of these, reserves: they come back in any case. */
+	reserves: number,
+	/**  Until when farmers are paid for without this computer doing anything more; none if nothing is paid. */
+	paid_until: number | null,
+	/**  When the last of what is locked and not earned is back; none if nothing is locked. */
+	returns: number | null,
 	/**  Chance that a segment is lost within a month without repair, computed for the farmers at hand. */
 	loss_odds: number | null,
 	/**  What the person should know first, e.g. that the network is so small that only copies are kept. */

@@ -98,6 +98,11 @@ const quote: Quote = {
   k: 4,
   n: 12,
   monthly_price: 0,
+  total_price: 0,
+  locked: 0,
+  reserves: 0,
+  paid_until: null,
+  returns: null,
   loss_odds: 2.4e-8,
   warnings: [],
 };

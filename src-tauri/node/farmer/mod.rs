@@ -10,6 +10,7 @@ mod audit_keys;
 mod contracts;
 mod flow;
 mod labours;
+pub(crate) mod money;
 mod offer;
 mod proofs;
 pub(crate) mod refuse;

@@ -30,7 +30,7 @@ async fn serve(shared: Arc<Shared>, inbound: Inbound) {
 }
 
 /// Says again and again that the answer takes a while.
-async fn working<T>(inbound: &mut Inbound, work: impl Future<Output = T>) -> Result<T, NetError> {
+pub(super) async fn working<T>(inbound: &mut Inbound, work: impl Future<Output = T>) -> Result<T, NetError> {
     let mut work = pin!(work);
     loop {
         match tokio::time::timeout(WORKING_PAUSE, &mut work).await {
@@ -44,6 +44,10 @@ impl Shared {
     async fn answer(&self, inbound: Inbound) -> Result<(), NetError> {
         if inbound.envelope.request.is_for_auditors() {
             return self.auditor.answer(inbound).await;
+        }
+        if inbound.envelope.request.is_about_money() {
+            let request = inbound.envelope.request.clone();
+            return self.answer_money(inbound, request).await;
         }
         let answer = match inbound.envelope.request.clone() {
             Request::Offer => self.offer().await,
@@ -142,6 +146,10 @@ impl Shared {
             | Request::Receipt { .. }
             | Request::RevisionShards { .. }
             | Request::Standing { .. }
+            | Request::Payee
+            | Request::Fund { .. }
+            | Request::Cosign { .. }
+            | Request::History { .. }
             | Request::Challenge(_) => {
                 Err(refuse::refuse(RefusalCode::BadRequest, "That is no request of an owner."))
             }
@@ -165,7 +173,7 @@ impl Shared {
     }
 
     /// The owner whose certificate names the very device at the other end of the connection.
-    fn owner_of(&self, inbound: &Inbound) -> Result<OwnerId, Refusal> {
+    pub(super) fn owner_of(&self, inbound: &Inbound) -> Result<OwnerId, Refusal> {
         let certificate = inbound.envelope.certificate.as_ref().ok_or_else(|| refuse::not_allowed(None))?;
         let owner = certificate.verify(&self.parts.network, &inbound.from, self.parts.clock.now());
         owner.map_err(|error| refuse::not_allowed(Some(error)))

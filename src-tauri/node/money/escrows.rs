@@ -11,15 +11,21 @@ use super::{Money, MoneyError};
 use crate::{
     errors::sentence,
     model::{Escrow, EscrowRole, EscrowStage},
+    owner::lock,
 };
 
 impl Money {
     pub(super) async fn escrows(&self, outbox: &Outbox) -> Result<Vec<Escrow>, MoneyError> {
+        let funded = self.inner.store.funds().list(None).await?;
         let mut shown = Vec::new();
         for row in outbox.rows().escrows().await? {
-            if let Some(plan) = decode(&row.plan) {
-                shown.push(self.escrow(outbox, &plan, row.role, row.state).await?);
+            let Some(plan) = decode(&row.plan) else { continue };
+            let mut escrow = self.escrow(outbox, &plan, row.role, row.state).await?;
+            if let Some(funding) = funded.iter().find(|funding| funding.escrow.account == row.account) {
+                escrow.contract = Some(funding.contract.to_string());
+                escrow.problem = escrow.problem.or_else(|| funding.problem.clone());
             }
+            shown.push(escrow);
         }
         Ok(shown)
     }
@@ -37,6 +43,8 @@ impl Money {
         role: Role,
         state: EscrowState,
     ) -> Result<Escrow, MoneyError> {
+        let owed = lock(&self.inner.owed).get(&plan.escrow).copied().unwrap_or(0);
+        let paid = self.paid(outbox, plan).await?.0;
         let mut shown = Escrow {
             account: plan.escrow.to_string(),
             contract: None,
@@ -44,14 +52,14 @@ impl Money {
             stage: shown_stage(state),
             locked: 0,
             reserve: 0,
-            owed: 0,
-            paid: self.paid(outbox, plan).await?.0,
+            owed,
+            paid,
             ends: plan.end(plan.periods().saturating_sub(1)).0,
             next_settlement: next_end(plan, self.inner.clock.now()).map(|end| end.0),
             problem: None,
         };
         if state == EscrowState::Over {
-            return Ok(Escrow { next_settlement: None, ..shown });
+            return Ok(Escrow { next_settlement: None, owed: 0, ..shown });
         }
         match look(outbox.horizon(), outbox.network(), plan).await? {
             Ok(standing) => {

@@ -9,27 +9,39 @@
 //! nothing here does anything, and contracts without a price never ask for one.
 //! Deliberately absent: what is owed (`core::settlement`), and how the ledger is spoken to (`payments`).
 
+mod account;
+mod cosign;
 mod error;
 mod escrows;
 mod link;
+mod settle;
+mod setup;
 mod task;
+mod trade;
 mod wallet;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use hayloft_core::{NetworkName, keys::StellarKey, spending::Limits};
-use hayloft_store::Store;
+use hayloft_core::{NetworkName, keys::StellarKey, record::DeviceCertificate, spending::Limits};
+use hayloft_net::Net;
 use hayloft_payments::{Address, Outbox, Wallet, escrow::Payouts};
+use hayloft_store::Store;
 use tokio::sync::{Notify, broadcast};
 use zeroize::Zeroizing;
 
 use self::link::Link;
 pub(crate) use self::{
+    cosign::{Party, Refused, last_end},
     error::MoneyError,
-    task::Funding,
+    setup::{
+        GRACE_EPOCHS, Others, PERIOD_EPOCHS, PERIODS, bytes_ahead, covers, period_amount, prefunded_seconds,
+    },
     wallet::{kept_limits, shown_limits},
 };
 use crate::{
@@ -46,16 +58,27 @@ pub struct Money {
 
 struct Inner {
     store: Store,
+    net: Net,
     clock: Clock,
     events: broadcast::Sender<Event>,
     network: NetworkName,
     link: Link,
     keys: Mutex<Keys>,
+    /// Whether accounts are made by themselves where lumens are given away: for owners and farmers.
+    wants_lumens: AtomicBool,
     limits: Mutex<Limits>,
     /// What each escrow has paid, as far as its history was read.
     payouts: tokio::sync::Mutex<BTreeMap<Address, Payouts>>,
     /// What is wrong with the ledger just now.
     problem: Mutex<Option<String>>,
+    /// What each escrow owes by what was judged so far, and has not paid.
+    owed: Mutex<BTreeMap<Address, u64>>,
+    /// Escrows that the ledger does not show as they were planned.
+    broken: Mutex<BTreeSet<Address>>,
+    /// One escrow is set up after the other: each takes the wallet's next number.
+    setups: tokio::sync::Mutex<()>,
+    /// One settlement is looked at after the other.
+    signing: tokio::sync::Mutex<()>,
     /// Something is to be done before the next turn.
     wake: Notify,
 }
@@ -69,6 +92,8 @@ struct Keys {
     brought: Option<StellarKey>,
     /// What farming is paid to, once it was needed.
     payout: Option<StellarKey>,
+    /// The owner's word for this device, once the seed is unsealed.
+    certificate: Option<DeviceCertificate>,
 }
 
 /// What a home says about its money.
@@ -85,7 +110,7 @@ impl Money {
     /// # Errors
     /// [`ApiError`] if the ledger's address is none, or a key cannot be read.
     pub(crate) fn open(
-        store: Store,
+        (store, net): (Store, Net),
         network: NetworkName,
         clock: Clock,
         events: broadcast::Sender<Event>,
@@ -97,22 +122,36 @@ impl Money {
         let keys = Mutex::new(Keys { brought, ..Keys::default() });
         let inner = Inner {
             store,
+            net,
             clock,
             events,
             network,
             link,
             keys,
+            wants_lumens: AtomicBool::new(false),
             limits: Mutex::new(options.limits),
             payouts: tokio::sync::Mutex::default(),
             problem: Mutex::default(),
+            owed: Mutex::default(),
+            broken: Mutex::default(),
+            setups: tokio::sync::Mutex::default(),
+            signing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Takes over the key that the phrase yields.
-    pub(crate) fn unlocked(&self, key: &StellarKey) {
-        lock(&self.inner.keys).phrase = Some(key.clone());
+    /// Takes over the key that the phrase yields, and the owner's word for this device.
+    pub(crate) fn unlocked(&self, key: &StellarKey, certificate: DeviceCertificate) {
+        let mut keys = lock(&self.inner.keys);
+        (keys.phrase, keys.certificate) = (Some(key.clone()), Some(certificate));
+        drop(keys);
+        self.wants_lumens();
+    }
+
+    /// From now on accounts are made by themselves, where lumens are given away.
+    pub(crate) fn wants_lumens(&self) {
+        self.inner.wants_lumens.store(true, Ordering::SeqCst);
         self.inner.wake.notify_one();
     }
 

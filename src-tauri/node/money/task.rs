@@ -1,9 +1,9 @@
-//! What is done on the ledger by itself, turn by turn: it is recognised, open payments are followed up, and a new account is
-//! funded where lumens are given away.
+//! What is done on the ledger by itself, turn by turn: it is recognised, open payments are followed up, a new account is
+//! funded where lumens are given away, and escrows are settled.
 //!
 //! A turn may be broken off anywhere: the outbox's rows say what is left to do.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use hayloft_payments::{Wallet, horizon::anchor::Sign, wallet::EscrowState};
 use tokio_util::sync::CancellationToken;
@@ -18,24 +18,15 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// The pause while a payment is under way.
 const UNDER_WAY: Duration = Duration::from_secs(2);
 
-/// Whether an account is made by itself where lumens are given away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Funding {
-    /// As soon as it is there.
-    ByItself,
-    /// Only when asked.
-    OnlyAsked,
-}
-
 impl Money {
     /// Takes turns until the node stops; ends at once where there is no ledger.
-    pub(crate) async fn run(self, funding: Funding, stop: CancellationToken) {
+    pub(crate) async fn run(self, stop: CancellationToken) {
         if !self.has_ledger() {
             return;
         }
         let mut again = AGAIN;
         loop {
-            let Some(turn) = stop.run_until_cancelled(self.turn(funding)).await else { return };
+            let Some(turn) = stop.run_until_cancelled(self.turn()).await else { return };
             let pause = match turn {
                 Ok(pause) => {
                     again = AGAIN;
@@ -65,7 +56,7 @@ impl Money {
     }
 
     /// One turn; how long until the next.
-    async fn turn(&self, funding: Funding) -> Result<Duration, MoneyError> {
+    async fn turn(&self) -> Result<Duration, MoneyError> {
         let found = self.inner.link.recognise().await?;
         let outbox = found.outbox;
         if let Some(sign) = found.anew {
@@ -80,14 +71,21 @@ impl Money {
             Err(MoneyError::Locked) => None,
             Err(error) => return Err(error),
         };
+        let funds_itself = self.inner.wants_lumens.load(Ordering::SeqCst) && self.inner.link.gives();
         if let Some(wallet) = &wallet {
             wallet.reconcile().await?;
-            if funding == Funding::ByItself && self.inner.link.gives() {
+            if funds_itself {
                 self.fund_once(wallet).await?;
             }
         }
+        if funds_itself && self.inner.store.home().has_payout_secret() {
+            self.fund_once(&Wallet::new(self.payout_key()?, outbox.clone())).await?;
+        }
+        let next = self.settle_all(&outbox).await?;
         let under_way = !outbox.rows().open().await?.is_empty();
-        Ok(if under_way { UNDER_WAY } else { QUIET })
+        let now = self.inner.clock.now();
+        let until = next.map_or(QUIET, |next| Duration::from_secs(next.seconds_since(now).max(1)));
+        Ok(if under_way { UNDER_WAY } else { until.min(QUIET) })
     }
 
     async fn fund_once(&self, wallet: &Wallet) -> Result<(), MoneyError> {

@@ -11,7 +11,9 @@ use hayloft_payments::{
 use super::{Money, MoneyError};
 use crate::{
     errors::sentence,
-    model::{self, ApiError, Payout, SendReport, SendRequest, SendState, SpendingLimits, WalletEntry, WalletStatus},
+    model::{
+        self, ApiError, Payout, SendReport, SendRequest, SendState, SpendingLimits, WalletEntry, WalletStatus,
+    },
     owner::lock,
 };
 
@@ -56,14 +58,16 @@ impl Money {
             paid: of(model::EscrowRole::Owner, |escrow| escrow.paid),
             earned: of(model::EscrowRole::Farmer, |escrow| escrow.paid),
         };
+        let exists = horizon.account(wallet.address()).await?.is_some();
+        let problem = lock(&self.inner.problem).clone();
         Ok(model::Wallet {
             status,
             reserved: holdings.reserved.0,
-            exists: horizon.account(wallet.address()).await?.is_some(),
+            exists,
             payout,
             gives: self.inner.link.gives(),
             limits: shown_limits(self.limits()),
-            problem: lock(&self.inner.problem).clone(),
+            problem,
             escrows,
         })
     }
@@ -146,7 +150,8 @@ impl Money {
     /// # Errors
     /// [`ApiError`] if the secret is none, or money of the present wallet is locked.
     pub(crate) async fn bring(&self, secret: &str) -> Result<String, ApiError> {
-        let key: StellarKey = parse_secret(secret).map_err(|error| ApiError::bad_request(sentence(&error)))?;
+        let key: StellarKey =
+            parse_secret(secret).map_err(|error| ApiError::bad_request(sentence(&error)))?;
         let rows = self.inner.store.outbox();
         let escrows = rows.escrows().await.map_err(MoneyError::from)?;
         let open = rows.open().await.map_err(MoneyError::from)?;
@@ -172,10 +177,7 @@ pub(crate) fn shown_limits(limits: hayloft_core::spending::Limits) -> SpendingLi
 
 /// Limits as they are kept.
 pub(crate) fn kept_limits(limits: SpendingLimits) -> hayloft_core::spending::Limits {
-    hayloft_core::spending::Limits {
-        per_day: limits.per_day.map(Amount),
-        in_all: limits.in_all.map(Amount),
-    }
+    hayloft_core::spending::Limits { per_day: limits.per_day.map(Amount), in_all: limits.in_all.map(Amount) }
 }
 
 fn report(fate: Fate) -> SendReport {

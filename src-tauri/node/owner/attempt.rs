@@ -136,6 +136,7 @@ impl Attempt<'_> {
                     Some(Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error)))) => {
                         return Err(error.into());
                     }
+                    Some(Err(Failure::Contract(error))) if error.is_ours() => return Err(error.into()),
                     Some(Err(Failure::Offline)) => return Err(OwnerError::Offline),
                     Some(Err(Failure::Stopping(_))) => return Err(OwnerError::Stopped),
                     Some(Err(Failure::Hopeless)) => {}
@@ -204,6 +205,7 @@ impl Attempt<'_> {
             | Failure::Stopping(_)
             | Failure::Store(_)
             | Failure::Contract(ContractError::Store(_)) => return,
+            Failure::Contract(error) if error.is_ours() => return,
             Failure::Net(error) => error.blames_peer(),
             Failure::Contract(error) => error.blames_farmer(),
             Failure::WrongHash | Failure::KnowsTooMuch => true,

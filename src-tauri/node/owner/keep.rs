@@ -17,6 +17,7 @@ use super::{Inner, OwnerError, contracts::Wish, listing, put::placements_of, quo
 use crate::{
     jobs::Jobs,
     model::{Event, FileEntry},
+    money::prefunded_seconds,
 };
 
 /// How often files and contracts are looked through.
@@ -47,7 +48,9 @@ fn due(stored: Timestamp, keep_until: Timestamp, renew: bool, now: Timestamp, su
 
 /// Looks through files, contracts and failed jobs, now and then every hour.
 pub(crate) async fn keep_files(owner: Arc<Inner>, jobs: Jobs) {
-    let mut ticks = tokio::time::interval(EVERY);
+    // Several times within what one escrow pays for.
+    let funded = Duration::from_secs(prefunded_seconds(owner.contracts.epoch_seconds()));
+    let mut ticks = tokio::time::interval(EVERY.min(funded / 10));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut told = HashSet::new();
     loop {
@@ -177,7 +180,13 @@ async fn extend_contracts(owner: &Arc<Inner>) -> Result<(), OwnerError> {
         }
     }
     let now = owner.clock.now();
-    extend(owner, ends.into_iter().filter(|(_, end)| *end > now)).await;
+    ends.retain(|_, end| *end > now);
+    for (contract, end) in &ends {
+        if let Err(error) = owner.contracts.fund_further(*contract, *end).await {
+            tracing::warn!(%contract, %error, "a contract could not be paid for any further yet");
+        }
+    }
+    extend(owner, ends).await;
     Ok(())
 }
 

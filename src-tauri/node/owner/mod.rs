@@ -12,6 +12,7 @@ mod error;
 mod farmers;
 mod fetch;
 mod following;
+mod funding;
 pub(crate) mod get;
 mod get_folder;
 mod health;
@@ -148,6 +149,7 @@ impl Owner {
                 epoch_seconds: parts.epoch_seconds.unwrap_or(contracts::EPOCH_SECONDS),
                 auditor: following::meet(&parts.net, parts.auditor.as_deref()),
             },
+            parts.money.clone(),
         );
         let inner = Arc::new(Inner {
             certificate: certificate.clone(),

@@ -254,6 +254,27 @@ CREATE TABLE escrows (
     state INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
+-- Which contract an escrow pays for; terms: unsigned, kept before the contract is agreed on.
+-- problem: why its last settlement did not come about.
+CREATE TABLE funding (
+    account BLOB PRIMARY KEY NOT NULL,
+    contract BLOB NOT NULL,
+    terms BLOB NOT NULL,
+    problem TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX funding_by_contract ON funding (contract);
+
+-- Every revision of contracts with a price: from when on how many bytes were kept, and until when at most.
+CREATE TABLE spans (
+    contract BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    revision BLOB NOT NULL,
+    PRIMARY KEY (contract, number)
+) STRICT, WITHOUT ROWID;
+
 -- Others
 
 CREATE TABLE peers (

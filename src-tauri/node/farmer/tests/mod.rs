@@ -4,6 +4,7 @@ mod audits;
 mod bench;
 mod contracts;
 mod life;
+mod money;
 mod scrub;
 mod space;
 mod transfers;
