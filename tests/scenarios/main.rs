@@ -11,5 +11,6 @@ mod groups;
 mod kill;
 mod liars;
 mod lines;
+mod money;
 mod quota;
 mod scrub;
