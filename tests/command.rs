@@ -20,12 +20,14 @@ fn path(path: &Path) -> Result<&str> {
 #[test]
 fn without_a_node_each_command_says_how_to_start_one() -> Result<()> {
     let home = tempfile::tempdir()?;
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 12] = [
         &["put", "x"],
         &["get", "x"],
         &["ls"],
         &["rm", "x", "--yes"],
         &["health", "x"],
+        &["repair", "x"],
+        &["farm", "leave"],
         &["renew", "x"],
         &["jobs"],
         &["status"],
@@ -209,7 +211,9 @@ fn a_file_goes_out_and_comes_back_with_the_json_that_scripts_read() -> Result<()
     assert_eq!(again["reused"], true);
 
     let health = hayloft(home, ["health", "oats"])?.done()?;
-    assert_eq!(fields(&health), BTreeSet::from(["name", "k", "n", "segments"]));
+    assert_eq!(fields(&health), BTreeSet::from(["name", "k", "n", "sentence", "repairing", "segments"]));
+    let repair = hayloft(home, ["repair", "oats"])?.done()?;
+    assert_eq!((&repair["shards"], &repair["left_shards"]), (&json!(0), &json!(0)), "nothing was lost");
     assert_eq!(health["segments"].as_array().context("no segments")?.len() as u64, put["segments"]);
     assert_eq!(health["segments"][0], json!({ "alive": put["n"] }));
 
@@ -267,6 +271,7 @@ fn a_slip_gets_a_sentence_and_changes_nothing() -> Result<()> {
     for words in [
         &["get", "nobody", "--output", "x"][..],
         &["health", "nobody"],
+        &["repair", "nobody"],
         &["rm", "nobody", "--yes"],
         &["renew", "nobody"],
     ] {

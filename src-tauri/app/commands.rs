@@ -3,9 +3,12 @@
 
 use std::path::PathBuf;
 
-use hayloft_node::model::{
-    ApiError, ErrorCode, FarmSettings, FarmStatus, FileEntry, FileHealth, GetRequest, Job, JobReport,
-    PutRequest, Quote, Status,
+use hayloft_node::{
+    model::{
+        ApiError, AuditHistory, AuditReport, ErrorCode, FarmSettings, FarmStatus, FileEntry, FileHealth,
+        GetRequest, Job, JobReport, PutRequest, Quote, ReceiptShown, ReceiptWish, Status,
+    },
+    receipts,
 };
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -91,6 +94,12 @@ pub(crate) async fn farm_scrub(app: AppHandle) -> Answer<FarmStatus> {
     home(&app).node().await?.farm_scrub().await
 }
 
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn farm_leave(app: AppHandle, leave: bool) -> Answer<FarmStatus> {
+    home(&app).node().await?.farm_leave(leave).await
+}
+
 /// Free bytes of the disk that holds `folder`, before it is chosen.
 #[tauri::command]
 #[specta::specta]
@@ -166,6 +175,38 @@ pub(crate) async fn health(app: AppHandle, name: String) -> Answer<FileHealth> {
 
 #[tauri::command]
 #[specta::specta]
+pub(crate) async fn repair(app: AppHandle, name: String) -> Answer<u32> {
+    home(&app).node().await?.repair(&name).await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn audit(app: AppHandle, name: Option<String>) -> Answer<AuditReport> {
+    home(&app).node().await?.audit(name).await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn audit_history(app: AppHandle, name: Option<String>) -> Answer<AuditHistory> {
+    home(&app).node().await?.audit_history(name).await
+}
+
+/// Writes a receipt to a file that anyone can check.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn audit_export(app: AppHandle, wish: ReceiptWish, output: PathBuf) -> Answer<()> {
+    receipts::save(&home(&app).node().await?.audit_export(wish).await?, &output)
+}
+
+/// What the receipt in a file shows; it takes no node and no network.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn audit_verify(receipt: PathBuf) -> Answer<ReceiptShown> {
+    tauri::async_runtime::spawn_blocking(move || receipts::verify(&receipt)).await.map_err(internal)?
+}
+
+#[tauri::command]
+#[specta::specta]
 pub(crate) async fn renew(
     app: AppHandle,
     name: String,
@@ -179,6 +220,12 @@ pub(crate) async fn renew(
 #[specta::specta]
 pub(crate) async fn pick_files(app: AppHandle) -> Vec<PathBuf> {
     dialogs::pick_files(&app).await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn pick_file(app: AppHandle) -> Option<PathBuf> {
+    dialogs::pick_file(&app).await
 }
 
 #[tauri::command]

@@ -17,6 +17,16 @@ pub(crate) async fn pick_files(app: &AppHandle) -> Vec<PathBuf> {
     paths(answered.await.ok().flatten().unwrap_or_default())
 }
 
+/// One file, to read it.
+pub(crate) async fn pick_file(app: &AppHandle) -> Option<PathBuf> {
+    if let Some(paths) = stand_in() {
+        return paths.into_iter().next();
+    }
+    let (answer, answered) = oneshot::channel();
+    app.dialog().file().pick_file(move |path| drop(answer.send(path)));
+    answered.await.ok().flatten().and_then(|path| path.into_path().ok())
+}
+
 /// A folder, to store it or to keep shards in it.
 pub(crate) async fn pick_folder(app: &AppHandle) -> Option<PathBuf> {
     if let Some(paths) = stand_in() {

@@ -54,6 +54,11 @@ pub(crate) enum Command {
         /// The file's name
         name: String,
     },
+    /// Rebuild what the farmers of a file have lost, with other farmers
+    Repair {
+        /// The file's name
+        name: String,
+    },
     /// Let farmers prove that they have what they keep; or check a receipt of such a proof
     Audit(Audit),
     /// Keep a file for longer
@@ -118,6 +123,18 @@ pub(crate) struct Node {
     /// Audit no more
     #[arg(long)]
     pub(crate) no_audit: bool,
+    /// Repair files without being asked, from now on, as a new home does; --no-repair ends it
+    #[arg(long, conflicts_with = "no_repair")]
+    pub(crate) repair: bool,
+    /// Repair nothing without being asked
+    #[arg(long)]
+    pub(crate) no_repair: bool,
+    /// With --audit: give farmers data of this auditor's own, from now on; what they prove of it is what counts in public
+    #[arg(long, conflicts_with = "no_vet")]
+    pub(crate) vet: bool,
+    /// Give farmers none any more
+    #[arg(long)]
+    pub(crate) no_vet: bool,
     /// Let this auditor judge the farmers of new contracts, from now on; its address ends in /p2p/…
     #[arg(long, value_name = "ADDR")]
     pub(crate) auditor: Option<String>,
@@ -152,6 +169,12 @@ pub(crate) enum Farm {
     Set(Box<FarmSet>),
     /// Read all that is kept for others again and tell what the disk lost
     Scrub,
+    /// Leave: take nothing new, and serve what is kept until its owners have moved it
+    Leave {
+        /// Stay after all
+        #[arg(long)]
+        cancel: bool,
+    },
 }
 
 #[derive(ClapArgs)]
@@ -279,8 +302,11 @@ pub(crate) struct Audit {
     #[command(subcommand)]
     pub(crate) what: Option<AuditWhat>,
     /// The file's name
-    #[arg(required_unless_present = "history")]
+    #[arg(required_unless_present_any = ["history", "all"], conflicts_with = "all")]
     pub(crate) name: Option<String>,
+    /// Audit all that farmers keep for you
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Only show what was found so far, of this file or of all
     #[arg(long)]
     pub(crate) history: bool,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hayloft_node::Exported;
 use hayloft_node::model::{
     AuditHistory, AuditReport, FarmerStanding, ReceiptShown, ReceiptWish, ScoreLine, VerdictWord,
@@ -27,11 +27,12 @@ pub(crate) async fn run(place: &Place, wish: Audit, output: Output) -> Result<()
             output.result(&shown, || text_of(&shown))
         }
         (Some(AuditWhat::Export { farmer, epoch, output: path }), _) => {
-            let exported = place.client().await?.audit_export(&ReceiptWish { farmer, epoch }).await?;
+            let exported =
+                place.client().await?.audit_export(&ReceiptWish { farmer, contract: None, epoch }).await?;
             export(&exported, path.as_deref(), output)
         }
-        (None, Some(name)) if !wish.history => {
-            let report = place.client().await?.audit(&name).await?;
+        (None, name) if !wish.history => {
+            let report = place.client().await?.audit(name.as_deref()).await?;
             output.result(&report, || report_text(&report))
         }
         (None, name) => {
@@ -51,8 +52,7 @@ fn export(exported: &Exported, path: Option<&Path>, output: Output) -> Result<()
         let text = serde_json::to_string(exported)?;
         return output.result(exported, || text);
     };
-    let text = serde_json::to_string_pretty(exported)?;
-    std::fs::write(path, text + "\n").with_context(|| format!("{} cannot be written", path.display()))?;
+    receipts::save(exported, path)?;
     output.result(&Written { written: path }, || format!("The receipt is in {}.", path.display()))
 }
 
@@ -72,7 +72,8 @@ fn history_text(history: &AuditHistory) -> String {
     let mut parts = Vec::new();
     let own = history.own.iter().map(|one| {
         let reason = one.reason.as_deref().map(printable).unwrap_or_default();
-        vec![moment(one.at), printable(&one.name), short(&one.farmer), word(&one.verdict), reason]
+        let name = one.name.as_deref().map_or_else(|| "all files".into(), printable);
+        vec![moment(one.at), name, short(&one.farmer), word(&one.verdict), reason]
     });
     let own: Vec<_> = own.collect();
     if !own.is_empty() {
@@ -130,11 +131,13 @@ pub(crate) fn standing(standing: &FarmerStanding) -> String {
         standing.passed
     );
     let rows: Vec<_> = standing.scores.iter().map(score).collect();
-    format!("{title}\n{}", table(&["SCORE", "VALUE", "RULE"], &rows))
+    format!("{title}\n{}", table(&["SCORE", "VALUE", "RULE", "LAST FELL"], &rows))
 }
 
 fn score(line: &ScoreLine) -> Vec<String> {
     let value = line.value.map_or_else(|| "none yet".into(), |value| format!("{:.1} %", value * 100.0));
+    let fell = line.fell.zip(line.because.as_deref());
+    let fell = fell.map(|(at, because)| format!("{}: {because}", moment(at))).unwrap_or_default();
     let restored = line.restored_by.as_deref().map(|words| format!(" {words}")).unwrap_or_default();
-    vec![word(&line.score), value, format!("{}{restored}", line.rule)]
+    vec![word(&line.score), value, format!("{}{restored}", line.rule), fell]
 }

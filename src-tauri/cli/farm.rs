@@ -20,6 +20,7 @@ pub(crate) async fn run(place: &Place, what: Farm, output: Output) -> Result<()>
             let scrub = scrub::to_the_end(&client).await?;
             return output.result(&scrub, || scrub::text(&scrub));
         }
+        Farm::Leave { cancel } => client.farm_leave(!cancel).await?,
         Farm::Status => client.farm_status().await?,
         Farm::Set(wish) => {
             let settings = client.farm_status().await?.settings;
@@ -77,6 +78,14 @@ fn text(status: &FarmStatus) -> String {
         format!("New data   {}", accepting(status)),
         format!("Disk       {}", scrub::line(&status.scrub)),
     ];
+    if let Some(leaving) = &status.leaving {
+        lines.push(format!(
+            "Leaving    {} {} to move, until {}",
+            leaving.sentence,
+            size(leaving.bytes),
+            day(leaving.until)
+        ));
+    }
     if !status.contracts.is_empty() {
         lines.push(String::new());
         lines.push(contracts(status));

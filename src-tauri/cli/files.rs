@@ -18,6 +18,8 @@ struct HealthShape<'a> {
     name: &'a str,
     k: u8,
     n: u8,
+    sentence: &'a str,
+    repairing: bool,
     segments: Vec<SegmentShape>,
 }
 
@@ -98,7 +100,8 @@ pub(crate) async fn health(place: &Place, name: &str, output: Output) -> Result<
 
 fn shape(health: &FileHealth) -> HealthShape<'_> {
     let segments = health.segments.iter().map(|segment| SegmentShape { alive: segment.alive }).collect();
-    HealthShape { name: &health.name, k: health.k, n: health.n, segments }
+    let FileHealth { name, k, n, sentence, repairing, .. } = health;
+    HealthShape { name, k: *k, n: *n, sentence, repairing: *repairing, segments }
 }
 
 /// The sentence, and the parts of a larger file that lack a piece.
@@ -145,9 +148,11 @@ mod tests {
             n: 12,
             health: HealthWord::Fair,
             sentence: "Safe.".into(),
+            repairing: false,
             segments: vec![segment],
         };
-        let expected = r#"{"name":"a","k":4,"n":12,"segments":[{"alive":9}]}"#;
+        let expected =
+            r#"{"name":"a","k":4,"n":12,"sentence":"Safe.","repairing":false,"segments":[{"alive":9}]}"#;
         assert_eq!(serde_json::to_string(&shape(&health)).unwrap(), expected);
     }
 }

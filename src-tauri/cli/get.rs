@@ -25,7 +25,7 @@ pub(crate) async fn run(place: &Place, wish: Get, output: Output) -> Result<()> 
     let job = client.get(request).await?;
     match watch::to_the_end(&client, news, job).await? {
         JobReport::Get(report) => output.result(&report, || line(&report, &target)),
-        JobReport::Put(_) => anyhow::bail!("the node reported an upload for a download"),
+        _ => anyhow::bail!("the node reported something else for a download"),
     }
 }
 

@@ -18,6 +18,7 @@ mod node;
 mod output;
 mod passphrase;
 mod put;
+mod repair;
 mod scrub;
 mod status;
 mod stop;
@@ -92,6 +93,7 @@ async fn dispatch(args: Args, output: Output) -> anyhow::Result<()> {
         Command::Ls => files::list(&place, output).await,
         Command::Rm(wish) => files::remove(&place, wish, output).await,
         Command::Health { name } => files::health(&place, &name, output).await,
+        Command::Repair { name } => repair::run(&place, &name, output).await,
         Command::Renew(wish) => files::renew(&place, wish, output).await,
         Command::Jobs { what } => jobs::run(&place, what, output).await,
         Command::Devnet(wish) => devnet::run(&place, wish, output).await,

@@ -56,8 +56,10 @@ async fn open(place: &Place, wish: &args::Node) -> Result<Node> {
         mdns: !wish.no_mdns,
         passphrase: passphrase.map(|text| text.to_string()),
         audit: wish.audit.then_some(true).or(wish.no_audit.then_some(false)),
+        vet: wish.vet.then_some(true).or(wish.no_vet.then_some(false)),
         auditor: wish.auditor.clone(),
         ledger: wish.ledger.clone(),
+        repair: wish.repair.then_some(true).or(wish.no_repair.then_some(false)),
         epoch_seconds: wish.epoch,
         disk_guard_bytes: wish.disk_guard,
         ..NodeOptions::default()

@@ -32,7 +32,7 @@ pub(crate) async fn run(place: &Place, wish: Put, output: Output) -> Result<()> 
     let job = client.put(request).await?;
     match watch::to_the_end(&client, news, job).await? {
         JobReport::Put(reports) => show(&reports, one_file, output),
-        JobReport::Get(_) => anyhow::bail!("the node reported a download for an upload"),
+        _ => anyhow::bail!("the node reported something else for an upload"),
     }
 }
 

@@ -62,6 +62,7 @@ mod challenge;
 mod curve;
 mod key;
 mod losses;
+mod mandate;
 mod prove;
 mod question;
 mod receipt;
@@ -80,6 +81,7 @@ pub use challenge::{
 pub use curve::PointError;
 pub use key::{AuditKey, KeyError, ProverKey, TagKeyId, VerifierKey};
 pub use losses::{LossReport, LossReportError, SignedLossReport};
+pub use mandate::{MANDATE_SECONDS, Mandate, MandateError, SignedMandate};
 pub use prove::{Proof, ProveError, Prover};
 pub use question::{Opening, Question, farmer_nonce};
 pub use receipt::{

@@ -16,10 +16,12 @@
 //! differs.
 //! Deliberately absent: connections, disks, and verifying proofs ([`crate::audit`]).
 
+pub mod choice;
 pub mod exported;
 pub mod follow;
 pub mod record;
 pub mod round;
+pub mod vetting;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +41,7 @@ pub enum Reason {
     #[error("the farmer did not answer")]
     Silence,
     /// The farmer said beforehand that it lost some of the shards; the rest it proved.
-    #[error("the farmer reported that it lost some shards, and proved the rest")]
+    #[error("the farmer reported that it lost some pieces, and proved the rest")]
     LossReported,
     /// The farmer said beforehand that it lost more than can be named, or all.
     #[error("the farmer reported that it lost what was asked for")]

@@ -17,13 +17,14 @@
 //!
 //! Invariant: no key and nonce ever seal two plaintexts, no shard id is ever used twice. The types see to it: an item's
 //! key is drawn when the item begins and leaves the packer only with its sealed bytes; a [`ShardSealer`] draws its own
-//! id and seals one column of one immutable [`CodedSegment`]. Both are never written to disk, so whatever starts again
+//! id and seals one of the immutable [`Columns`] of a segment. Both are never written to disk, so whatever starts again
 //! starts under new keys and ids.
 //!
 //! Deliberately absent: I/O, farmers, names.
 
 mod cipher;
 mod coding;
+mod columns;
 mod item;
 mod layout;
 mod packer;
@@ -32,6 +33,7 @@ mod shard;
 pub(crate) mod tests;
 
 pub use coding::{CodedSegment, Coder, Coding, CodingError};
+pub use columns::{Columns, SomeColumns};
 pub use item::{ItemError, ItemOpener, ItemReader};
 pub use layout::{Layout, LayoutError};
 pub use packer::{PackError, Packer, SealedSegment};
@@ -48,8 +50,9 @@ pub const MAX_SEGMENT: usize = 64 * 1024 * 1024;
 /// Sealed bytes at which a node fills its segments: what breaks off has little to send again.
 pub const TARGET_SEGMENT: usize = 16 * 1024 * 1024;
 /// The same while they go quickly: a segment costs each farmer the same few requests and syncs, however large it is. Two of
-/// them, coded, fit in memory.
-pub const TARGET_SEGMENT_QUICK: usize = 28 * 1024 * 1024;
+/// them, coded, fit in memory; and buffers beyond 32 MiB go back to the system when they are freed, where smaller ones stay
+/// with the allocator (glibc's, by default).
+pub const TARGET_SEGMENT_QUICK: usize = 33 * 1024 * 1024;
 
 /// The format that this release writes and the only one it reads.
 pub(crate) const VERSION: u8 = 1;

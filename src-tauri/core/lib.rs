@@ -27,6 +27,7 @@ pub mod settlement;
 pub mod spending;
 pub mod time;
 pub mod voucher;
+pub mod warning;
 pub mod witness;
 
 pub use amount::Amount;

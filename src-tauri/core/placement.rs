@@ -95,6 +95,8 @@ pub enum PlacementError {
 #[derive(Debug, Clone)]
 pub struct Plan {
     rule: Rule,
+    /// Groups of the farmers that keep shards already.
+    kept: Vec<usize>,
     columns: Vec<Slot>,
     spares: Vec<Slot>,
     /// Second farmers of columns, until one of the two is left.
@@ -116,15 +118,30 @@ struct Slot {
 /// # Errors
 /// [`PlacementError`] says what is missing.
 pub fn plan(candidates: &[Candidate], rule: Rule, rng: &mut impl Rng) -> Result<Plan, PlacementError> {
-    let needed = usize::from(rule.n);
-    if rule.n == 0 || rule.group_limit == 0 {
+    plan_beside(&[], candidates, rule, rng)
+}
+
+/// The same where these farmers keep shards of the segment already: they get no other, their failure groups count, and
+/// only the rest of the n is chosen.
+///
+/// # Errors
+/// [`PlacementError`] says what is missing.
+pub fn plan_beside(
+    kept: &[Seen],
+    candidates: &[Candidate],
+    rule: Rule,
+    rng: &mut impl Rng,
+) -> Result<Plan, PlacementError> {
+    let needed = usize::from(rule.n).saturating_sub(kept.len());
+    if needed == 0 || rule.group_limit == 0 {
         return Err(PlacementError::BadRule);
     }
-    let mut slots = usable(candidates, &rule)?;
+    let (kept, mut slots) = usable(kept, candidates, &rule)?;
     slots.shuffle(rng);
     slots.sort_by_key(|slot| slot.rank);
     let mut plan = Plan {
         rule,
+        kept,
         columns: Vec::with_capacity(needed),
         spares: slots,
         beside: Vec::new(),
@@ -140,18 +157,29 @@ pub fn plan(candidates: &[Candidate], rule: Rule, rng: &mut impl Rng) -> Result<
 /// How many farmers with room for a shard of that size each failure group has, the largest first: what presets choose
 /// by.
 pub fn group_sizes(candidates: &[Candidate], shard_bytes: u64) -> Vec<usize> {
-    let slots = usable(candidates, &Rule { n: 0, group_limit: 0, shard_bytes }).unwrap_or_default();
-    let mut sizes: Vec<usize> = count_groups(&slots).into_values().collect();
+    let rule = Rule { n: 0, group_limit: 0, shard_bytes };
+    let (_, slots) = usable(&[], candidates, &rule).unwrap_or_default();
+    let mut sizes: Vec<usize> = count_groups(&[], &slots).into_values().collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     sizes
 }
 
-fn usable(candidates: &[Candidate], rule: &Rule) -> Result<Vec<Slot>, PlacementError> {
-    let seen: Vec<&Seen> = candidates.iter().map(|candidate| &candidate.seen).collect();
-    let groups = failure_groups(&seen);
+/// The groups of those who keep shards, and whoever else could take one.
+fn usable(
+    kept: &[Seen],
+    candidates: &[Candidate],
+    rule: &Rule,
+) -> Result<(Vec<usize>, Vec<Slot>), PlacementError> {
+    let seen: Vec<&Seen> = kept.iter().chain(candidates.iter().map(|candidate| &candidate.seen)).collect();
+    let mut groups = failure_groups(&seen);
+    let others = groups.split_off(kept.len());
+    let keeps: BTreeSet<DeviceId> = kept.iter().map(|seen| seen.device).collect();
     let mut slots = BTreeMap::new();
     let (mut full, mut not_accepting) = (0, 0);
-    for (candidate, group) in candidates.iter().zip(groups) {
+    for (candidate, group) in candidates.iter().zip(others) {
+        if keeps.contains(&candidate.seen.device) {
+            continue;
+        }
         if !candidate.accepting {
             not_accepting += 1;
         } else if candidate.free_bytes < rule.shard_bytes {
@@ -163,11 +191,11 @@ fn usable(candidates: &[Candidate], rule: &Rule) -> Result<Vec<Slot>, PlacementE
             slots.entry(device).or_insert(Slot { device, group, sources, rank });
         }
     }
-    let (needed, usable) = (usize::from(rule.n), slots.len());
+    let (needed, usable) = (usize::from(rule.n).saturating_sub(kept.len()), slots.len());
     if usable < needed {
         return Err(PlacementError::TooFewFarmers { needed, usable, full, not_accepting });
     }
-    Ok(slots.into_values().collect())
+    Ok((groups, slots.into_values().collect()))
 }
 
 impl Plan {
@@ -231,7 +259,8 @@ impl Plan {
     }
 
     fn take_best(&mut self) -> Option<Slot> {
-        let held = count_groups(self.columns.iter().chain(self.beside.iter().map(|(_, slot)| slot)));
+        let placed = self.columns.iter().chain(self.beside.iter().map(|(_, slot)| slot));
+        let held = count_groups(&self.kept, placed);
         let allowed =
             |slot: &Slot| held.get(&slot.group).copied().unwrap_or(0) < usize::from(self.rule.group_limit);
         let preference = |slot: &Slot| (slot.rank.0, held.get(&slot.group).copied().unwrap_or(0), slot.rank);
@@ -263,7 +292,7 @@ impl Plan {
         let all = self.columns.iter().chain(&self.spares);
         let groups: BTreeSet<usize> = all.map(|slot| slot.group).collect();
         PlacementError::TooFewGroups {
-            needed: self.rule.n.into(),
+            needed: usize::from(self.rule.n).saturating_sub(self.kept.len()),
             possible: self.columns.len(),
             groups: groups.len(),
         }
@@ -299,10 +328,10 @@ fn attribute(
     false
 }
 
-fn count_groups<'a>(columns: impl IntoIterator<Item = &'a Slot>) -> BTreeMap<usize, usize> {
+fn count_groups<'a>(kept: &[usize], columns: impl IntoIterator<Item = &'a Slot>) -> BTreeMap<usize, usize> {
     let mut held = BTreeMap::new();
-    for slot in columns {
-        *held.entry(slot.group).or_insert(0) += 1;
+    for group in kept.iter().copied().chain(columns.into_iter().map(|slot| slot.group)) {
+        *held.entry(group).or_insert(0) += 1;
     }
     held
 }

@@ -145,6 +145,11 @@ fn survivors(shards: usize, loss: f64) -> Vec<f64> {
     odds
 }
 
+/// Most shards of a segment in one failure group, where there are so many groups.
+pub fn group_limit(coding: Coding, groups: usize) -> u8 {
+    if groups > 1 { coding.spare() } else { coding.n() }
+}
+
 /// Most shards in one group: as many as may be lost, or all if there is only one group.
 fn limit(groups: &[usize], k: usize, n: usize) -> usize {
     if groups.len() > 1 { n - k } else { n }

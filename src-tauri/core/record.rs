@@ -1,9 +1,13 @@
-//! What devices say about themselves, signed: a farmer's offer, and an owner's certificate for a device.
+//! What devices say about themselves, signed: a farmer's offer, an auditor's record, and an owner's certificate for a device.
 //!
 //! Verifying checks everything: network, who signs, times against one's own clock, lengths, and the signature by the
 //! strict rules. Vectors: `tests/vectors/record.json`.
 
+mod auditor;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::auditor::{AuditorRecord, SignedAuditorRecord};
 
 use crate::{
     Amount, DeviceId, NetworkName, OwnerId, Signature, Timestamp,
@@ -79,6 +83,8 @@ pub struct FarmerRecord {
     pub operator: Option<String>,
     /// Announced country, ISO 3166-1 alpha-2: it may merge groups, never split them.
     pub country: Option<[u8; 2]>,
+    /// Until when it stays, if it leaves: whoever keeps shards with it moves them.
+    pub leaves: Option<Timestamp>,
     /// When it was signed.
     pub at: Timestamp,
     /// When it stops counting.

@@ -1,15 +1,16 @@
 //! When a segment is rebuilt, which of its columns, and which segment comes first.
 //!
 //! ```text
-//! redundancy  = shards present − k,   spare = n − k
+//! here        = shards present + shards whose farmers leave
+//! redundancy  = here − k,   spare = n − k
 //! grace       = most · (redundancy / spare)², at least `least`; nothing once redundancy is used up
 //! living      = shards present + shards absent for less than the grace
 //! threshold   = k + ⌈spare / 2⌉
-//! due         ⇔ living < threshold and present ≥ k
+//! due         ⇔ (living < threshold or one leaves) and here ≥ k
 //! ```
 //! A farmer's temporary absence is not a loss: with all the others at hand it has the longest grace, and the less is
 //! left the less is waited. Rebuilding fetches k shards however few columns are missing, so it waits until it is
-//! worth it, and then restores all n.
+//! worth it, and then restores all n. A farmer that leaves waits for nothing: its shard is moved while it can be had.
 //!
 //! Invariants: what is present is never rebuilt; a segment with fewer than k shards present is never called due, since
 //! nothing can be fetched, and never called lost while absent ones could bring it back.
@@ -25,12 +26,14 @@ use crate::{Timestamp, content::Coding};
 pub enum Holding {
     /// Its farmer is there and nothing speaks against it.
     Present,
+    /// Its farmer is there, and leaves: it is to lie elsewhere.
+    Leaving,
     /// Its farmer has been silent since then.
     Absent {
         /// When it was last heard of.
         since: Timestamp,
     },
-    /// Gone: a failed audit, a reported loss, a farmer that left, a contract that is over.
+    /// Gone: a failed audit, a reported loss, a contract that is over or denied.
     Lost,
 }
 
@@ -97,6 +100,8 @@ pub enum Need {
 pub struct Assessment {
     /// Shards present.
     pub present: usize,
+    /// Shards whose farmers are there and leave.
+    pub leaving: usize,
     /// Shards absent whose grace is running.
     pub awaited: usize,
     /// What to do.
@@ -115,18 +120,20 @@ pub fn assess(coding: Coding, holdings: &[Holding], patience: Patience, now: Tim
     let (k, spare) = (usize::from(coding.k()), usize::from(coding.spare()));
     let count = |wanted: fn(&Holding) -> bool| holdings.iter().filter(|held| wanted(held)).count();
     let present = count(|held| matches!(held, Holding::Present));
+    let leaving = count(|held| matches!(held, Holding::Leaving));
     let absent = count(|held| matches!(held, Holding::Absent { .. }));
-    let redundancy = present.saturating_sub(k);
+    let here = present + leaving;
+    let redundancy = here.saturating_sub(k);
     let grace_seconds = patience.grace_seconds(redundancy, spare);
-    let mut assessment = Assessment { present, awaited: 0, need: Need::Nothing, grace_seconds, now };
+    let mut assessment = Assessment { present, leaving, awaited: 0, need: Need::Nothing, grace_seconds, now };
     assessment.awaited = holdings.iter().filter(|held| assessment.is_awaited(**held)).count();
-    assessment.need = if present + absent < k {
+    assessment.need = if here + absent < k {
         Need::Lost
-    } else if present < k {
+    } else if here < k {
         Need::Stuck
     } else if present == holdings.len() {
         Need::Nothing
-    } else if present + assessment.awaited < threshold(coding) {
+    } else if leaving > 0 || present + assessment.awaited < threshold(coding) {
         let share = (redundancy * 1000).checked_div(spare).unwrap_or(1000);
         let missing = holdings.len() - present - assessment.awaited;
         Need::Due(Danger { redundancy: Reverse(redundancy), share: Reverse(share), missing })
@@ -145,14 +152,14 @@ impl Assessment {
     fn is_awaited(&self, held: Holding) -> bool {
         match held {
             Holding::Absent { since } => self.now.seconds_since(since) < self.grace_seconds,
-            Holding::Present | Holding::Lost => false,
+            Holding::Present | Holding::Leaving | Holding::Lost => false,
         }
     }
 
     fn next_end(&self, holdings: &[Holding]) -> Option<Timestamp> {
         let ends = holdings.iter().filter(|held| self.is_awaited(**held)).filter_map(|held| match held {
             Holding::Absent { since } => Some(since.plus_seconds(self.grace_seconds)),
-            Holding::Present | Holding::Lost => None,
+            Holding::Present | Holding::Leaving | Holding::Lost => None,
         });
         ends.min()
     }
@@ -231,6 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn what_leaves_is_moved_at_once_and_counts_as_there_until_then() {
+        let left = segment(39, &[Holding::Leaving]);
+        let assessment = assess(coding(16, 40), &left, Patience::default(), NOW);
+        assert!(matches!(assessment.need, Need::Due(_)), "{assessment:?}");
+        assert!(assessment.rebuilds(Holding::Leaving) && !assessment.rebuilds(Holding::Present));
+        let mut held = segment(3, &[Holding::Leaving; 2]);
+        held.extend([absent(DAY / 2); 7]);
+        let assessment = assess(coding(4, 12), &held, Patience::default(), NOW);
+        assert!(matches!(assessment.need, Need::Due(_)), "five of four needed can be had: {assessment:?}");
+        let last = need(4, &segment(3, &[Holding::Leaving, Holding::Lost]));
+        let moved = need(4, &segment(11, &[Holding::Leaving]));
+        match (last, moved) {
+            (Need::Due(last), Need::Due(moved)) => assert!(last > moved),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn the_segment_nearest_to_its_end_comes_first() {
         let danger = |k, holdings: &[Holding]| match need(k, holdings) {
             Need::Due(danger) => danger,
@@ -244,8 +269,12 @@ mod tests {
     }
 
     fn holdings() -> impl Strategy<Value = (u8, Vec<Holding>)> {
-        let holding =
-            prop_oneof![Just(Holding::Present), (0u64..40 * DAY).prop_map(absent), Just(Holding::Lost),];
+        let holding = prop_oneof![
+            Just(Holding::Present),
+            Just(Holding::Leaving),
+            (0u64..40 * DAY).prop_map(absent),
+            Just(Holding::Lost),
+        ];
         prop::collection::vec(holding, 1..=40).prop_flat_map(|held| (1..=held.len() as u8, Just(held)))
     }
 
@@ -261,7 +290,7 @@ mod tests {
                 held.len()
             );
             if let Need::Due(_) = before.need {
-                prop_assert!(before.present >= usize::from(k));
+                prop_assert!(before.present + before.leaving >= usize::from(k));
                 prop_assert!(held.iter().any(|held| before.rebuilds(*held)));
             }
             let Some(at) = held.iter().position(|held| *held == Holding::Present) else { return Ok(()) };

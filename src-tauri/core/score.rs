@@ -86,11 +86,21 @@ const HOPELESS_EVIDENCE: f64 = 20.0;
 /// How far above its limit a score must come before a suspension ends, so that it does not flicker.
 pub const MARGIN: f64 = 0.01;
 
+/// What lowered a score last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fall {
+    /// What happened.
+    pub over: Observation,
+    /// When it counted.
+    pub at: Timestamp,
+}
+
 /// Good and bad observations, the older ones faded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     good: f64,
     bad: f64,
+    fall: Option<Fall>,
 }
 
 impl Score {
@@ -104,9 +114,14 @@ impl Score {
         (all >= evidence).then(|| self.good / all)
     }
 
+    /// What lowered it last; none if nothing ever did.
+    pub fn fall(self) -> Option<Fall> {
+        self.fall
+    }
+
     fn observe(self, kind: Kind, good: f64, bad: f64) -> Self {
         let keep = 1.0 - 1.0 / kind.memory();
-        Self { good: self.good * keep + good, bad: self.bad * keep + bad }
+        Self { good: self.good * keep + good, bad: self.bad * keep + bad, fall: self.fall }
     }
 
     /// Good observations in a row that lift the score to `value`; `None` if it is there, or can never be.
@@ -150,7 +165,7 @@ pub struct Scores {
     standing: Standing,
 }
 
-/// What a person is told about one score: the live rule, its value, and what restores it.
+/// What a person is told about one score: the live rule, its value, why it fell, and what restores it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Which score.
@@ -159,8 +174,10 @@ pub struct Explanation {
     pub value: Option<f64>,
     /// Under this it costs the good standing; none if it never does.
     pub limit: Option<f64>,
-    /// Good observations in a row that bring it back to the limit; none if it is not under it.
+    /// Good observations in a row that bring it back to the limit; none if it is not under it, or nothing can any more.
     pub restored_by: Option<u32>,
+    /// What lowered it last.
+    pub fall: Option<Fall>,
 }
 
 /// What the node must do or say after an observation.
@@ -195,10 +212,22 @@ impl Scores {
             let (score, limit) = (self.score(kind), kind.limit());
             let suspended = matches!(self.standing, Standing::Suspended { over, .. } if over == kind);
             let wanted = limit.map(|limit| if suspended { limit + MARGIN } else { limit });
-            let known = score.value().is_some();
-            let restored_by = wanted.filter(|_| known).and_then(|limit| score.good_ones_until(kind, limit));
-            Explanation { kind, value: score.value(), limit, restored_by }
+            let open = score.value().is_some() && !matches!(self.standing, Standing::Disqualified { .. });
+            let restored_by = wanted.filter(|_| open).and_then(|limit| score.good_ones_until(kind, limit));
+            Explanation { kind, value: score.value(), limit, restored_by, fall: score.fall }
         })
+    }
+
+    fn count(&mut self, kind: Kind, good: f64, bad: f64, fall: Fall) {
+        let score = match kind {
+            Kind::Audits => &mut self.audits,
+            Kind::Availability => &mut self.availability,
+            Kind::Service => &mut self.service,
+        };
+        *score = score.observe(kind, good, bad);
+        if bad > 0.0 {
+            score.fall = Some(fall);
+        }
     }
 
     fn under(&self, kind: Kind, margin: f64) -> bool {
@@ -209,18 +238,18 @@ impl Scores {
 
 /// Takes in what happened, and says what follows. A disqualification is final: a farmer starts anew as a newcomer.
 pub fn observe(mut scores: Scores, observation: Observation, now: Timestamp) -> (Scores, Option<Action>) {
-    let count = |score: &mut Score, kind: Kind, good: f64, bad: f64| *score = score.observe(kind, good, bad);
+    let mut count = |kind, good, bad| scores.count(kind, good, bad, Fall { over: observation, at: now });
     match observation {
         Observation::Passed => {
-            count(&mut scores.audits, Kind::Audits, 1.0, 0.0);
-            count(&mut scores.availability, Kind::Availability, 1.0, 0.0);
+            count(Kind::Audits, 1.0, 0.0);
+            count(Kind::Availability, 1.0, 0.0);
         }
-        Observation::Answered => count(&mut scores.availability, Kind::Availability, 1.0, 0.0),
-        Observation::Failed => count(&mut scores.audits, Kind::Audits, 0.0, FAILURE_WEIGHT),
-        Observation::ReportedLoss => count(&mut scores.audits, Kind::Audits, 0.0, 1.0),
-        Observation::Missed => count(&mut scores.availability, Kind::Availability, 0.0, 1.0),
-        Observation::Served => count(&mut scores.service, Kind::Service, 1.0, 0.0),
-        Observation::NotServed => count(&mut scores.service, Kind::Service, 0.0, 1.0),
+        Observation::Answered => count(Kind::Availability, 1.0, 0.0),
+        Observation::Failed => count(Kind::Audits, 0.0, FAILURE_WEIGHT),
+        Observation::ReportedLoss => count(Kind::Audits, 0.0, 1.0),
+        Observation::Missed => count(Kind::Availability, 0.0, 1.0),
+        Observation::Served => count(Kind::Service, 1.0, 0.0),
+        Observation::NotServed => count(Kind::Service, 0.0, 1.0),
     }
     judge(scores, now)
 }
@@ -341,6 +370,15 @@ mod tests {
     }
 
     #[test]
+    fn each_score_tells_what_lowered_it_last_and_when() {
+        let (scores, _) =
+            days([Observation::Passed, Observation::Failed, Observation::Missed, Observation::Passed]);
+        let fall = |over, day| Some(Fall { over, at: START.plus_seconds(day * DAY_SECONDS) });
+        let falls = scores.explain().map(|line| line.fall);
+        assert_eq!(falls, [fall(Observation::Failed, 1), fall(Observation::Missed, 2), None]);
+    }
+
+    #[test]
     fn silence_suspends_over_availability_and_never_disqualifies_by_itself() {
         let mut history = repeat(Observation::Passed, 100);
         history.extend(repeat(Observation::Missed, 300));
@@ -390,7 +428,9 @@ mod tests {
                 for explanation in scores.explain() {
                     prop_assert!(explanation.value.is_none_or(|value| (0.0..=1.0).contains(&value)));
                     let low = explanation.value.zip(explanation.limit).is_some_and(|(value, limit)| value < limit);
-                    prop_assert!(!low || explanation.restored_by.is_some(), "{:?}", explanation);
+                    let over = matches!(scores.standing(), Standing::Disqualified { .. });
+                    prop_assert!(!low || over || explanation.restored_by.is_some(), "{:?}", explanation);
+                    prop_assert!(!over || explanation.restored_by.is_none(), "nothing undoes it");
                 }
             }
         }

@@ -22,7 +22,7 @@ use tokio::io::AsyncBufReadExt;
 use tokio_util::io::StreamReader;
 
 use crate::door::{ApiFile, DoorError};
-use crate::routes::{Account, Begun, Made, Name, Names, Renewal, Secret};
+use crate::routes::{Account, Begun, Leave, Made, Name, Names, Renewal, Secret};
 
 /// How long the first question to a door that may be stale waits.
 const KNOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,9 +116,19 @@ impl Client {
         self.post("/farm/scrub", &()).await
     }
 
-    /// Audits a file's shards now.
-    pub async fn audit(&self, name: &str) -> Result<AuditReport, ApiError> {
-        self.post("/audit", &Name { name: name.to_owned() }).await
+    /// Begins to leave as a farmer, or stays after all.
+    pub async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
+        self.post("/farm/leave", &Leave { leave }).await
+    }
+
+    /// Begins to repair a file; returns the job.
+    pub async fn repair(&self, name: &str) -> Result<u32, ApiError> {
+        self.post("/repair", &Name { name: name.to_owned() }).await.map(|begun: Begun| begun.job)
+    }
+
+    /// Audits a file's shards, or all, now.
+    pub async fn audit(&self, name: Option<&str>) -> Result<AuditReport, ApiError> {
+        self.post("/audit", &name.map(|name| Name { name: name.to_owned() })).await
     }
 
     /// What audits found so far.

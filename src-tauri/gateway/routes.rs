@@ -5,10 +5,12 @@
 //! | `GET /v1/status` | `status` |
 //! | `POST /v1/identity`, `POST /v1/unlock` | `create_identity`, `unlock` |
 //! | `GET /v1/farm`, `PUT /v1/farm`, `POST /v1/farm/scrub` | `farm_status`, `farm_set`, `farm_scrub` |
+//! | `POST /v1/farm/leave` | `farm_leave` |
 //! | `POST /v1/quote`, `POST /v1/put`, `POST /v1/get` | `quote`, `put`, `get` |
 //! | `GET /v1/jobs`, `GET /v1/jobs/{id}`, `GET /v1/jobs/{id}/report` | `jobs`, `job`, `job_report` |
 //! | `POST /v1/jobs/{id}/pause`, `…/resume`, `…/cancel` | `pause`, `resume`, `cancel` |
 //! | `GET /v1/files`, `POST /v1/remove`, `POST /v1/health`, `POST /v1/renew` | `files`, `remove`, `health`, `renew` |
+//! | `POST /v1/repair` | `repair` |
 //! | `POST /v1/audit`, `POST /v1/audit/history`, `POST /v1/audit/export` | `audit`, `audit_history`, `audit_export` |
 //! | `GET /v1/wallet`, `GET /v1/wallet/history`, `GET /v1/wallet/export` | `wallet`, `wallet_history`, `wallet_export` |
 //! | `POST /v1/wallet/fund`, `…/send`, `…/import`, `PUT /v1/wallet/limits` | `wallet_fund`, `wallet_send`, `wallet_import`, `wallet_limits` |
@@ -79,7 +81,7 @@ pub(crate) struct Names {
     pub(crate) names: Vec<String>,
 }
 
-/// Body of `POST /v1/health` and `POST /v1/audit`; or null, of `POST /v1/audit/history`.
+/// Body of `POST /v1/health` and `POST /v1/repair`; or null, of `POST /v1/audit` and `POST /v1/audit/history`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Name {
     pub(crate) name: String,
@@ -91,6 +93,12 @@ pub(crate) struct Account {
     pub(crate) secret: Zeroizing<String>,
 }
 
+/// Body of `POST /v1/farm/leave`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Leave {
+    pub(crate) leave: bool,
+}
+
 /// Body of `POST /v1/renew`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Renewal {
@@ -99,7 +107,7 @@ pub(crate) struct Renewal {
     pub(crate) auto: Option<bool>,
 }
 
-/// Answer to `POST /v1/put` and `POST /v1/get`.
+/// Answer to `POST /v1/put`, `POST /v1/get` and `POST /v1/repair`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Begun {
     pub(crate) job: u32,
@@ -142,6 +150,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/unlock", post(unlock))
         .route("/v1/farm", get(farm_status).put(farm_set))
         .route("/v1/farm/scrub", post(farm_scrub))
+        .route("/v1/farm/leave", post(farm_leave))
         .route("/v1/quote", post(quote))
         .route("/v1/put", post(put))
         .route("/v1/get", post(bring))
@@ -154,6 +163,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/files", get(files))
         .route("/v1/remove", post(remove))
         .route("/v1/health", post(health))
+        .route("/v1/repair", post(repair))
         .route("/v1/renew", post(renew))
         .route("/v1/audit", post(audit))
         .route("/v1/audit/history", post(audit_history))
@@ -210,6 +220,10 @@ async fn farm_scrub(State(shared): App) -> Answer<FarmStatus> {
     answer(shared.node.farm_scrub().await)
 }
 
+async fn farm_leave(State(shared): App, Body(wish): Body<Leave>) -> Answer<FarmStatus> {
+    answer(shared.node.farm_leave(wish.leave).await)
+}
+
 async fn quote(State(shared): App, Body(request): Body<PutRequest>) -> Answer<Quote> {
     answer(shared.node.quote(request).await)
 }
@@ -258,12 +272,16 @@ async fn health(State(shared): App, Body(name): Body<Name>) -> Answer<FileHealth
     answer(shared.node.health(&name.name).await)
 }
 
+async fn repair(State(shared): App, Body(name): Body<Name>) -> Answer<Begun> {
+    answer(shared.node.repair(&name.name).await.map(|job| Begun { job }))
+}
+
 async fn renew(State(shared): App, Body(renewal): Body<Renewal>) -> Answer<FileEntry> {
     answer(shared.node.renew(&renewal.name, renewal.keep_seconds, renewal.auto).await)
 }
 
-async fn audit(State(shared): App, Body(name): Body<Name>) -> Answer<AuditReport> {
-    answer(shared.node.audit(&name.name).await)
+async fn audit(State(shared): App, Body(name): Body<Option<Name>>) -> Answer<AuditReport> {
+    answer(shared.node.audit(name.map(|name| name.name)).await)
 }
 
 async fn audit_history(State(shared): App, Body(name): Body<Option<Name>>) -> Answer<AuditHistory> {

@@ -1,8 +1,11 @@
-//! What discovery finds: farmers that were dialled and that signed a fresh record, and where they were heard of.
+//! What discovery finds: farmers and auditors that were dialled and that signed a fresh record, and where they were heard of.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use hayloft_core::{DeviceId, Timestamp, record::SignedFarmerRecord};
+use hayloft_core::{
+    DeviceId, Timestamp,
+    record::{SignedAuditorRecord, SignedFarmerRecord},
+};
 
 /// Where a farmer was heard of. Whoever owns one bucket or sits in one region of the key space controls one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +46,19 @@ pub struct Candidate {
     pub address: Option<IpAddr>,
     /// Everywhere it was heard of; never empty.
     pub sources: BTreeSet<Source>,
+    /// When it answered.
+    pub seen: Timestamp,
+}
+
+/// An auditor that answered a dial with a freshly signed record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundAuditor {
+    /// Who it is.
+    pub device: DeviceId,
+    /// What it says; the signature, network and device have been verified.
+    pub record: SignedAuditorRecord,
+    /// The address that the connection shows, whatever it announces; none for in-process connections.
+    pub address: Option<IpAddr>,
     /// When it answered.
     pub seen: Timestamp,
 }

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Bounds, Candidate, Incoming, NetConfig, RateLimits, Remembered, address,
+    Bounds, Candidate, FoundAuditor, Incoming, NetConfig, RateLimits, Remembered, address,
     discovery::{self, Directory},
     error::{Fault, NetError, StartError},
     farmer::{self, Admission},
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) network: NetworkName,
     pub(crate) local: DeviceId,
     pub(crate) protocol: StreamProtocol,
+    /// Whether it uses the in-process transport.
+    pub(crate) memory: bool,
     pub(crate) bounds: Bounds,
     pub(crate) rates: Rates,
     pub(crate) peers: Peers,
@@ -92,6 +94,7 @@ impl Net {
         let shared = Arc::new(Shared {
             protocol,
             network: config.network.clone(),
+            memory: config.memory,
             local: device.id(),
             bounds: config.bounds,
             rates: Rates::new(config.rates),
@@ -111,6 +114,23 @@ impl Net {
         shared.tasks.spawn(discovery::announce(shared.clone()));
         shared.tasks.spawn(discovery::search(net.clone(), heard_queue));
         Ok((net, Incoming::new(request_queue)))
+    }
+
+    /// A network of its own under another device key, which knows where `device` is, is found by nobody and ends by its own
+    /// [`Net::shutdown`]. Nothing but the address ties the two together.
+    ///
+    /// # Errors
+    /// [`StartError`] as for [`Net::start`].
+    pub async fn under_another_name(&self, key: &DeviceKey, device: DeviceId) -> Result<Self, StartError> {
+        let config = NetConfig {
+            memory: self.shared.memory,
+            bounds: self.shared.bounds,
+            ..NetConfig::new(self.shared.network.clone())
+        };
+        let (net, _) = Self::start(config, key).await?;
+        let known = self.shared.peers.reachable().into_iter().find(|(known, _)| *known == device);
+        net.hint(device, &known.map(|(_, addresses)| addresses).unwrap_or_default());
+        Ok(net)
     }
 
     /// This device.
@@ -185,6 +205,25 @@ impl Net {
         self.farmers()
     }
 
+    /// Looks for auditors until there are `want`, nothing new turns up, or `within` is over; gives all there are then.
+    pub async fn find_auditors(&self, want: usize, within: Duration) -> Vec<FoundAuditor> {
+        let mut changes = self.shared.directory.ask();
+        let enough = async {
+            while !self.shared.directory.knows_auditors(want) {
+                if changes.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        let _ = self.shared.until_stopped(tokio::time::timeout(within, enough)).await;
+        self.auditors()
+    }
+
+    /// The auditors known now, without looking for more.
+    pub fn auditors(&self) -> Vec<FoundAuditor> {
+        self.shared.directory.auditors()
+    }
+
     /// The farmers known now, without looking for more.
     pub fn farmers(&self) -> Vec<Candidate> {
         self.shared.directory.candidates()
@@ -210,6 +249,11 @@ impl Net {
         let remember =
             |device| Remembered { device, addresses: known.get(&device).cloned().unwrap_or_default() };
         devices.into_iter().map(remember).collect()
+    }
+
+    /// Begins what [`Net::shutdown`] does, and waits for nothing.
+    pub fn stop(&self) {
+        self.shared.stop.cancel();
     }
 
     /// Closes all connections and streams, and ends all tasks. Requests under way end as [`NetError::Cancelled`].

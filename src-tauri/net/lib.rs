@@ -21,7 +21,7 @@ mod rate;
 mod swarm;
 
 pub use address::device_in;
-pub use candidate::{Candidate, Remembered, Source};
+pub use candidate::{Candidate, FoundAuditor, Remembered, Source};
 pub use config::{Bounds, NetConfig, RateLimits};
 pub use error::{Fault, NetError, StartError};
 pub use farmer::{Download, Inbound, Incoming, Receiving, Sending, Upload};

@@ -28,6 +28,12 @@ pub const AUDIT_KEYS_PER_OWNER: usize = 8;
 pub const LABOURS_PER_PEER: usize = 4;
 /// The same of all peers; those beyond are told "busy".
 pub const LABOURS: usize = 64;
+/// Questions that an auditor asks in others' place at once.
+pub const RELAYS: usize = 8;
+/// Of these, those of one peer.
+pub const RELAYS_PER_PEER: usize = 2;
+/// How long one of them may take.
+pub const RELAY_TIMEOUT: Duration = Duration::from_secs(90);
 /// How often a farmer says that it is still working at an answer.
 pub const WORKING_PAUSE: Duration = Duration::from_secs(5);
 /// How often that may be said before one answer.
@@ -135,6 +141,8 @@ pub const MDNS_AT_ONCE: usize = 64;
 pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Farmers kept as candidates.
 pub const CANDIDATES: usize = 2048;
+/// Auditors kept as found.
+pub const AUDITORS: usize = 256;
 /// Candidates up to which rounds of discovery follow each other quickly while they find more.
 pub const CANDIDATES_ENOUGH: usize = 64;
 /// Devices that may become candidates and wait to be asked.

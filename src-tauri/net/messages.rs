@@ -6,7 +6,8 @@
 //! * [`Request::Contract`], [`Request::Shards`], [`Request::AuditKeys`], [`Request::Lost`], [`Request::Commit`] and
 //!   [`Request::Challenge`]: devices that the contract's owner certified, and the auditor that its terms name, without a
 //!   certificate;
-//! * of an auditor, [`Request::Standing`]: anybody; [`Request::Follow`], [`Request::Verdicts`], [`Request::Receipt`] and
+//! * [`Request::Mandated`]: whoever has a mandate of the contract's auditor;
+//! * of an auditor, [`Request::Standing`]: anybody; [`Request::Relay`]: the auditor that the terms in it name; [`Request::Follow`], [`Request::Verdicts`], [`Request::Receipt`] and
 //!   [`Request::RevisionShards`]: devices that the contract's owner certified; the last three also its farmer;
 //! * all others: devices that the owner certified. The farmer checks that the certificate names the peer at the other
 //!   end of the connection.
@@ -25,13 +26,21 @@
 //!                                     ◄────           Working, Working, … Proved { its nonce, signed answer }
 //! ```
 //! With a ledger the first `Commit` is left out, and the answer has no nonce.
+//!
+//! Where many farmers seem to fail at once, a second auditor asks the same over its own line:
+//! ```text
+//! auditor                        second auditor                     farmer
+//! Relay { terms, mandate, ask } ────►
+//!                               ◄──── Working…   Mandated { mandate, ask } ────►
+//!                               ◄──── Relayed(what it answered, or silence) ◄────
+//! ```
 
 use hayloft_core::{
     ContractId, DeviceId, ShardId, Signature, Timestamp,
-    audit::{self, Commitment, Epoch, Question, SignedLossReport},
+    audit::{self, Commitment, Epoch, Question, SignedLossReport, SignedMandate},
     auditor::{Judgement, record::Account},
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
-    record::{DeviceCertificate, SignedFarmerRecord},
+    record::{DeviceCertificate, SignedAuditorRecord, SignedFarmerRecord},
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +56,7 @@ pub struct Envelope {
 /// What an owner asks of a farmer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Your offer, freshly signed. Answer: [`Answer::Offer`].
+    /// What you are, freshly signed: a farmer's offer, an auditor's record, or both. Answer: [`Answer::Offer`].
     Offer,
     /// Sign these terms, which the owner has signed. The same terms again get the same answer. Answer:
     /// [`Answer::Agreed`].
@@ -208,6 +217,65 @@ pub enum Request {
         /// The first number.
         from: u64,
     },
+    /// Asked in the place of a contract's auditor. Answer: as its own question would be answered.
+    Mandated {
+        /// By whose right.
+        mandate: Box<SignedMandate>,
+        /// What is asked.
+        ask: Box<Mandated>,
+    },
+    /// Ask this contract's farmer in my place, over your line, and tell me what it says. Answer: [`Answer::Working`] while it
+    /// is asked, [`Answer::Relayed`].
+    Relay(Box<Relay>),
+}
+
+/// What may be asked in an auditor's place. Nothing of it is about another contract than the mandate's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mandated {
+    /// As [`Request::AuditKeys`].
+    AuditKeys,
+    /// As [`Request::Lost`].
+    Lost {
+        /// Those with greater ids than this; none begins at the first.
+        after: Option<ShardId>,
+    },
+    /// As [`Request::Commit`], about the mandate's epoch.
+    Commit(Commitment),
+    /// As [`Request::Challenge`], about the mandate's contract and epoch.
+    Challenge(Box<Question>),
+}
+
+/// What a second auditor is asked to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relay {
+    /// The contract's terms, which name farmer and first auditor.
+    pub terms: SignedTerms,
+    /// The first auditor's word for the second.
+    pub mandate: SignedMandate,
+    /// What is asked.
+    pub ask: Mandated,
+}
+
+/// What a farmer answered to a second auditor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Relayed {
+    /// Nothing, or nothing that can be understood.
+    Silence,
+    /// No, and why.
+    Refused(Refusal),
+    /// As [`Answer::AuditKeys`].
+    AuditKeys(Vec<Vec<u8>>),
+    /// As [`Answer::Lost`].
+    Lost(Box<SignedLossReport>),
+    /// As [`Answer::Committed`].
+    Committed(Commitment),
+    /// As [`Answer::Proved`].
+    Proved {
+        /// The farmer's nonce.
+        nonce: Option<[u8; 32]>,
+        /// The signed answer.
+        answer: Box<audit::Answer>,
+    },
 }
 
 impl Request {
@@ -225,6 +293,7 @@ impl Request {
                 | Self::Receipt { .. }
                 | Self::RevisionShards { .. }
                 | Self::Standing { .. }
+                | Self::Relay(_)
         )
     }
 }
@@ -240,11 +309,26 @@ pub struct Followed {
     pub shards: Option<Vec<ShardEntry>>,
 }
 
+/// What a node says of itself; never nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// If it farms.
+    pub farmer: Option<SignedFarmerRecord>,
+    /// If it audits.
+    pub auditor: Option<SignedAuditorRecord>,
+}
+
+impl From<SignedFarmerRecord> for Offered {
+    fn from(record: SignedFarmerRecord) -> Self {
+        Self { farmer: Some(record), auditor: None }
+    }
+}
+
 /// What a farmer answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// The farmer's offer.
-    Offer(Box<SignedFarmerRecord>),
+    /// What the node is.
+    Offer(Box<Offered>),
     /// The terms with both signatures.
     Agreed(Box<SignedTerms>),
     /// The contract's terms and newest revision; none before the first.
@@ -367,6 +451,8 @@ pub enum Answer {
         /// Whether there are more.
         more: bool,
     },
+    /// What the farmer answered to a second auditor.
+    Relayed(Box<Relayed>),
 }
 
 /// Why a farmer refuses: a code from a closed set, and a sentence a person understands (at most

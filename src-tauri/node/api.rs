@@ -100,6 +100,15 @@ impl Node {
         self.running.farm_scrub().await
     }
 
+    /// Begins to leave as a farmer: nothing new is taken, owners are told, and what is kept is served until they have moved it
+    /// or the grace is over. Or, if `leave` is false, stays after all.
+    ///
+    /// # Errors
+    /// [`ApiError`] if it cannot be written down, or the store fails.
+    pub async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
+        self.running.farm_leave(leave).await
+    }
+
     /// The wallet: what it holds told apart, and the escrows that it has a part in.
     ///
     /// # Errors
@@ -253,12 +262,21 @@ impl Node {
         self.running.owner().await?.health(name.to_owned()).await
     }
 
-    /// Audits the shards of a file now: its farmers prove that they have them. It counts in nobody's public scores.
+    /// Begins to repair a file now, whatever it has lost; gives the job's number at once.
     ///
     /// # Errors
     /// [`ApiError`] if the name is unknown or the node is locked.
-    pub async fn audit(&self, name: &str) -> Result<AuditReport, ApiError> {
-        self.running.owner().await?.audit(name.to_owned()).await
+    pub async fn repair(&self, name: &str) -> Result<u32, ApiError> {
+        self.running.owner().await?.repair(name.to_owned()).await
+    }
+
+    /// Audits the shards of a file, or all, now: their farmers prove that they have them. It counts in nobody's public
+    /// scores.
+    ///
+    /// # Errors
+    /// [`ApiError`] if the name is unknown or the node is locked.
+    pub async fn audit(&self, name: Option<String>) -> Result<AuditReport, ApiError> {
+        self.running.owner().await?.audit(name).await
     }
 
     /// What this owner's audits and its auditors found, the newest first: of one file's farmers or of all.
@@ -297,6 +315,11 @@ impl Node {
     /// Frees now what the farmer would free within a minute.
     pub(crate) async fn sweep(&self) {
         self.running.sweep().await;
+    }
+
+    /// Asks auditors now what the farmer would ask them within ten minutes.
+    pub(crate) async fn hear_auditors(&self) {
+        self.running.hear_auditors().await;
     }
 
     /// How many peers would be remembered over a restart now.

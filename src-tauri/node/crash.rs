@@ -41,6 +41,10 @@ dying::points! {
     // What lives in a packed segment moves.
     LivingPlaced,
     LivingNamed,
+    // A segment is repaired.
+    ColumnsRebuilt,
+    ColumnsPlaced,
+    ColumnsNamed,
     // What farmers are told to remove.
     AttemptReleased,
     RemovalTold,

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use hayloft_core::keys::{DeviceKey, OwnerKeys};
+use hayloft_core::{
+    contract::MIN_GRACE_SECONDS,
+    keys::{DeviceKey, OwnerKeys},
+};
 use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered};
 use hayloft_store::{Guard, Home, Store, StoreOptions};
 use tokio::{
@@ -93,10 +96,10 @@ impl Running {
             stop: CancellationToken::new(),
             epoch_seconds: options.epoch_seconds,
         };
-        let auditor = Auditor::start(parts.clone(), settings.audit).await;
+        let auditor = Auditor::start(parts.clone(), settings.audit, settings.vet).await;
         let auditor = auditor.map_err(|error| ApiError::disk(errors::sentence(&error)))?;
         let running = Arc::new(Self {
-            farmer: Farmer::start(parts.clone(), incoming, settings.farm.clone(), auditor.clone()).await,
+            farmer: Farmer::start(parts.clone(), incoming, &settings, auditor.clone()).await,
             auditor,
             owner: RwLock::new(None),
             settings: Mutex::new(settings),
@@ -206,7 +209,10 @@ impl Running {
     }
 
     async fn start_owner(&self, keys: Arc<OwnerKeys>) -> Result<Owner, ApiError> {
-        let auditor = self.settings.lock().await.auditor.clone();
+        let (auditor, repair) = {
+            let settings = self.settings.lock().await;
+            (settings.auditor.clone(), settings.repair)
+        };
         let Parts { network, device, net, store, clock, witness, money, events, stop, epoch_seconds } =
             self.parts.clone();
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
@@ -225,6 +231,7 @@ impl Running {
             stop,
             epoch_seconds,
             auditor,
+            repair,
         };
         Owner::start(parts).await
     }
@@ -300,6 +307,20 @@ impl Running {
         self.farmer.status().await
     }
 
+    /// Begins to leave, or stays after all. Written down before anybody hears of it.
+    pub(crate) async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
+        let mut settings = self.settings.lock().await;
+        if leave != settings.leaves.is_some() {
+            let leaves = leave.then(|| self.parts.clock.now().plus_seconds(MIN_GRACE_SECONDS));
+            let next = Settings { leaves, ..settings.clone() };
+            next.save(self.parts.store.home())?;
+            self.farmer.leave(leaves).await;
+            *settings = next;
+        }
+        drop(settings);
+        self.farmer.status().await
+    }
+
     #[cfg(test)]
     pub(crate) fn auditor(&self) -> Auditor {
         self.auditor.clone()
@@ -308,6 +329,11 @@ impl Running {
     #[cfg(test)]
     pub(crate) async fn sweep(&self) {
         self.farmer.sweep().await;
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn hear_auditors(&self) {
+        self.farmer.hear_auditors().await;
     }
 
     fn changed(&self) {
@@ -329,7 +355,7 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
 
 /// The home, its settings with what is wished, and whether they are to be saved.
 async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
-    let NodeOptions { home: path, network, farm, audit, auditor, ledger, .. } = options.clone();
+    let NodeOptions { home: path, network, farm, audit, vet, auditor, repair, ledger, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
@@ -344,6 +370,8 @@ async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiE
         }
         settings.audit = audit.unwrap_or(settings.audit);
         settings.ledger = ledger.or(settings.ledger);
+        settings.repair = repair.unwrap_or(settings.repair);
+        settings.vet = vet.unwrap_or(settings.vet);
         let changed = settings != kept;
         Ok((home, settings, changed))
     })

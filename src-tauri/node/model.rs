@@ -1,13 +1,22 @@
 //! What front ends see: plain values, the same for window, command line and HTTP. Sizes are bytes, times are seconds
-//! since 1970 UTC, identifiers are lower-case hex.
+//! since 1970 UTC, identifiers are lower-case hex. What they see of audits is in `audits`.
+
+mod audits;
+
+mod repair;
 
 mod wallet;
 
 use std::path::PathBuf;
 
+pub use repair::{LeavingStatus, RepairReport};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
+pub use self::audits::{
+    AuditHistory, AuditReport, AuditVerdict, EpochVerdict, FarmerStanding, FollowedContract, OwnAudit,
+    ReceiptShown, ReceiptWish, ScoreLine, ScoreWord, StandingWord, VerdictWord,
+};
 pub use wallet::{
     Escrow, EscrowRole, EscrowStage, Payout, SendReport, SendRequest, SendState, SpendingLimits, Wallet,
     WalletEntry, WalletStatus,
@@ -82,6 +91,8 @@ pub struct FarmStatus {
     pub accepting: bool,
     /// If not, why, as a sentence.
     pub reason: Option<String>,
+    /// How far it has left, if it leaves.
+    pub leaving: Option<LeavingStatus>,
     /// All contracts that still hold bytes.
     pub contracts: Vec<FarmContract>,
     /// What re-reading the disk found.
@@ -333,8 +344,10 @@ pub struct FileHealth {
     pub n: u8,
     /// In one word.
     pub health: HealthWord,
-    /// In one sentence.
+    /// In one sentence: whether it is safe, and what is done about it.
     pub sentence: String,
+    /// Whether it is being repaired.
+    pub repairing: bool,
     /// Each segment, in the file's order.
     pub segments: Vec<SegmentHealth>,
 }
@@ -350,184 +363,6 @@ pub struct SegmentHealth {
     pub n: u8,
     /// Farmers that did not answer or do not have it.
     pub missing: Vec<String>,
-}
-
-/// The word for what an audit came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub enum VerdictWord {
-    /// The farmer proved that it has what it keeps.
-    Passed,
-    /// It does not have all of it.
-    Failed,
-    /// It did not answer.
-    Missed,
-    /// Nothing can be said, and not by the farmer's fault.
-    Undecided,
-}
-
-/// What an audit of a file came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct AuditReport {
-    /// One for each farmer.
-    pub verdicts: Vec<AuditVerdict>,
-}
-
-/// What the audit of one farmer came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct AuditVerdict {
-    /// The farmer.
-    pub farmer: String,
-    /// The verdict.
-    pub verdict: VerdictWord,
-    /// Why, as a sentence; none for a pass.
-    pub reason: Option<String>,
-    /// Bytes of its answer: proofs and signature.
-    pub proof_bytes: u64,
-}
-
-/// What was found so far.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct AuditHistory {
-    /// Audits that this owner made by itself, the newest first.
-    pub own: Vec<OwnAudit>,
-    /// Contracts that an auditor follows.
-    pub followed: Vec<FollowedContract>,
-}
-
-/// One audit that this owner made by itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct OwnAudit {
-    /// The file it was about.
-    pub name: String,
-    /// When.
-    pub at: u64,
-    /// The farmer.
-    pub farmer: String,
-    /// The verdict.
-    pub verdict: VerdictWord,
-    /// Why; none for a pass.
-    pub reason: Option<String>,
-    /// Whether its receipt is kept.
-    pub receipt: bool,
-}
-
-/// A contract with an auditor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct FollowedContract {
-    /// The contract.
-    pub contract: String,
-    /// Its farmer.
-    pub farmer: String,
-    /// Its auditor.
-    pub auditor: String,
-    /// The auditor's verdicts, the newest first; none if it does not answer.
-    pub verdicts: Option<Vec<EpochVerdict>>,
-    /// What the auditor knows of the farmer; none if it does not answer, or never asked it.
-    pub standing: Option<FarmerStanding>,
-}
-
-/// What became of one epoch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct EpochVerdict {
-    /// The epoch, counted from the contract's start.
-    pub epoch: u64,
-    /// When it was judged.
-    pub at: u64,
-    /// The verdict.
-    pub verdict: VerdictWord,
-    /// Why; none for a pass.
-    pub reason: Option<String>,
-    /// Whether its receipt is kept.
-    pub receipt: bool,
-}
-
-/// Which receipt is wanted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct ReceiptWish {
-    /// Of which farmer: its name, or the beginning of it.
-    pub farmer: String,
-    /// The auditor's of this epoch; none: the one of this owner's own newest audit.
-    pub epoch: Option<u64>,
-}
-
-/// What a receipt shows, all of it verified.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct ReceiptShown {
-    /// Passed or failed.
-    pub verdict: VerdictWord,
-    /// Why it failed.
-    pub reason: Option<String>,
-    /// The farmer that signed the answer.
-    pub farmer: String,
-    /// The contract's owner.
-    pub owner: String,
-    /// The contract.
-    pub contract: String,
-    /// The revision.
-    pub revision: u64,
-    /// The epoch.
-    pub epoch: u64,
-    /// Whether the challenge came from public randomness.
-    pub publicly_random: bool,
-    /// Whether it is a whole audit of its epoch.
-    pub stands_for_epoch: bool,
-}
-
-/// A farmer as an auditor knows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct FarmerStanding {
-    /// The auditor.
-    pub auditor: String,
-    /// Good, suspended or disqualified.
-    pub standing: StandingWord,
-    /// Since when it is not good.
-    pub since: Option<u64>,
-    /// Since when it has answered; none while it does not.
-    pub online_since: Option<u64>,
-    /// Audits passed.
-    pub passed: u64,
-    /// Contracts that the auditor follows.
-    pub contracts: u64,
-    /// Each score with its rule.
-    pub scores: Vec<ScoreLine>,
-}
-
-/// Where a farmer stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub enum StandingWord {
-    /// It is given data.
-    Good,
-    /// It keeps what it has, and is given nothing new.
-    Suspended,
-    /// Its shards count as lost.
-    Disqualified,
-}
-
-/// One score of a farmer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
-pub struct ScoreLine {
-    /// Which.
-    pub score: ScoreWord,
-    /// Its value from 0 to 1; none without evidence.
-    pub value: Option<f64>,
-    /// The live rule, as a sentence.
-    pub rule: String,
-    /// What restores it, as a sentence; none if nothing has to.
-    pub restored_by: Option<String>,
-}
-
-/// Which score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub enum ScoreWord {
-    /// Whether it has what it keeps.
-    Audits,
-    /// Whether it is there.
-    Availability,
-    /// Whether it gives back what it keeps.
-    Service,
 }
 
 /// A transfer: a job of the node that outlives the front end that began it.
@@ -567,6 +402,8 @@ pub enum JobKind {
     Put,
     /// Brings back.
     Get,
+    /// Rebuilds what farmers have lost.
+    Repair,
 }
 
 /// Where a job stands.
@@ -593,6 +430,8 @@ pub enum JobReport {
     Put(Vec<PutReport>),
     /// The file brought back.
     Get(GetReport),
+    /// What was repaired.
+    Repair(RepairReport),
 }
 
 /// What storing one file did.

@@ -1,6 +1,13 @@
-//! What a start found and mended, in words for people. They are shown until the next start.
+//! What people are told without asking: what a start found and mended, shown until the next start; that a file is in danger,
+//! and an auditor's opinion of this farmer that fell, once each ([`hayloft_core::warning`]).
 
+use hayloft_core::{score::Kind, warning::Warning};
 use hayloft_store::{CatalogState, DatabaseState, OpenReport};
+
+use crate::{
+    auditor::shown,
+    model::{FarmerStanding, HealthWord},
+};
 
 /// A sentence for each thing that a person should know.
 pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
@@ -42,9 +49,91 @@ pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
     notices
 }
 
+/// A file of which so many pieces are gone that the next losses may take it, or too few are there now.
+pub(crate) fn of_danger(name: &str, health: HealthWord, repaired_by_itself: bool) -> String {
+    match (health, repaired_by_itself) {
+        (HealthWord::Lost, _) => {
+            format!(
+                "Too few pieces of “{name}” can be reached now: it can come back when more farmers are online."
+            )
+        }
+        (_, true) => format!("“{name}” has lost many of its pieces. It is repaired by itself."),
+        (_, false) => format!("“{name}” has lost many of its pieces: repair it now."),
+    }
+}
+
+/// A sentence for a warning, with why and what restores it.
+pub(crate) fn of_warning(warning: Warning, standing: &FarmerStanding) -> String {
+    let line = |kind| standing.scores.iter().find(|line| line.score == shown::score(kind));
+    let because = |kind| line(kind).and_then(|line| line.because.as_deref()).unwrap_or_default();
+    let restored = |kind| line(kind).and_then(|line| line.restored_by.as_deref());
+    match warning {
+        Warning::Fell(kind) => {
+            let value = line(kind).and_then(|line| line.value).unwrap_or_default();
+            let value = (value * 100.0).floor();
+            let way = restored(kind).unwrap_or("It rises again with each one that goes well.");
+            format!("This computer's score for {} fell to {value} %. {} {way}", subject(kind), because(kind))
+        }
+        Warning::Suspended(kind) => {
+            let way = restored(kind).unwrap_or_default();
+            format!(
+                "This computer is given nothing new to keep for now, because its score for {} is too low. {} {way}",
+                subject(kind),
+                because(kind)
+            )
+        }
+        Warning::Disqualified => format!(
+            "What this computer keeps counts as lost for the owners with this auditor: its score for {} stayed too low for \
+             more than a day after the warning. Look after its disk before you share space again.",
+            subject(Kind::Audits)
+        ),
+    }
+}
+
+/// What a score is about, to the farmer.
+fn subject(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Audits => "keeping data",
+        Kind::Availability => "being reachable",
+        Kind::Service => "giving data back",
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use hayloft_core::{
+        ContractId, DeviceId, Timestamp,
+        audit::Epoch,
+        auditor::record::{Event, Origin, Record, apply},
+        score::Observation,
+        warning::Memory,
+    };
+
     use super::*;
+
+    #[test]
+    fn a_warning_says_which_score_why_and_what_restores_it() {
+        let start = Timestamp(1_800_000_000);
+        let told = |observation| {
+            let (contract, epoch, origin) = (ContractId([1; 32]), Epoch(0), Origin::Vetting);
+            let event = Event::Observed { contract, epoch, observation, origin, braked: false };
+            let (record, _) = apply(Record::new(start), event, start);
+            let (auditor, account) = (DeviceId([2; 32]), record.account(1, 1));
+            let warnings = Memory::default().hear(auditor, &account);
+            let standing = shown::standing(auditor, &account);
+            warnings.into_iter().map(|warning| of_warning(warning, &standing)).collect::<Vec<_>>()
+        };
+        let [missed] = &told(Observation::Missed)[..] else { panic!("one warning") };
+        assert!(missed.contains("being reachable fell to 0 %. The farmer did not answer"), "{missed}");
+        assert!(missed.ends_with("audits answered in a row restore it."), "{missed}");
+        let [failed] = &told(Observation::Failed)[..] else { panic!("one warning") };
+        assert!(
+            failed.contains("nothing new to keep for now") && failed.contains("An audit failed"),
+            "{failed}"
+        );
+        assert!(failed.ends_with("audits passed in a row restore it."), "{failed}");
+        assert_eq!(told(Observation::Passed), Vec::<String>::new());
+    }
 
     fn report() -> OpenReport {
         OpenReport {

@@ -7,7 +7,7 @@ use hayloft_core::NetworkName;
 use crate::{Clock, model::FarmSettings};
 
 /// What to open and how. Values that are `Some` or not empty override the home's settings; `network`, `farm`, `audit`,
-/// `auditor` and `ledger` are also written into them.
+/// `vet`, `auditor` and `ledger` are also written into them.
 #[derive(Clone, Default)]
 pub struct NodeOptions {
     /// The home folder; made if it is not there.
@@ -29,6 +29,10 @@ pub struct NodeOptions {
     pub farm: Option<FarmSettings>,
     /// Whether to audit, from now on.
     pub audit: Option<bool>,
+    /// Whether to repair files without anybody's asking, from now on.
+    pub repair: Option<bool>,
+    /// Whether an auditor gives farmers data of its own, from now on.
+    pub vet: Option<bool>,
     /// The auditor that new contracts name from now on, by an address ending in `/p2p/…`.
     pub auditor: Option<String>,
     /// Where the ledger is, from now on.

@@ -68,4 +68,6 @@ pub struct OwnerParts {
     pub epoch_seconds: Option<u32>,
     /// The auditor that new contracts name, by an address ending in `/p2p/…`.
     pub auditor: Option<String>,
+    /// Whether files are repaired without anybody's asking.
+    pub repair: bool,
 }

@@ -2,9 +2,13 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use hayloft_core::auditor::exported::{Exported, MAX_EXPORTED_BYTES};
+use hayloft_core::{
+    audit::Epoch,
+    auditor::exported::{Exported, MAX_EXPORTED_BYTES},
+};
 
 use crate::{
+    auditor::shown::wrong,
     errors::sentence,
     model::{ApiError, ReceiptShown, VerdictWord},
 };
@@ -32,6 +36,22 @@ pub fn verify(path: &Path) -> Result<ReceiptShown, ApiError> {
     show(&exported)
 }
 
+/// Writes a receipt to a file, which is replaced if it is there.
+///
+/// # Errors
+/// [`ApiError`] if it cannot be written.
+pub fn save(exported: &Exported, path: &Path) -> Result<(), ApiError> {
+    let text =
+        serde_json::to_string_pretty(exported).map_err(|error| ApiError::internal(sentence(&error)))?;
+    std::fs::write(path, text + "\n").map_err(|error| {
+        ApiError::disk(format!(
+            "{} cannot be written: {}.",
+            path.display(),
+            hayloft_store::disk::plain(&error)
+        ))
+    })
+}
+
 /// What an exported receipt shows.
 ///
 /// # Errors
@@ -40,7 +60,7 @@ pub fn show(exported: &Exported) -> Result<ReceiptShown, ApiError> {
     let shown = exported.judge().map_err(|error| ApiError::bad_request(sentence(&error)))?;
     let (verdict, reason) = match shown.finding.outcome {
         Ok(()) => (VerdictWord::Passed, None),
-        Err(failure) => (VerdictWord::Failed, Some(sentence(&failure))),
+        Err(failure) => (VerdictWord::Failed, Some(wrong(&failure))),
     };
     let (terms, transcript) = (&shown.terms.terms, &shown.receipt.transcript);
     Ok(ReceiptShown {
@@ -51,6 +71,7 @@ pub fn show(exported: &Exported) -> Result<ReceiptShown, ApiError> {
         contract: transcript.contract.to_string(),
         revision: transcript.revision,
         epoch: transcript.epoch.0,
+        asked: (transcript.epoch.start(terms).0, Epoch(transcript.epoch.0.saturating_add(1)).start(terms).0),
         publicly_random: shown.finding.publicly_random,
         stands_for_epoch: shown.finding.stands_for_epoch,
     })

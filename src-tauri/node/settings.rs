@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use hayloft_core::{NetworkName, spending::Limits};
+use hayloft_core::{NetworkName, Timestamp, spending::Limits};
 use hayloft_store::{Home, config};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,9 @@ pub struct Settings {
     /// Whether this node audits.
     #[serde(default)]
     pub audit: bool,
+    /// Whether this node, if it audits, gives farmers data of its own: only what they prove of it counts in public.
+    #[serde(default = "yes")]
+    pub vet: bool,
     /// The auditor that this owner's new contracts name, by an address ending in `/p2p/…`.
     #[serde(default)]
     pub auditor: Option<String>,
@@ -50,6 +53,16 @@ pub struct Settings {
     /// What may be spent.
     #[serde(default)]
     pub spending: Limits,
+    /// Whether this owner's files are repaired without anybody's asking.
+    #[serde(default = "yes")]
+    pub repair: bool,
+    /// Until when this farmer stays, if it leaves.
+    #[serde(default)]
+    pub leaves: Option<Timestamp>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Settings {
@@ -61,9 +74,12 @@ impl Settings {
             bootstrap: Vec::new(),
             farm: FarmSettings::default(),
             audit: false,
+            vet: true,
             auditor: None,
             ledger: None,
             spending: Limits::default(),
+            repair: true,
+            leaves: None,
         }
     }
 
@@ -159,13 +175,13 @@ fn require(holds: bool, sentence: impl FnOnce() -> String) -> Result<(), ApiErro
 
 fn check_quota(quota_bytes: u64) -> Result<(), ApiError> {
     require(quota_bytes >= SMALLEST_QUOTA_BYTES, || {
-        format!("Offer at least {} MiB: less cannot hold a single shard.", SMALLEST_QUOTA_BYTES / MIB)
+        format!("Offer at least {} MiB: less cannot hold a single piece.", SMALLEST_QUOTA_BYTES / MIB)
     })?;
     require(quota_bytes <= GREATEST_QUOTA_BYTES, || "No disk is that large: offer less space.".into())
 }
 
 fn check_folder(folder: Option<&Path>) -> Result<(), ApiError> {
-    require(folder.is_none_or(Path::is_absolute), || "Name the folder for shards by its full path.".into())
+    require(folder.is_none_or(Path::is_absolute), || "Name the folder for pieces by its full path.".into())
 }
 
 fn check_price(stroops: u64) -> Result<(), ApiError> {

@@ -268,18 +268,17 @@ impl Auditor {
         let query = "SELECT terms, revision, keys, state, due, until FROM audited \
                      JOIN audited_revisions USING (contract, number) WHERE contract = ?";
         let row = sqlx::query(query).bind(contract.0.to_vec()).fetch_optional(self.inner.db.read()).await?;
-        let followed = row.map(|row| -> Result<_, DatabaseError> {
+        read(row, |row| {
             Ok(Followed {
                 contract,
-                terms: from_blob(&bytes(&row, 0)?)?,
-                revision: from_blob(&bytes(&row, 1)?)?,
-                keys: from_blob(&bytes(&row, 2)?)?,
-                state: from_blob(&bytes(&row, 3)?)?,
-                due: maybe_number(&row, 4)?.map(Timestamp),
-                until: Timestamp(number(&row, 5)?),
+                terms: from_blob(&bytes(row, 0)?)?,
+                revision: from_blob(&bytes(row, 1)?)?,
+                keys: from_blob(&bytes(row, 2)?)?,
+                state: from_blob(&bytes(row, 3)?)?,
+                due: maybe_number(row, 4)?.map(Timestamp),
+                until: Timestamp(number(row, 5)?),
             })
-        });
-        Ok(followed.transpose()?)
+        })
     }
 
     /// A revision that is kept, with its shards in ascending order of id.
@@ -294,10 +293,7 @@ impl Auditor {
         let query = "SELECT revision, shards FROM audited_revisions WHERE contract = ? AND number = ?";
         let query = sqlx::query(query).bind(contract.0.to_vec()).bind(int(number));
         let row = query.fetch_optional(self.inner.db.read()).await?;
-        let kept = row.map(|row| -> Result<_, DatabaseError> {
-            Ok((from_blob(&bytes(&row, 0)?)?, from_blob(&bytes(&row, 1)?)?))
-        });
-        Ok(kept.transpose()?)
+        read(row, |row| Ok((from_blob(&bytes(row, 0)?)?, from_blob(&bytes(row, 1)?)?)))
     }
 
     /// Contracts that are to be moved on at `now`, the longest waiting first.
@@ -385,8 +381,7 @@ impl Auditor {
                      WHERE contract = ? AND epoch = ? AND receipt IS NOT NULL";
         let query = sqlx::query(query).bind(contract.0.to_vec()).bind(int(epoch.0));
         let row = query.fetch_optional(self.inner.db.read()).await?;
-        let receipt = row.map(|row| -> Result<_, DatabaseError> { Ok((number(&row, 0)?, bytes(&row, 1)?)) });
-        Ok(receipt.transpose()?)
+        read(row, |row| Ok((number(row, 0)?, bytes(row, 1)?)))
     }
 
     /// A farmer's record.
@@ -396,7 +391,7 @@ impl Auditor {
     pub async fn farmer(&self, farmer: DeviceId) -> Result<Option<Known>, AuditorError> {
         let query = sqlx::query("SELECT farmer, address, record FROM audited_farmers WHERE farmer = ?");
         let row = query.bind(farmer.0.to_vec()).fetch_optional(self.inner.db.read()).await?;
-        Ok(row.as_ref().map(known).transpose()?)
+        read(row, known)
     }
 
     /// All farmers' records.
@@ -427,6 +422,14 @@ impl Auditor {
     }
 }
 
+/// What a row says, if there is one.
+fn read<T>(
+    row: Option<SqliteRow>,
+    read: impl FnOnce(&SqliteRow) -> Result<T, DatabaseError>,
+) -> Result<Option<T>, AuditorError> {
+    Ok(row.as_ref().map(read).transpose()?)
+}
+
 fn known(row: &SqliteRow) -> Result<Known, DatabaseError> {
     Ok(Known { farmer: DeviceId(id(row, 0)?), address: row.try_get(1)?, record: from_blob(&bytes(row, 2)?)? })
 }
@@ -435,8 +438,7 @@ fn known(row: &SqliteRow) -> Result<Known, DatabaseError> {
 async fn newest(write: &mut Write, contract: ContractId) -> Result<Option<(u64, u64)>, AuditorError> {
     let query = sqlx::query("SELECT number, shards FROM audited WHERE contract = ?");
     let row = query.bind(contract.0.to_vec()).fetch_optional(&mut **write).await?;
-    let newest = row.map(|row| -> Result<_, DatabaseError> { Ok((number(&row, 0)?, number(&row, 1)?)) });
-    Ok(newest.transpose()?)
+    read(row, |row| Ok((number(row, 0)?, number(row, 1)?)))
 }
 
 type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;

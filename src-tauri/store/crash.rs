@@ -89,6 +89,8 @@ dying::points! {
     AuditWritten,
     AuditCommitted,
     FollowsForgotten,
+    PlantingBegun,
+    PlantingStands,
     // The jobs' journal.
     JobWritten,
     JobCommitted,

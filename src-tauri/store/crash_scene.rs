@@ -10,7 +10,7 @@ use std::{
 
 use hayloft_core::{
     DeviceId, FileId, SegmentId, ShardId, Timestamp,
-    auditor::{Judgement, Verdict},
+    auditor::{Judgement, Verdict, vetting::PlantingId},
     contract::{ShardEntry, SignedRevision, quota_bytes},
 };
 use serde_json::json;
@@ -26,6 +26,7 @@ use crate::{
     jobs::JobState,
     journal,
     owner::Placing,
+    plantings::Planting,
     samples::{END, GRACE_SECONDS, contract_id, entry, owner_id, revision, shard_id, tag_key, terms},
 };
 
@@ -211,9 +212,20 @@ async fn auditors_step(store: &Store, number: usize) -> bool {
         }
         3 => auditor.step(&counted_once(&auditor, passed()).await).await.unwrap(),
         4 => drop(auditor.forget_over(END).await.unwrap()),
+        5 => auditor.begin_planting(&planting()).await.unwrap(),
+        6 => {
+            auditor.planted(planting().id, END).await.unwrap();
+            let kept = auditor.plantings().await.unwrap();
+            assert_eq!(kept, [Planting { planted: true, until: END, ..planting() }]);
+        }
         _ => return false,
     }
     true
+}
+
+fn planting() -> Planting {
+    let terms = terms(7).terms;
+    Planting { id: PlantingId([7; 32]), terms, planted: false, probe: NOW, until: NOW }
 }
 
 /// A pass that adds one to the farmer's record as it is kept: seen twice if it were counted twice.

@@ -91,10 +91,10 @@ pub enum FarmerError {
     #[error("shard {0} is not kept under this contract")]
     NotKept(ShardId),
     /// Shards are in the old folder: it cannot be changed.
-    #[error("the folder holds shards under contract; it can be changed only while it is empty")]
+    #[error("the folder holds pieces under contract; it can be changed only while it is empty")]
     FolderInUse,
     /// The folder is another node's.
-    #[error("the folder holds the shards of another node; choose another one")]
+    #[error("the folder holds the pieces of another node; choose another one")]
     FolderTaken,
     /// A file could not be read or written.
     #[error("the folder for others' data cannot be used: {}", crate::disk::plain(.0))]

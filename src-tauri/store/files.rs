@@ -285,7 +285,8 @@ impl Owner {
         Ok(rows.iter().map(segment_of).collect::<Result<_, _>>()?)
     }
 
-    /// Replaces a segment's placement record and clears shards no longer in flight, in one transaction.
+    /// Replaces a segment's placement record, clears shards no longer in flight and writes those that it no longer names
+    /// down for removal, in one transaction.
     ///
     /// # Errors
     /// [`OwnerError::UnknownSegment`], [`OwnerError::GivenUp`] or [`OwnerError::Database`].
@@ -294,6 +295,7 @@ impl Owner {
         segment: SegmentId,
         placement: &[u8],
         placed: &[ShardId],
+        gone: &[Removal],
     ) -> Result<(), OwnerError> {
         let mut write = self.change().await?;
         let is_there = sqlx::query("SELECT 1 FROM segments WHERE segment = ?").bind(segment.0.to_vec());
@@ -302,6 +304,7 @@ impl Owner {
         }
         write.make(Entry::Moved { segment, placement: placement.to_vec() }).await?;
         settle_placing(&mut write, placed).await?;
+        insert_removals(&mut write, gone).await?;
         Ok(write.commit().await?)
     }
 

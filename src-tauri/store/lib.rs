@@ -7,6 +7,7 @@
 #[macro_use]
 mod crash;
 
+mod aside;
 mod audit_keys;
 mod catalog;
 
@@ -19,12 +20,14 @@ pub mod files;
 pub mod funding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod holdings;
 pub mod home;
 pub mod identity;
 pub mod jobs;
 pub mod outbox;
 pub mod owner;
 pub mod peers;
+pub mod plantings;
 
 pub mod disk;
 mod farmer_error;
@@ -40,6 +43,7 @@ mod reconcile;
 mod reserve;
 pub mod scrub;
 mod shards;
+mod warnings;
 mod witness;
 
 #[cfg(test)]
@@ -59,6 +63,7 @@ mod samples;
 #[cfg(test)]
 mod scrub_tests;
 
+pub use aside::Aside;
 pub use auditor::Auditor;
 pub use catalog::CatalogState;
 pub use db::DatabaseError;

@@ -75,7 +75,7 @@ pub struct OpenReport {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The farmer's folder is not the one that this home used.
-    #[error("{folder} does not hold this node's shards; connect the disk that does, or set the right folder")]
+    #[error("{folder} does not hold this node's pieces; connect the disk that does, or set the right folder")]
     WrongFolder {
         /// The folder given.
         folder: PathBuf,

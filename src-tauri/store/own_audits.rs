@@ -15,8 +15,8 @@ pub const AUDITS_KEPT: u64 = 10_000;
 /// One audit that the owner made by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnAudit {
-    /// The file it was about. Only its owner's own computer ever sees this.
-    pub name: String,
+    /// The file it was about; none if it was about all that the farmer keeps. Only its owner's own computer ever sees this.
+    pub name: Option<String>,
     /// The contract.
     pub contract: ContractId,
     /// The farmer.
@@ -86,14 +86,14 @@ impl Owner {
         Ok(write.commit().await.map_err(DatabaseError::from)?)
     }
 
-    /// The newest audits first, without their receipts' text.
+    /// The newest audits first, without their receipts' text: all, or those of one file and those of no file alone.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
     pub async fn own_audits(&self, name: Option<&str>, most: u32) -> Result<Vec<OwnAudit>, OwnerError> {
         let query = "SELECT name, contract, farmer, verdict, reason, proof_bytes, at, \
                      iif(receipt IS NULL, NULL, '') FROM own_audits \
-                     WHERE ?1 IS NULL OR name = ?1 ORDER BY number DESC LIMIT ?2";
+                     WHERE ?1 IS NULL OR name = ?1 OR name IS NULL ORDER BY number DESC LIMIT ?2";
         let query = sqlx::query(query).bind(name.map(str::to_owned)).bind(most);
         let rows = query.fetch_all(self.inner.db.read()).await.map_err(DatabaseError::from)?;
         Ok(rows.iter().map(audit_of).collect::<Result<_, DatabaseError>>()?)
@@ -167,7 +167,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let owner = open(folder.path()).await.owner();
         let audit = |name: &str, receipt: Option<&str>| OwnAudit {
-            name: name.into(),
+            name: (name != "all").then(|| name.into()),
             contract: contract_id(1),
             farmer: DeviceId([9; 32]),
             verdict: Verdict::Failed,
@@ -182,5 +182,8 @@ mod tests {
         let all = owner.own_audits(None, 9).await.unwrap();
         assert_eq!(all, [audit("a", None), audit("b", Some("")), audit("a", None)]);
         assert_eq!(owner.own_audits(Some("a"), 9).await.unwrap().len(), 2);
+        owner.note_audits(&[audit("all", None)]).await.unwrap();
+        assert_eq!(owner.own_audits(Some("a"), 9).await.unwrap().len(), 3);
+        assert_eq!(owner.own_audits(None, 1).await.unwrap(), [audit("all", None)]);
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     files::Removal,
     funding,
+    holdings::forget_lost,
     open::Inner,
 };
 
@@ -396,6 +397,7 @@ pub(crate) async fn insert_removals(write: &mut Write, removals: &[Removal]) -> 
         let query = sqlx::query(query).bind(removal.shard.0.to_vec()).bind(removal.farmer.0.to_vec());
         query.bind(removal.contract.0.to_vec()).execute(&mut **write).await?;
         clear_placing(write, removal.shard).await?;
+        forget_lost(write, removal.shard).await?;
     }
     Ok(())
 }

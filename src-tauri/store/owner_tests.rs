@@ -212,9 +212,9 @@ async fn renewals_and_repairs_replace_sealed_records() {
         (&b"renewed"[..], Timestamp(900), true)
     );
     assert!(matches!(owner.update_file(&[2; 32], b"", NOW, true).await, Err(OwnerError::UnknownFile)));
-    owner.update_placement(SegmentId([1; 32]), b"moved", &[]).await.unwrap();
+    owner.update_placement(SegmentId([1; 32]), b"moved", &[], &[]).await.unwrap();
     assert_eq!(owner.segment(SegmentId([1; 32])).await.unwrap().unwrap().placement, b"moved");
-    let unknown = owner.update_placement(SegmentId([2; 32]), b"", &[]).await;
+    let unknown = owner.update_placement(SegmentId([2; 32]), b"", &[], &[]).await;
     assert!(matches!(unknown, Err(OwnerError::UnknownSegment)));
 }
 

@@ -4,6 +4,7 @@
 //! Invariants: every node is a `hayloft` process of its own; nothing is mocked; whatever was measured is printed, met
 //! or not. Deliberately absent: passing and failing. A loaded machine is slow, and no test may depend on that.
 
+mod auditing;
 mod coding;
 mod conditions;
 mod network;
@@ -34,7 +35,7 @@ struct Wish {
 }
 
 /// The parts, in their order.
-const PARTS: [&str; 4] = ["coding", "network", "small", "comparison"];
+const PARTS: [&str; 6] = ["coding", "auditing", "network", "small", "comparison", "repair"];
 
 impl Wish {
     fn from_words(mut words: impl Iterator<Item = String>) -> Result<Self> {
@@ -70,6 +71,9 @@ fn main() -> Result<()> {
     reference::measure(&runtime, &mut table)?;
     if wish.wants("coding") {
         coding::measure(&mut table);
+    }
+    if wish.wants("auditing") {
+        auditing::measure(&mut table)?;
     }
     runtime.block_on(network::measure(&wish, &mut table))?;
     print!("{}", table.text());

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use hayloft_gateway::Client;
-use hayloft_tests::{Devnet, kill_9};
+use hayloft_tests::{Devnet, farmers_seen, kill_9};
 
 use crate::{
     Wish,
@@ -18,6 +18,8 @@ use crate::{
 
 const FARMERS: u16 = 40;
 const KILLED: usize = 24;
+/// Farmers that are gone before a repair.
+const GONE: usize = 5;
 const GIB: u64 = 1 << 30;
 const SMALL_FILES: usize = 10_000;
 const SMALL_BYTES: usize = 4096;
@@ -39,6 +41,9 @@ pub(crate) async fn measure(wish: &Wish, table: &mut Table) -> Result<()> {
     }
     if wish.wants("comparison") {
         comparison(table).await?;
+    }
+    if wish.wants("repair") {
+        repair(table).await?;
     }
     Ok(())
 }
@@ -200,6 +205,28 @@ async fn comparison(table: &mut Table) -> Result<()> {
     moved.tell(&format!("put 1 GiB at {} of {}", moved.k, moved.n), Target::None, table);
     let moved = owner.get(&file).await?;
     moved.tell("get it back", Target::None, table);
+    Ok(())
+}
+
+/// Five of the farmers of a file are gone, and as many that keep nothing of it have come.
+async fn repair(table: &mut Table) -> Result<()> {
+    let (devnet, _) = start(FARMERS_FOR_FIVE)?;
+    let owner = Owner::of(&devnet).await?;
+    let file: PathBuf = owner.noise("hundred", 100 << 20)?;
+    let put = owner.put(&file).await?;
+    let words = ["--farm", "5GB", "--disk-guard", "1GB", "--bootstrap", devnet.bootstrap()];
+    let fresh = (0..GONE).map(|number| devnet.join(&format!("fresh-{number}"), &words));
+    let fresh = fresh.collect::<Result<Vec<_>>>()?;
+    farmers_seen(&devnet.owner().await?, u32::from(FARMERS_FOR_FIVE) + fresh.len() as u32).await?;
+    for farmer in &devnet.farmers()[..GONE] {
+        kill_9(farmer.pid)?;
+    }
+    let alive = owner.alive(&file).await?;
+    ensure!(alive + GONE == usize::from(put.n), "{alive} of {} shards are there", put.n);
+    let repaired = owner.repair(&file).await?;
+    ensure!(owner.alive(&file).await? == usize::from(put.n), "it is not whole again");
+    let what = format!("repair of 100 MiB at {} of {}, 5 farmers gone", put.k, put.n);
+    table.figure(&what, repaired.seconds, "s", Target::AtMost(3.0), repaired.spent());
     Ok(())
 }
 

@@ -90,6 +90,13 @@ impl Table {
         self.add(what, rate, "MB/s", target, ratio, note);
     }
 
+    /// Adds milliseconds of one core for so many bytes, compared with AES for as many.
+    pub(crate) fn time(&mut self, what: &str, ms: f64, bytes: f64, target: Target, note: String) {
+        let known = self.references.iter().find(|(known, _)| *known == Reference::Aes);
+        let ratio = known.map(|(_, known)| (Reference::Aes, bytes / 1e3 / ms / known));
+        self.add(what, ms, "ms", target, ratio, note);
+    }
+
     /// Adds a figure that nothing can be compared with.
     pub(crate) fn figure(
         &mut self,

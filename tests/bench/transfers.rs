@@ -137,6 +137,22 @@ impl Owner {
         Ok(moved)
     }
 
+    /// Repairs it.
+    pub(crate) async fn repair(&self, path: &Path) -> Result<Moved> {
+        let name = name_of(path)?;
+        let (report, mut moved) = self.watch(self.client.repair(&name)).await?;
+        let JobReport::Repair(report) = report else { bail!("a repair reported a transfer") };
+        (moved.bytes, moved.seconds) = (report.bytes, report.seconds);
+        Ok(moved)
+    }
+
+    /// Shards of its weakest part that are there.
+    pub(crate) async fn alive(&self, path: &Path) -> Result<usize> {
+        let health = self.client.health(&name_of(path)?).await?;
+        let alive = health.segments.iter().map(|segment| usize::from(segment.alive)).min();
+        alive.context("a file without parts")
+    }
+
     /// Follows a job to its end.
     async fn watch<E>(&self, begin: impl Future<Output = Result<u32, E>>) -> Result<(JobReport, Moved)>
     where

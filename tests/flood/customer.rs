@@ -13,7 +13,7 @@ use hayloft_core::{
         Change, MAX_SHARD_BYTES, MIN_GRACE_SECONDS, Revision, ShardEntry, SignedRevision, State, Terms,
         apply_signed, propose, quota_bytes,
     },
-    keys::{DeviceKey, OwnerKeys, RecoveryPhrase},
+    keys::{DeviceKey, OwnerKey, OwnerKeys, RecoveryPhrase},
     record::DeviceCertificate,
 };
 use hayloft_net::{
@@ -37,13 +37,13 @@ const DRIPS: usize = 32;
 /// Requests of the storm before it counts as begun, and how many are under way at once.
 const STORM: usize = 500;
 const AT_ONCE: usize = 200;
-const BREATH: Duration = Duration::from_millis(50);
+pub(crate) const BREATH: Duration = Duration::from_millis(50);
 /// Shards of one byte before the attack counts as begun, and how many are under way at once.
 const TINY: usize = 200;
 const TINY_AT_ONCE: usize = limits::REQUESTS_PER_PEER / 2;
 
 /// An owner who follows no rule but signs all it sends.
-struct Customer {
+pub(crate) struct Customer {
     keys: OwnerKeys,
     stranger: Stranger,
     certificate: DeviceCertificate,
@@ -52,7 +52,7 @@ struct Customer {
     victim: Victim,
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Timestamp(since.expect("the clock is past 1970").as_secs())
 }
@@ -72,7 +72,17 @@ async fn read_answer(stream: &mut Stream) -> Result<Answer> {
 }
 
 impl Customer {
-    async fn connect(victim: &Victim) -> Result<Self> {
+    /// Whom it attacks.
+    pub(crate) fn victim_id(&self) -> DeviceId {
+        self.farmer
+    }
+
+    /// What it signs with.
+    pub(crate) fn owner(&self) -> &OwnerKey {
+        &self.keys.owner
+    }
+
+    pub(crate) async fn connect(victim: &Victim) -> Result<Self> {
         let device = DeviceKey::random(&mut rand::rng());
         let keypair = Keypair::ed25519_from_bytes(*device.expose())?;
         let stranger = Stranger::connect_as(swarm(keypair)?, &victim.quic, victim.peer).await?;
@@ -93,7 +103,7 @@ impl Customer {
         Ok(stream)
     }
 
-    async fn ask(&self, request: Request) -> Result<Answer> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Answer> {
         let mut stream = self.begin(request).await?;
         match read_answer(&mut stream).await? {
             Answer::Refused(refusal) => bail!("{:?}: {}", refusal.code, refusal.sentence),
@@ -101,7 +111,7 @@ impl Customer {
         }
     }
 
-    fn terms(&self) -> Terms {
+    pub(crate) fn terms(&self) -> Terms {
         Terms {
             network: self.victim.network.clone(),
             owner: self.keys.owner.id(),

@@ -5,6 +5,7 @@
 //! closes. What it opens it keeps open; what the node closes it opens again.
 
 mod customer;
+mod follows;
 mod hostile;
 mod kad;
 mod sockets;
@@ -51,6 +52,8 @@ enum Attack {
     SlowWriter,
     /// A customer whose contract holds thousands of shards of one byte, and who revises it again and again.
     TinyShards,
+    /// Contracts without number for an auditor to follow, with farmers that nobody reaches.
+    Follows,
     /// Many farmers, met by an owner, whose answers drip, never end, never come, or are none.
     HostileFarmers,
 }
@@ -108,6 +111,7 @@ async fn main() -> Result<()> {
             Attack::SlowReader => customer::slow_reader(victim).await,
             Attack::SlowWriter => customer::slow_writer(victim).await,
             Attack::TinyShards => customer::tiny_shards(victim).await,
+            Attack::Follows => follows::flood(victim).await,
             Attack::HostileFarmers => hostile::farmers(victim).await,
         }
     };

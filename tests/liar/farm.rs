@@ -63,7 +63,7 @@ impl Farm {
 
     fn answer(&self, request: Request) -> Result<Answer, Refusal> {
         match request {
-            Request::Offer => Ok(Answer::Offer(Box::new(self.record().sign(&self.device)))),
+            Request::Offer => Ok(Answer::Offer(Box::new(self.record().sign(&self.device).into()))),
             Request::Agree { terms, owner } => self.agree(terms, owner),
             Request::Contract { contract } => self.with(contract, |(state, newest)| Answer::Contract {
                 terms: Box::new(state.signed_terms().clone()),
@@ -93,7 +93,9 @@ impl Farm {
             | Request::Fund { .. }
             | Request::Cosign { .. }
             | Request::History { .. }
-            | Request::Standing { .. } => Err(refusal(RefusalCode::Internal)),
+            | Request::Standing { .. }
+            | Request::Mandated { .. }
+            | Request::Relay(_) => Err(refusal(RefusalCode::Internal)),
             Request::Upload { .. } | Request::Download { .. } => Err(refusal(RefusalCode::BadRequest)),
         }
     }
@@ -109,6 +111,7 @@ impl Farm {
             egress_price: Amount(0),
             operator: None,
             country: None,
+            leaves: None,
             at: now(),
             expires: now().plus_seconds(RECORD_SECONDS),
         }

@@ -115,6 +115,12 @@ fn what_a_disk_lost_is_caught_with_the_reason_and_nobody_else_is() -> Result<()>
     ensure!(reason.contains("does not fit"), "{reason}");
     let history = hayloft(devnet.owner_home()?, ["audit", "--history", "file"])?.done()?;
     ensure!(history["own"].as_array().is_some_and(|own| own.len() == 14), "{history}");
+    let all = hayloft(devnet.owner_home()?, ["audit", "--all"])?.done()?;
+    let all = all["verdicts"].as_array().context("no verdicts")?.clone();
+    for (index, farmer) in farmers.iter().enumerate() {
+        let one = of(&all, &farmer.id)?;
+        ensure!((one["verdict"] == "failed") == (index < 4), "farmer {index}: {one}");
+    }
     Ok(())
 }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use hayloft_core::audit::{Failure, MAX_BLOCKS_ASKED, ProofError, Sectors};
-use hayloft_net::messages::RefusalCode;
 use hayloft_tests::{Asker, Field, Member, Verdict, hayloft};
 
 const FARMERS: usize = 5;
@@ -74,12 +73,13 @@ async fn shards_deleted_cut_swapped_or_changed_in_one_bit_are_not_proved_and_the
     std::fs::rename(&aside, &two)?;
     flip_in_one_percent(&file(&asker, flipped, 0)?)?;
     let wrong = Verdict::Wrong(Failure::Proof(ProofError::DoesNotFit));
-    let lost = Verdict::Refused(RefusalCode::ShardLost);
-    for (farmer, expected) in
-        [(deleted, lost), (cut, lost), (swapped, wrong), (flipped, wrong), (sound, Verdict::Passed)]
-    {
+    for (farmer, expected) in [(swapped, wrong), (flipped, wrong), (sound, Verdict::Passed)] {
         let verdict = audit(&asker, farmer).await?;
         ensure!(verdict == expected, "{verdict:?} where {expected:?} was due");
+    }
+    for (farmer, shard) in [(deleted, 1), (cut, 0)] {
+        let (verdict, expected) = (audit(&asker, farmer).await?, asker.contract(farmer)?.shards[shard].id);
+        ensure!(verdict == Verdict::Wrong(Failure::Lost(expected)), "{verdict:?}");
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! before the first of them, in a development build: what an attack leaves behind counts against the next.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use hayloft_gateway::Client;
@@ -100,6 +100,30 @@ async fn dht_packets_self_descriptions_and_filled_streams_without_number_take_no
 async fn customers_that_crawl_swamp_or_split_hairs_keep_nobody_waiting() -> Result<()> {
     let crawl = [("slow-writer", 96), ("slow-reader", 128)];
     farmer_withstands(&[crawl[0], crawl[1], ("tiny-shards", 128), ("request-storm", 128)]).await
+}
+
+#[tokio::test]
+async fn an_auditor_that_is_flooded_with_contracts_follows_an_honest_owners_meanwhile() -> Result<()> {
+    let devnet = Devnet::start(1, None)?;
+    let (owner, scratch) = (devnet.owner().await?, devnet.scratch()?);
+    farmers_seen(&owner, 1).await?;
+    let auditor = devnet.auditor();
+    let quiet = Memory::of(auditor.pid)?;
+    Memory::forget_peak(auditor.pid)?;
+    let flood = devnet.flood("follows", &Client::connect(&auditor.home).await?).await?;
+    works_beside(devnet.owner_home()?, &scratch, "beside").await?;
+    let followed = async {
+        loop {
+            let history = owner.audit_history(None).await?;
+            if history.followed.iter().any(|one| one.verdicts.is_some()) {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), followed)
+        .await
+        .context("it was not followed in time")??;
+    within("follows", flood.count(), quiet, Memory::of(auditor.pid)?, 192)
 }
 
 /// Attacks an owner by farmers it meets, while one honest farmer is there.

@@ -13,4 +13,5 @@ mod liars;
 mod lines;
 mod money;
 mod quota;
+mod repair;
 mod scrub;

@@ -14,6 +14,7 @@ const original = join(work, "Summer at the lake.bin");
 const others = Object.entries({ "Accounts.ods": 0.2, "House plans.zip": 24, "Letters 1962.pdf": 3 }).map(([name, megabytes]) => ({ path: join(work, name), megabytes }));
 const row = 'tr[data-file="Summer at the lake.bin"]';
 const copy = join(work, "back.bin");
+const receipt = join(work, "receipt.json");
 let network: Network;
 let person: Person;
 
@@ -117,7 +118,7 @@ test("a transfer that is cancelled stores nothing", async () => {
   expect(await person.texts('tr[data-file="Unwanted.bin"]')).toHaveLength(0);
 });
 
-test("a file's details ask its keepers and say how healthy it is", async () => {
+test("a file's details ask its farmers and say how healthy it is", async () => {
   await person.clickOn(`${row} .name button`);
   await person.see(words.details.segments);
   await person.find("dialog .health .good");
@@ -133,6 +134,47 @@ test("the file comes back with the same bytes", async () => {
   await showBoth("files-downloaded-light");
 });
 
+test("farmers prove what they keep, and the receipt of it holds until it is changed", async () => {
+  await person.click(words.nav.audits);
+  await person.see(words.audits.summary.none);
+  const farmers = (await person.texts("main details")).length;
+  expect(farmers).toBeGreaterThan(0);
+  expect(await person.texts("main .passed, main .good"), "nothing is green before it was asked").toHaveLength(0);
+  await showBoth("audits-unasked-light");
+
+  await person.click(words.audits.now);
+  await person.see(words.audits.summary.all(farmers));
+  await person.clickOn("main details summary");
+  await showBoth("audits-proved-light");
+  choose(receipt);
+  await person.clickOn('details[open] [data-verdict="passed"] button');
+  await person.see(words.audits.exported);
+
+  await person.click(words.audits.check);
+  await person.see(words.receipt.passed);
+  await person.see(words.receipt.thisOwner);
+  await showBoth("receipt-light");
+  await person.clickOn("dialog footer button.main");
+  const { receipt: answer, ...rest } = JSON.parse(readFileSync(receipt, "utf8")) as { receipt: string };
+  writeFileSync(receipt, JSON.stringify({ ...rest, receipt: answer.slice(0, -1) + (answer.endsWith("0") ? "1" : "0") }));
+  await person.click(words.audits.check);
+  await person.see(words.receipt.nothing);
+  await showBoth("receipt-changed-light");
+  await person.clickOn("dialog footer button.main");
+});
+
+test("one file alone can be audited, and what was found is there after a restart", async () => {
+  await person.click(words.audits.all);
+  await person.press("dialog input[type=search]", "Accounts");
+  await person.clickOn("dialog li:first-child button");
+  await person.gone("dialog");
+  await person.see("Accounts.ods");
+  await person.click(words.audits.now);
+  await person.clickOn("main details summary");
+  await person.find('details[open] li[data-verdict="passed"][data-about="Accounts.ods"]');
+  await person.click(words.nav.files);
+});
+
 test("the same home looks right in the dark after a restart, and is still there", async () => {
   await person.close();
   person = await openWindow(home, network, "dark");
@@ -141,6 +183,11 @@ test("the same home looks right in the dark after a restart, and is still there"
   await person.click(words.nav.share);
   await person.see(words.share.accepting);
   await showBoth("share-dark");
+  await person.click(words.nav.audits);
+  await person.find("main .summary.passed");
+  await person.clickOn("main details summary");
+  await person.find('details[open] [data-verdict="passed"]');
+  await showBoth("audits-proved-dark");
   await person.click(words.nav.files);
 });
 
@@ -153,6 +200,17 @@ test("without farmers a transfer stops, says why, and can be tried again", async
   await person.see(words.tryAgain);
   await person.find(`${row} .lost`);
   await showBoth("files-failing-dark");
+});
+
+test("farmers that are gone give no proof, and nothing of it is green", async () => {
+  await person.click(words.nav.audits);
+  await person.click(words.audits.now);
+  await person.find("main .summary.missed");
+  expect(await person.texts("main .summary.passed")).toHaveLength(0);
+  await person.clickOn("main details summary");
+  await person.find('details[open] [data-verdict="missed"]');
+  await showBoth("audits-missed-dark");
+  await person.click(words.nav.files);
 });
 
 test("a file is removed only after asking", async () => {

@@ -15,6 +15,7 @@ export const commands = {
 	farmStatus: () => __TAURI_INVOKE<FarmStatus>("farm_status"),
 	farmSet: (settings: FarmSettings) => __TAURI_INVOKE<FarmStatus>("farm_set", { settings }),
 	farmScrub: () => __TAURI_INVOKE<FarmStatus>("farm_scrub"),
+	farmLeave: (leave: boolean) => __TAURI_INVOKE<FarmStatus>("farm_leave", { leave }),
 	/**  Free bytes of the disk that holds `folder`, before it is chosen. */
 	diskFree: (folder: string) => __TAURI_INVOKE<number>("disk_free", { folder }),
 	quote: (request: PutRequest) => __TAURI_INVOKE<Quote>("quote", { request }),
@@ -28,8 +29,16 @@ export const commands = {
 	files: () => __TAURI_INVOKE<FileEntry[]>("files"),
 	remove: (names: string[]) => __TAURI_INVOKE<null>("remove", { names }),
 	health: (name: string) => __TAURI_INVOKE<FileHealth>("health", { name }),
+	repair: (name: string) => __TAURI_INVOKE<number>("repair", { name }),
+	audit: (name: string | null) => __TAURI_INVOKE<AuditReport>("audit", { name }),
+	auditHistory: (name: string | null) => __TAURI_INVOKE<AuditHistory>("audit_history", { name }),
+	/**  Writes a receipt to a file that anyone can check. */
+	auditExport: (wish: ReceiptWish, output: string) => __TAURI_INVOKE<null>("audit_export", { wish, output }),
+	/**  What the receipt in a file shows; it takes no node and no network. */
+	auditVerify: (receipt: string) => __TAURI_INVOKE<ReceiptShown>("audit_verify", { receipt }),
 	renew: (name: string, keepSeconds: number, auto: boolean | null) => __TAURI_INVOKE<FileEntry>("renew", { name, keepSeconds, auto }),
 	pickFiles: () => __TAURI_INVOKE<string[]>("pick_files"),
+	pickFile: () => __TAURI_INVOKE<string | null>("pick_file"),
 	pickFolder: () => __TAURI_INVOKE<string | null>("pick_folder"),
 	pickOutput: (name: string) => __TAURI_INVOKE<string | null>("pick_output", { name }),
 	/**  Shows a file in the system's file manager. */
@@ -56,8 +65,50 @@ export type ApiError = {
 	message: string,
 };
 
+/**  What was found so far. */
+export type AuditHistory = {
+	/**  Audits that this owner made by itself, the newest first. */
+	own: OwnAudit[],
+	/**  All farmers that keep something of it now, whether anybody has asked them or not. */
+	farmers: string[],
+	/**  Contracts that an auditor follows. */
+	followed: FollowedContract[],
+};
+
+/**  What an audit of a file came to. */
+export type AuditReport = {
+	/**  One for each farmer, or more where it keeps more than one question may name. */
+	verdicts: AuditVerdict[],
+};
+
+/**  What the audit of one farmer came to. */
+export type AuditVerdict = {
+	/**  The farmer. */
+	farmer: string,
+	/**  The verdict. */
+	verdict: VerdictWord,
+	/**  Why, as a sentence; none for a pass. */
+	reason: string | null,
+	/**  Bytes of its answer: proofs and signature. */
+	proof_bytes: number,
+};
+
 /**  The window was closed for the first time: say what closing means. */
 export type CloseAsked = null;
+
+/**  What became of one epoch. */
+export type EpochVerdict = {
+	/**  The epoch, counted from the contract's start. */
+	epoch: number,
+	/**  When it was judged. */
+	at: number,
+	/**  The verdict. */
+	verdict: VerdictWord,
+	/**  Why; none for a pass. */
+	reason: string | null,
+	/**  Whether its receipt is kept. */
+	receipt: boolean,
+};
 
 /**  The closed set of codes that front ends act on. */
 export type ErrorCode = 
@@ -157,6 +208,8 @@ export type FarmStatus = {
 	accepting: boolean,
 	/**  If not, why, as a sentence. */
 	reason: string | null,
+	/**  How far it has left, if it leaves. */
+	leaving: LeavingStatus | null,
 	/**  All contracts that still hold bytes. */
 	contracts: FarmContract[],
 	/**  What re-reading the disk found. */
@@ -173,6 +226,8 @@ export type FarmerStanding = {
 	standing: StandingWord,
 	/**  Since when it is not good. */
 	since: number | null,
+	/**  While it is suspended over audits: until then nothing worse happens. */
+	notice_until: number | null,
 	/**  Since when it has answered; none while it does not. */
 	online_since: number | null,
 	/**  Audits passed. */
@@ -221,10 +276,26 @@ export type FileHealth = {
 	n: number,
 	/**  In one word. */
 	health: HealthWord,
-	/**  In one sentence. */
+	/**  In one sentence: whether it is safe, and what is done about it. */
 	sentence: string,
+	/**  Whether it is being repaired. */
+	repairing: boolean,
 	/**  Each segment, in the file's order. */
 	segments: SegmentHealth[],
+};
+
+/**  A contract with an auditor. */
+export type FollowedContract = {
+	/**  The contract. */
+	contract: string,
+	/**  Its farmer. */
+	farmer: string,
+	/**  Its auditor. */
+	auditor: string,
+	/**  The auditor's verdicts, the newest first; none if it does not answer. */
+	verdicts: EpochVerdict[] | null,
+	/**  What the auditor knows of the farmer; none if it does not answer, or never asked it. */
+	standing: FarmerStanding | null,
 };
 
 /**  What bringing one file back did. */
@@ -309,14 +380,18 @@ export type JobKind =
 /**  Stores. */
 "put" | 
 /**  Brings back. */
-"get";
+"get" | 
+/**  Rebuilds what farmers have lost. */
+"repair";
 
 /**  What a finished job did. */
 export type JobReport = 
 /**  One per file. */
-({ put: PutReport[] }) & { get?: never } | 
+({ put: PutReport[] }) & { get?: never; repair?: never } | 
 /**  The file brought back. */
-({ get: GetReport }) & { put?: never };
+({ get: GetReport }) & { put?: never; repair?: never } | 
+/**  What was repaired. */
+({ repair: RepairReport }) & { get?: never; put?: never };
 
 /**  Where a job stands. */
 export type JobState = 
@@ -331,8 +406,40 @@ export type JobState =
 /**  Ended by the person. */
 "cancelled";
 
+/**  How far a farmer has left. */
+export type LeavingStatus = {
+	/**  Until when it serves what its owners have not moved. */
+	until: number,
+	/**  Owners whose shards are still here. */
+	owners: number,
+	/**  Shards still here. */
+	shards: number,
+	/**  Their bytes. */
+	bytes: number,
+	/**  How it stands, as a sentence. */
+	sentence: string,
+};
+
 /**  News from the node, passed on as it came. */
 export type News = Event;
+
+/**  One audit that this owner made by itself. */
+export type OwnAudit = {
+	/**  The file it was about; none if it was about all that the farmer keeps. */
+	name: string | null,
+	/**  When. */
+	at: number,
+	/**  The farmer. */
+	farmer: string,
+	/**  The contract with it. */
+	contract: string,
+	/**  The verdict. */
+	verdict: VerdictWord,
+	/**  Why; none for a pass. */
+	reason: string | null,
+	/**  Whether its receipt is kept. */
+	receipt: boolean,
+};
 
 /**  The owner side in short. */
 export type OwnerStatus = {
@@ -439,14 +546,70 @@ export type Quote = {
 	warnings: string[],
 };
 
+/**  What a repair did. */
+export type RepairReport = {
+	/**  The file; none if it was about everything that was due. */
+	name: string | null,
+	/**  Segments that were repaired. */
+	segments: number,
+	/**  Shards that lie elsewhere now. */
+	shards: number,
+	/**  Bytes of those segments. */
+	bytes: number,
+	/**  Shards that no farmer could be found for. */
+	left_shards: number,
+	/**  How long it took. */
+	seconds: number | null,
+};
+
+/**  What a receipt shows, all of it verified. */
+export type ReceiptShown = {
+	/**  Passed or failed. */
+	verdict: VerdictWord,
+	/**  Why it failed. */
+	reason: string | null,
+	/**  The farmer that signed the answer. */
+	farmer: string,
+	/**  The contract's owner. */
+	owner: string,
+	/**  The contract. */
+	contract: string,
+	/**  The revision. */
+	revision: number,
+	/**  The epoch. */
+	epoch: number,
+	/**  When the epoch began and ended: the question was asked between. */
+	asked: [number, number],
+	/**  Whether the challenge came from public randomness. */
+	publicly_random: boolean,
+	/**  Whether it is a whole audit of its epoch. */
+	stands_for_epoch: boolean,
+};
+
+/**  Which receipt is wanted. */
+export type ReceiptWish = {
+	/**  Of which farmer: its name, or the beginning of it. */
+	farmer: string,
+	/**  Under which contract; none: the first that has such a receipt. */
+	contract: string | null,
+	/**  The auditor's of this epoch; none: the one of this owner's own newest audit. */
+	epoch: number | null,
+};
+
 /**  One score of a farmer. */
 export type ScoreLine = {
 	/**  Which. */
 	score: ScoreWord,
 	/**  Its value from 0 to 1; none without evidence. */
 	value: number | null,
+	/**  Under this it costs the good standing; none if it never does. */
+	limit: number | null,
 	/**  The live rule, as a sentence. */
 	rule: string,
+	/**  When it last fell; none if it never did. */
+	fell: number | null,
+	/**  Why it last fell, as a sentence. */
+	because: string | null,
 	/**  What restores it, as a sentence; none if nothing has to. */
 	restored_by: string | null,
 };
@@ -557,6 +720,17 @@ export type TroubledShard = {
 	/**  When it was noticed. */
 	noticed: number,
 };
+
+/**  The word for what an audit came to. */
+export type VerdictWord = 
+/**  The farmer proved that it has what it keeps. */
+"passed" | 
+/**  It does not have all of it. */
+"failed" | 
+/**  It did not answer. */
+"missed" | 
+/**  Nothing can be said, and not by the farmer's fault. */
+"undecided";
 
 /**  How the app behaves on this computer. */
 export type WindowSettings = {

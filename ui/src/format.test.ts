@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { basename, bytes, duration, short, shown } from "./format";
+import { ago, basename, bytes, duration, short, shown, tenths } from "./format";
 
 test("sizes are decimal, as disks are sold", () => {
   expect(bytes(0)).toBe("0 B");
@@ -24,4 +24,16 @@ test("names cannot turn the line they stand in", () => {
   expect(shown("photo\u202egpj.exe")).toBe("photo\\u{202e}gpj.exe");
   expect(shown("a\nb\u2066c")).toBe("a\\u{a}b\\u{2066}c");
   expect(shown("Grüße 🌾 עברית")).toBe("Grüße 🌾 עברית");
+});
+
+test("a share just under a limit never reads as the limit", () => {
+  expect(tenths(0.9599)).toMatch(/95[.,]9/);
+  expect(tenths(0.96)).toMatch(/^96\s?%$/);
+  expect(tenths(1)).toMatch(/^100\s?%$/);
+});
+
+test("what was a while ago says so in one unit", () => {
+  expect(ago(0)).toBe("this minute");
+  expect(ago(7200)).toBe("2 hours ago");
+  expect(ago(3 * 86_400)).toBe("3 days ago");
 });

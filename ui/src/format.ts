@@ -23,6 +23,11 @@ export function percent(share: number): string {
   return new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: share < 0.1 ? 1 : 0 }).format(share);
 }
 
+/** A share to a tenth of a percent, never rounded up: what is under a limit must not look as if it were not. */
+export function tenths(share: number): string {
+  return new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 }).format(Math.floor(share * 1000 + 1e-6) / 1000);
+}
+
 export function decimal(value: number): string {
   return new Intl.NumberFormat(undefined, { maximumFractionDigits: 7 }).format(value);
 }
@@ -30,6 +35,18 @@ export function decimal(value: number): string {
 /** A day, from seconds since 1970. */
 export function date(seconds: number): string {
   return new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }).format(seconds * 1000);
+}
+
+/** A day and a time of day, from seconds since 1970. */
+export function moment(seconds: number): string {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(seconds * 1000);
+}
+
+/** How long ago something was, in its one most telling unit. */
+export function ago(seconds: number): string {
+  const [value, unit]: [number, Intl.RelativeTimeFormatUnit] =
+    seconds < 90 * 60 ? [seconds / 60, "minute"] : seconds < 36 * 3600 ? [seconds / 3600, "hour"] : [seconds / 86_400, "day"];
+  return new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(-Math.round(value), unit);
 }
 
 /** A length of time in its one most telling unit. */

@@ -1,7 +1,8 @@
 // A pretended node, to look at the pages in any browser (`vite --mode mock`, then `#busy`, `#empty`, `#first`, `#held`,
-// `#failed`, `#locked` or `#worn`). Never part of a build that people get.
+// `#failed`, `#locked`, `#fine`, `#unasked`, `#worn`, `#spent` or `#broken`). Never part of a build that people get.
 
 import { mockIPC, mockWindows } from "@tauri-apps/api/mocks";
+import { histories, receipt, report, standings } from "./mock-audits";
 import type { FarmStatus, FileEntry, Job, Phase, Quote, ScrubStatus, Status } from "./ipc";
 
 const GB = 1_000_000_000;
@@ -39,10 +40,11 @@ export const farm: FarmStatus = {
     { contract: hex("c2"), owner: hex("e20d4477"), shards: 301, bytes: 30.2 * GB, capacity_bytes: 32 * GB, start: NOW - 12 * DAY, end: NOW + 79 * DAY, delete_after: NOW + 109 * DAY },
   ],
   scrub,
-  standings: [],
+  leaving: null,
+  standings: standings.good,
 };
 
-const worn: FarmStatus = { ...farm, scrub: { ...scrub, hurried: true, lost_shards: 3, lost_bytes: 12_600_000, unreadable_shards: 1 } };
+const worn: FarmStatus = { ...farm, standings: standings.suspended, scrub: { ...scrub, hurried: true, lost_shards: 3, lost_bytes: 12_600_000, unreadable_shards: 1 } };
 
 const file = (name: string, bytes: number, health: FileEntry["health"], alive: number, change: Partial<FileEntry> = {}): FileEntry => ({
   name,
@@ -110,6 +112,11 @@ const quote: Quote = {
 const words = "abandon ability able about above absent absorb abstract absurd abuse access accident account accuse achieve acid acoustic acquire across act action actor actress actual".split(" ");
 
 const wrong = (message: string) => ({ code: "internal" as const, message });
+const farms: Record<string, FarmStatus> = { worn, spent: { ...farm, standings: standings.disqualified }, unasked: { ...farm, standings: [] } };
+/** What never comes, so that waiting can be looked at, and what goes wrong. */
+const waiting = new Promise<never>(() => undefined);
+const refused = { code: "not_enough_farmers" as const, message: "The store is busy: try again in a moment." };
+const receiptRefused = { code: "bad_request" as const, message: "The farmer’s signature under the answer does not fit." };
 const phases: Record<string, Phase> = {
   held: { phase: "held", error: wrong("Another node runs on this home.") },
   failed: { phase: "failed", error: wrong("The settings in /home/mira/.local/share/hayloft/config.json were written by a newer Hayloft. Install the newest version, or choose another folder with --home.") },
@@ -122,18 +129,32 @@ export function pretend(scene: string) {
   const answers: Record<string, unknown> = {
     phase: phases[scene] ?? { phase: "open" },
     status: { ...status, owner: first ? null : { ...status.owner, unlocked: scene !== "locked" }, farming: !first, peers: scene === "empty" ? 0 : status.peers },
-    farm_status: empty ? { ...farm, settings: { ...farm.settings, enabled: false, quota_bytes: 0 }, used_bytes: 0, reserved_bytes: 0, contracts: [] } : scene === "worn" ? worn : farm,
+    farm_status: empty ? { ...farm, settings: { ...farm.settings, enabled: false, quota_bytes: 0 }, used_bytes: 0, reserved_bytes: 0, contracts: [] } : (farms[scene] ?? farm),
     farm_scrub: { ...farm, scrub: { ...scrub, hurried: true } },
     farm_set: farm,
+    farm_leave: farm,
+    repair: 4,
     files: empty ? [] : files,
     jobs: scene === "busy" ? jobs : [],
     job_report: null,
     quote,
     create_identity: words,
     pick_files: ["/home/mira/summer.zip"],
-    health: { name: "", k: 4, n: 12, health: "fair", sentence: "9 of 12 pieces are there; 4 are enough.", segments: [{ alive: 9, k: 4, n: 12, missing: [hex("de"), hex("ad"), hex("be")] }, { alive: 12, k: 4, n: 12, missing: [] }] },
+    health: { name: "", k: 4, n: 12, health: "fair", sentence: "9 of 12 pieces are there; 4 are enough.", repairing: false, segments: [{ alive: 9, k: 4, n: 12, missing: [hex("de"), hex("ad"), hex("be")] }, { alive: 12, k: 4, n: 12, missing: [] }] },
+    audit_history: scene === "fine" ? histories.fine : scene === "unasked" ? histories.unasked : histories.mixed,
+    audit: scene === "busy" ? waiting : report,
+    audit_verify: scene === "worn" ? { ...receipt, verdict: "failed", reason: "The farmer’s proof does not fit what was asked for: pieces are lost or changed." } : receipt,
+    pick_file: "/home/mira/receipt 1f0c93ae 2026-11-28.json",
+    pick_output: "/home/mira/receipt.json",
     window_settings: { start_with_computer: true, close_hides: true },
   };
   mockWindows("main");
-  mockIPC((command) => answers[command] ?? null, { shouldMockEvents: true });
+  const failing: Record<string, unknown> = scene === "broken" ? { audit: refused, audit_history: refused, audit_verify: receiptRefused } : {};
+  mockIPC(
+    (command) => {
+      if (failing[command]) throw failing[command];
+      return answers[command] ?? null;
+    },
+    { shouldMockEvents: true },
+  );
 }

@@ -1,8 +1,9 @@
 // Every word a person reads, written once. Plain words for people at home; no jargon, no blame, always a way out.
 // Sentences that come from the node itself (errors, warnings) are shown as they are.
 
-import type { HealthWord, JobState, PresetName, Protection } from "./ipc";
-import { bytes, count, date, duration, percent, speed } from "./format";
+import type { HealthWord, JobState, PresetName, Protection, ScoreWord, StandingWord, VerdictWord } from "./ipc";
+import type { Mark } from "./state/audits";
+import { ago, bytes, count, date, duration, moment, percent, speed, tenths } from "./format";
 
 const plural = (n: number, one: string, many: string) => `${count(n)} ${n === 1 ? one : many}`;
 
@@ -18,7 +19,7 @@ export const words = {
   quit: "Quit Hayloft",
   unexpected: (text: string) => `Something unexpected happened: ${text}`,
 
-  nav: { label: "Main", files: "Files", share: "Share space", network: "Network", settings: "Settings" },
+  nav: { label: "Main", files: "Files", audits: "Audits", share: "Share space", network: "Network", settings: "Settings" },
 
   connection: {
     looking: "Looking for others…",
@@ -36,11 +37,11 @@ export const words = {
 
   first: {
     title: "Welcome to Hayloft",
-    lead: "Files are locked on your computer, cut into pieces and kept by many other people. Nobody but you can open them.",
+    lead: "Files are locked on your computer, cut into pieces, and kept by other people’s computers: the farmers. Nobody but you can open them.",
     question: "What would you like to do?",
     choices: {
-      store: { title: "Store my files", sentence: "Keep files safe with others, even if some of them disappear." },
-      share: { title: "Share free space", sentence: "Keep locked pieces of other people’s files on your disk." },
+      store: { title: "Store my files", sentence: "Farmers keep them safe, even if some of them disappear." },
+      share: { title: "Share free space", sentence: "Be a farmer: keep other people’s locked pieces on your disk." },
       both: { title: "Both", sentence: "Give space and use space. Most people start here." },
     },
     progress: (step: number, of: number) => `Step ${step} of ${of}`,
@@ -62,7 +63,7 @@ export const words = {
     words: {
       title: "Your 24 recovery words",
       lead: "Write them on paper, in this order. They are shown this once and kept nowhere.",
-      onlyHere: "These files open only on this computer.",
+      onlyHere: "Your files open only on this computer.",
       later: "Opening them elsewhere with these words comes in a later version, so keep the paper.",
       confirm: "I wrote them down",
       done: "Finish",
@@ -118,7 +119,7 @@ export const words = {
     good: { word: "Good", sentence: (_alive: number, n: number) => (n === 1 ? "Its one piece is there." : `All ${n} pieces are there.`) },
     fair: { word: "Fair", sentence: (alive: number, n: number, k: number) => `${alive} of ${n} pieces are there; ${k} are enough.` },
     danger: { word: "In danger", sentence: (alive: number, n: number, k: number) => `Only ${alive} of ${n} pieces are there; ${k} are needed.` },
-    lost: { word: "Out of reach", sentence: (alive: number, n: number, k: number) => `${alive} of ${n} pieces are there; ${k} are needed. It comes back if their keepers do.` },
+    lost: { word: "Out of reach", sentence: (alive: number, n: number, k: number) => `${alive} of ${n} pieces are there; ${k} are needed. It comes back if their farmers do.` },
   } satisfies Record<HealthWord, { word: string; sentence: (alive: number, n: number, k: number) => string }>,
 
   store: {
@@ -126,7 +127,7 @@ export const words = {
     reading: "Working out what this takes…",
     what: (n: number, size: number) => `${plural(n, "file", "files")}, ${bytes(size)}`,
     stored: (size: number) => `${bytes(size)} on other people’s disks`,
-    any: (k: number, n: number) => (n === 1 ? "One computer" : k === 1 ? `${n} computers, each with a copy` : `${n} computers, any ${k} of which bring it back`),
+    any: (k: number, n: number) => (n === 1 ? "One farmer" : k === 1 ? `${n} farmers, each with a copy` : `${n} farmers, any ${k} of which bring it back`),
     size: "Size",
     takes: "Takes",
     survives: "Kept by",
@@ -163,7 +164,7 @@ export const words = {
     show: "Show in folder",
     clear: "Clear what is done",
     of: (action: string, name: string) => `${action} ${name}`,
-    blamed: (n: number) => `${plural(n, "keeper", "keepers")} sent wrong data and ${n === 1 ? "was" : "were"} passed over.`,
+    blamed: (n: number) => `${plural(n, "farmer", "farmers")} sent wrong data and ${n === 1 ? "was" : "were"} passed over.`,
     states: {
       running: "Under way",
       paused: "Paused",
@@ -176,33 +177,144 @@ export const words = {
 
   details: {
     title: "Details",
-    asking: "Asking each keeper…",
+    asking: "Asking each farmer…",
     ask: "Check now",
+    repair: "Repair now",
+    repairing: "The lost pieces are rebuilt with other computers.",
     stored: "Stored",
     until: "Kept until",
     size: "Size",
     onDisks: "On other people’s disks",
     dead: (size: number) => `of which ${bytes(size)} belong to removed files and are cleared later`,
     coding: "Pieces",
-    codingValue: (k: number, n: number) => (n === 1 ? "one" : k === 1 ? `${n} copies` : `any ${k} of ${n}`),
+    codingValue: (k: number, n: number) => (n === 1 ? "one" : k === 1 ? `${n} copies` : `${n}, any ${k} are enough`),
     segments: "Parts",
     segment: (i: number) => `Part ${i}`,
     alive: (alive: number, n: number) => `${alive} of ${n} answered`,
-    missing: (n: number) => `No answer from ${plural(n, "keeper", "keepers")}`,
+    missing: (n: number) => `No answer from ${plural(n, "farmer", "farmers")}`,
     renew: "Keep for three more months",
     renewed: (until: number) => `Kept until ${date(until)}.`,
     auto: "Renew by itself before it ends",
     remove: "Remove…",
     removeTitle: "Remove this file?",
-    removeSentence: (name: string) => `“${name}” is deleted from all computers that keep it. This cannot be undone.`,
+    removeSentence: (name: string) => `“${name}” is deleted from all farmers that keep it. This cannot be undone.`,
     removeYes: "Remove",
+  },
+
+  audits: {
+    title: "Audits",
+    lead: "Farmers prove that they still have the pieces of your files, without sending them.",
+    of: "Audits of",
+    all: "All files",
+    choose: { title: "Which file?", search: "Find a file", none: "No file has that in its name.", more: (n: number) => `${plural(n, "more file", "more files")}: type a part of the name.` },
+    now: "Audit now",
+    busy: "Farmers are being asked for proofs. This can take a minute or two; you may go on meanwhile.",
+    reading: "Asking the auditors what they found…",
+    done: (passed: number, all: number) => (passed === all ? `${all === 1 ? "The one farmer" : `All ${count(all)} farmers`} gave a right proof.` : `${count(passed)} of ${plural(all, "farmer", "farmers")} gave a right proof.`),
+    nothing: "There was nobody to ask.",
+    empty: { title: "Nothing to audit yet", sentence: "Once you have stored files, the farmers that keep them can be asked to prove it here." },
+    nobody: { title: "No farmer keeps anything of it now", sentence: "If the file was stored just now, look again in a moment." },
+    summary: {
+      all: (n: number) => `${n === 1 ? "The one farmer" : `All ${count(n)} farmers`} proved within the last week that your pieces are there.`,
+      passed: (passed: number, n: number) => `${count(passed)} of ${plural(n, "farmer", "farmers")} proved within the last week that your pieces are there.`,
+      none: "No farmer was asked within the last week, so nothing is known.",
+      ask: "Audit now asks them all.",
+      failed: (n: number) => `${plural(n, "farmer", "farmers")} failed.`,
+      survives: "Files survive the loss of some pieces: how each one is doing is shown under Files.",
+      missed: (n: number) => `${count(n)} did not answer.`,
+      unknown: (n: number) => `${count(n)} ${n === 1 ? "was" : "were"} not asked lately.`,
+    },
+    farmer: "Farmer",
+    you: "You",
+    auditor: (id: string) => `Auditor ${id}`,
+    silent: (id: string) => `Auditor ${id} does not answer just now, so what it found is not shown.`,
+    gone: "Keeps nothing of yours now",
+    marks: {
+      passed: "Proved",
+      failed: "Failed",
+      missed: "No answer",
+      unknown: "Not known",
+    } satisfies Record<Mark, string>,
+    last: {
+      passed: (seconds: number) => `Last proved ${ago(seconds)}.`,
+      failed: (seconds: number) => `Failed ${ago(seconds)}.`,
+      missed: (seconds: number) => `Did not answer ${ago(seconds)}.`,
+      old: (seconds: number) => `Last asked ${ago(seconds)}: too long ago to rely on.`,
+      never: "Not asked yet.",
+    },
+    verdicts: {
+      passed: { word: "Proved", sentence: "It proved that it has the pieces." },
+      failed: { word: "Failed", sentence: "It does not have all of the pieces." },
+      missed: { word: "No answer", sentence: "It did not answer." },
+      undecided: { word: "Not known", sentence: "Nothing can be said, and not by the farmer’s fault." },
+    } satisfies Record<VerdictWord, { word: string; sentence: string }>,
+    strip: (entries: string) => `Its last audits, the oldest first: ${entries}`,
+    about: (name: string | null) => (name === null ? "all that it keeps for you" : `“${name}”`),
+    asked: (by: string, about: string) => `${by} asked about ${about}`,
+    older: (n: number) => `Show ${plural(n, "older audit", "older audits")}`,
+    export: "Save receipt",
+    exportOf: (verdict: string, at: number) => `Save the receipt: ${verdict}, ${moment(at)}`,
+    receiptName: (farmer: string, at: number) => `receipt ${farmer.slice(0, 8)} ${new Date(at * 1000).toISOString().slice(0, 10)}.json`,
+    exported: "The receipt was saved. Anybody can check it, without Hayloft’s network.",
+    check: "Check a receipt",
+    standing: {
+      good: (by: string) => `${by}: in good standing`,
+      suspended: (by: string) => `${by}: given nothing new for now`,
+      disqualified: (by: string) => `${by}: what it keeps counts as lost`,
+    } satisfies Record<StandingWord, (by: string) => string>,
+  },
+
+  receipt: {
+    checking: "Checking every signature and the proof…",
+    passed: "This receipt is genuine: the farmer had the data",
+    failed: "This receipt is genuine: the farmer did not have all of the data",
+    nothing: "This receipt shows nothing",
+    nothingNext: "It may be damaged, changed, or no receipt of Hayloft at all. Ask for it again.",
+    proved: "The farmer signed a proof that fits what was asked.",
+    when: "Asked",
+    between: (from: number, until: number) => `between ${moment(from)} and ${moment(until)}`,
+    what: "About",
+    whole: "all that was kept under the agreement",
+    part: "some of what was kept under the agreement",
+    farmer: "Farmer",
+    thisFarmer: "this computer",
+    owner: "Owner",
+    thisOwner: "you",
+    contract: "Agreement",
+    random: "Question",
+    public: "drawn by public chance: nobody could choose it",
+    drawn: "drawn by asker and farmer together: neither could choose it alone",
+    other: "Check another",
+  },
+
+  standing: {
+    title: "How auditors see this computer",
+    lead: "Owners choose auditors, who ask your computer now and then to prove what it keeps.",
+    none: "No auditor has asked this computer yet. That is normal while little is kept here.",
+    by: (id: string) => `Auditor ${id}`,
+    passed: (n: number) => `${plural(n, "audit", "audits")} passed`,
+    online: (since: number) => `answering since ${moment(since)}`,
+    offline: "not answering: leave Hayloft running and online",
+    words: {
+      good: { word: "Good", sentence: "Owners may give this computer new data." },
+      suspended: { word: "No new data for now", sentence: "What is kept here stays, and goes on being asked for. New data comes again once the score has recovered." },
+      disqualified: { word: "Counts as lost", sentence: "The score stayed too low for more than a day after the warning, so owners with this auditor move their pieces elsewhere. With this auditor that is final; others judge for themselves. Look after your disk first." },
+    } satisfies Record<StandingWord, { word: string; sentence: string }>,
+    since: (day: number) => `Since ${moment(day)}.`,
+    notice: (until: number) => `Nothing worse happens before ${moment(until)}.`,
+    scores: { audits: "Keeping data", availability: "Being reachable", service: "Giving data back" } satisfies Record<ScoreWord, string>,
+    noValue: "Nothing has counted yet",
+    tests: "Only passes with an auditor’s own test data count here, because owner and farmer could agree on a false one.",
+    value: tenths,
+    needed: (limit: number) => ` · at least ${tenths(limit)} needed`,
+    fell: (at: number, because: string) => `Last fell ${moment(at)}. ${because}`,
   },
 
   share: {
     title: "Share space",
     off: {
       title: "You are not sharing space",
-      sentence: "Share some of your free disk. You keep only locked pieces: you cannot read them, and they cannot harm your computer.",
+      sentence: "Share some of your free disk and be a farmer. You keep only locked pieces: you cannot read them, and they cannot harm your computer.",
     },
     accepting: "Taking new data",
     notAccepting: "Not taking new data",
@@ -230,6 +342,11 @@ export const words = {
     stop: "Stop sharing",
     stopTitle: "Stop sharing space?",
     stopSentence: "Nothing new is taken. What you keep for others stays readable until its time is over, so please leave Hayloft running.",
+    leave: "Leave",
+    stay: "Stay after all",
+    leaveTitle: "Leave for good?",
+    leaveSentence: "Nothing new is taken, and owners are told to move what you keep for them. Please leave Hayloft running until they have: this page shows how far they are.",
+    leaving: (size: number, until: number) => (size === 0 ? "" : `${bytes(size)} to go, until ${date(until)} at the latest.`),
     disk: "Your disk",
     diskHint: "What you keep for others is read again slowly in the background, so that damage is noticed.",
     diskNow: "Check now",
@@ -238,7 +355,7 @@ export const words = {
     diskSoFar: (checked: number, total: number) => `${bytes(checked)} of ${bytes(total)} were read again so far, and all of it is whole.`,
     diskWhole: (day: string) => `All that you keep for others was whole when it was last read (${day}).`,
     diskLost: (pieces: number, size: number) =>
-      `Your disk has lost ${pieces === 1 ? "a piece" : `${pieces} pieces`} that you keep for others (${bytes(size)}). The owners are told when they ask, and use other computers instead. If more get lost, the disk may be failing: think about replacing it.`,
+      `Your disk has lost ${pieces === 1 ? "a piece" : `${pieces} pieces`} that you keep for others (${bytes(size)}). The owners are told when they ask, and use other farmers instead. If more get lost, the disk may be failing: think about replacing it.`,
     diskUnreadable: (pieces: number) => `${pieces === 1 ? "A piece" : `${pieces} pieces`} cannot be read from your disk just now. Check that the disk is well connected.`,
     contracts: "Agreements",
     contractsEmpty: "Nobody keeps data here yet. Others find you by themselves; this can take a while.",
@@ -248,12 +365,12 @@ export const words = {
   network: {
     title: "Network",
     peers: "Connected computers",
-    farmers: "Computers that offer space",
+    farmers: "Farmers that offer space",
     lonely: {
       title: "No other computer found yet",
       sentence: "Hayloft keeps looking by itself. Check that this computer is online, and that a firewall lets Hayloft through.",
     },
-    noFarmers: "Nobody was found yet who offers space. Files can be stored as soon as there is somebody.",
+    noFarmers: "No farmer was found yet. Files can be stored as soon as there are some.",
     here: "This computer",
     network: "Network",
     device: "Name on the network",
@@ -279,6 +396,7 @@ export const words = {
       none: { title: "Not protected", sentence: "Anybody who can use this computer can open your files." },
     } satisfies Record<Protection, { title: string; sentence: string }>,
     owner: "Public name of your key",
+    later: "Opening them elsewhere with your 24 recovery words comes in a later version, so keep the paper.",
   },
 
   closing: {

@@ -9,7 +9,7 @@
 use std::fmt;
 
 use blstrs::{G1Affine, G1Projective, Scalar};
-use group::Group;
+use group::{Group, prime::PrimeCurveAffine};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -45,8 +45,13 @@ pub enum ProveError {
         found: u64,
     },
     /// A tag is damaged.
-    #[error("a tag is damaged: {0}")]
-    DamagedTag(PointError),
+    #[error("the tag of a block is damaged: {cause}")]
+    DamagedTag {
+        /// Its place in [`Part::blocks`].
+        block: usize,
+        /// What is wrong with it.
+        cause: PointError,
+    },
 }
 
 /// A proof as it travels, unchecked: σ (48 bytes) ‖ y (32, little-endian) ‖ ψ (48).
@@ -133,7 +138,9 @@ impl<'a> Prover<'a> {
         if expected != found {
             return Err(ProveError::WrongLength { expected, found });
         }
-        let tag = curve::g1_on_curve(&tag.0).map_err(ProveError::DamagedTag)?;
+        let block_at = self.tags.len();
+        let damaged = |cause| ProveError::DamagedTag { block: block_at, cause };
+        let tag = curve::g1_on_curve(&tag.0).map_err(damaged)?;
         combine_block(&mut self.sums, asked.coefficient, block);
         self.tags.push(tag);
         Ok(())
@@ -152,10 +159,13 @@ impl<'a> Prover<'a> {
         let coefficients: Vec<u128> = self.part.blocks.iter().map(|block| block.coefficient).collect();
         let sigma = curve::combine_short(&self.tags, &coefficients);
         if !bool::from(G1Affine::from(sigma).is_torsion_free()) {
-            return Err(ProveError::DamagedTag(PointError::WrongGroup));
+            let wrong = |tag: &G1Affine| !bool::from(tag.is_torsion_free());
+            let block = self.tags.iter().position(wrong).unwrap_or_default();
+            return Err(ProveError::DamagedTag { block, cause: PointError::WrongGroup });
         }
         if bool::from(sigma.is_identity()) {
-            return Err(ProveError::DamagedTag(PointError::Infinity));
+            let block = self.tags.iter().position(|tag| bool::from(tag.is_identity())).unwrap_or_default();
+            return Err(ProveError::DamagedTag { block, cause: PointError::Infinity });
         }
         let polynomial: Vec<Scalar> = self.sums.iter().map(Combination::reduce).collect();
         Ok(Proof::open(self.key, &sigma, &polynomial, &self.part.r))

@@ -1,12 +1,13 @@
 //! Answers that farmers sign, and receipts that anyone can check offline, with public data alone.
 //!
 //! ```text
-//! answer  = proofs, one for each tag key in ascending order, and the farmer's signature over transcript ‖ proofs under
-//!           "audit answer by farmer"
+//! answer  = proofs, one for each tag key in ascending order, or no proof and the shard that the farmer finds lost; and
+//!           the farmer's signature over transcript ‖ proofs ‖ lost shard under "audit answer by farmer"
 //! receipt = 1 ‖ transcript ‖ answer ‖ shard list, or nothing where the root in the transcript has to do
 //! ```
 //! A receipt of a wrong proof is evidence as good as one of a right proof: the farmer checked those tags when it
-//! signed the revision, and it signed that proof. A receipt that says nothing (not signed by that farmer, or about
+//! signed the revision, and it signed that proof. So is one in which the farmer admits that a shard is lost: what it did
+//! not report beforehand is a failed audit, but an answered one. A receipt that says nothing (not signed by that farmer, or about
 //! another contract) is an error, and never counts against anyone. Whether a beacon is the ledger's is for the reader
 //! to look up by its number.
 
@@ -17,7 +18,7 @@ use super::{
     verify::verify,
 };
 use crate::{
-    Signature,
+    ShardId, Signature,
     codec::{self, CodecError},
     contract::{RevisionError, ShardEntry, SignedRevision, SignedTerms, TermsError},
     keys::DeviceKey,
@@ -42,17 +43,38 @@ pub struct KeyProof {
 /// A farmer's answer to a whole challenge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// One proof for each tag key challenged, in ascending order.
+    /// One proof for each tag key challenged, in ascending order; none with a lost shard.
     pub proofs: Vec<KeyProof>,
-    /// The farmer's, over transcript and proofs.
+    /// A shard asked for that the farmer found lost when it wanted to prove.
+    pub lost: Option<ShardId>,
+    /// The farmer's, over transcript, proofs and lost shard.
     pub signature: Signature,
 }
 
 impl Answer {
     /// The proofs, signed by the farmer as its answer to this question and no other.
     pub fn sign(transcript: &Transcript, proofs: Vec<KeyProof>, key: &DeviceKey) -> Self {
-        let signature = key.sign(BY_FARMER, &transcript.network, VERSION, &(transcript, &proofs));
-        Self { proofs, signature }
+        Self::sign_all(transcript, proofs, None, key)
+    }
+
+    /// That the farmer cannot answer this question, because it has lost a shard asked for.
+    pub fn admit(transcript: &Transcript, lost: ShardId, key: &DeviceKey) -> Self {
+        Self::sign_all(transcript, Vec::new(), Some(lost), key)
+    }
+
+    fn sign_all(
+        transcript: &Transcript,
+        proofs: Vec<KeyProof>,
+        lost: Option<ShardId>,
+        key: &DeviceKey,
+    ) -> Self {
+        let signature = key.sign(BY_FARMER, &transcript.network, VERSION, &(transcript, &proofs, &lost));
+        Self { proofs, lost, signature }
+    }
+
+    /// Bytes of what was answered: proofs and signature.
+    pub fn bytes(&self) -> u64 {
+        codec::encode(VERSION, self).len() as u64
     }
 }
 
@@ -89,6 +111,9 @@ pub enum Failure {
     /// A proof proves nothing.
     #[error("{0}")]
     Proof(ProofError),
+    /// No proof, but the farmer's word, when it was asked, that a shard is lost.
+    #[error("the farmer says that it lost shard {0}, and did not say so before it was asked")]
+    Lost(ShardId),
 }
 
 /// What a receipt shows.
@@ -147,6 +172,9 @@ pub enum ReceiptError {
     /// A key has other blocks than the transcript says.
     #[error("the audit key is for blocks of another size")]
     WrongSectors,
+    /// It is about the loss of a shard that was not asked for.
+    #[error("the answer names shard {0}, which was not asked for")]
+    NotAsked(ShardId),
     /// There is no such challenge.
     #[error(transparent)]
     Challenge(#[from] ChallengeError),
@@ -210,7 +238,7 @@ impl Receipt {
 
     fn check_signature(&self) -> Result<(), ReceiptError> {
         let Self { transcript, answer, .. } = self;
-        let signed = (transcript, &answer.proofs);
+        let signed = (transcript, &answer.proofs, &answer.lost);
         let farmer = &transcript.farmer;
         let verified = farmer.verify(BY_FARMER, &transcript.network, VERSION, &signed, &answer.signature);
         verified.map_err(|_| ReceiptError::BadSignature)
@@ -221,6 +249,11 @@ impl Receipt {
         challenge: &Challenge,
         keys: &[VerifierKey],
     ) -> Result<Result<(), Failure>, ReceiptError> {
+        if let Some(lost) = self.answer.lost {
+            let asked = challenge.parts().iter().flat_map(|part| part.blocks());
+            let named = asked.into_iter().any(|block| block.shard == lost);
+            return if named { Ok(Err(Failure::Lost(lost))) } else { Err(ReceiptError::NotAsked(lost)) };
+        }
         let due = challenge.parts().iter().map(|part| part.tag_key());
         let due = due.map(|id| keys.iter().find(|key| key.id() == id).ok_or(ReceiptError::KeyMissing));
         let due = due.collect::<Result<Vec<_>, _>>()?;

@@ -68,6 +68,11 @@ impl Tagger {
         shard.finish()
     }
 
+    /// The tag of one block, whose place in its shard the caller vouches for.
+    pub fn tag_block(&self, id: &ShardId, index: u64, block: &[u8]) -> Tag {
+        Tag(G1Affine::from(self.point(id, index, block)).to_compressed())
+    }
+
     fn point(&self, id: &ShardId, index: u64, block: &[u8]) -> G1Projective {
         let mut value = Evaluation::ZERO;
         for (sector, power) in sectors(block).zip(self.0.powers.iter()) {

@@ -2,7 +2,9 @@
 
 mod agreement;
 mod binding;
+mod borrowing;
 mod keys;
+mod lying;
 mod points;
 mod proofs;
 mod receipts;

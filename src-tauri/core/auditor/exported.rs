@@ -12,6 +12,7 @@
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::{Judgement, Reason, Verdict};
 use crate::{
     audit::{Evidence, Finding, Receipt, ReceiptError, VerifierKey},
     codec::{self, CodecError},
@@ -60,6 +61,20 @@ pub enum ExportedError {
     /// It is well formed and shows nothing.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
+}
+
+/// Why a receipt does not bear out what its auditor says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotBorneOut {
+    /// It is about another epoch.
+    #[error("the auditor's receipt is about another epoch")]
+    OtherEpoch,
+    /// It is about another revision.
+    #[error("the auditor's receipt is about another revision")]
+    OtherRevision,
+    /// It shows something else.
+    #[error("the auditor's receipt shows something else than the auditor says")]
+    OtherOutcome,
 }
 
 /// What a file shows, all of it verified.
@@ -112,6 +127,30 @@ impl Exported {
         let evidence = Evidence { terms: &terms, revision: &revision, shards: Some(&shards), keys: &keys };
         let finding = receipt.judge(&evidence)?;
         Ok(Shown { finding, terms, receipt })
+    }
+}
+
+impl Shown {
+    /// Whether this shows what an auditor says came of an epoch. What it says without a receipt, of silence, is its word alone.
+    ///
+    /// # Errors
+    /// [`NotBorneOut`] if it does not.
+    pub fn bears_out(&self, said: &Judgement) -> Result<(), NotBorneOut> {
+        let transcript = &self.receipt.transcript;
+        if transcript.epoch != said.epoch {
+            return Err(NotBorneOut::OtherEpoch);
+        }
+        if transcript.revision != said.revision {
+            return Err(NotBorneOut::OtherRevision);
+        }
+        let Finding { outcome, stands_for_epoch, .. } = self.finding;
+        let shown = match (said.verdict, said.reason) {
+            (Verdict::Passed, None) => outcome.is_ok() && stands_for_epoch,
+            (Verdict::Failed, Some(Reason::WrongProof(failure))) => outcome == Err(failure),
+            (Verdict::Undecided, Some(Reason::LossReported)) => outcome.is_ok(),
+            _ => false,
+        };
+        if shown { Ok(()) } else { Err(NotBorneOut::OtherOutcome) }
     }
 }
 

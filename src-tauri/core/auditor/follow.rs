@@ -429,6 +429,10 @@ fn answered(
 ) -> Result<Vec<Action>, IllegalEvent> {
     let Stage::Asking { lost, .. } = &state.open_at(epoch)?.stage else { return Err(IllegalEvent(epoch)) };
     let whole = lost.is_empty();
+    // What it admitted now it will also report before the next question: that costs nothing more.
+    if let Err(Failure::Lost(_)) = outcome {
+        state.reported = state.reported.saturating_add(1);
+    }
     state.close(epoch);
     let (verdict, reason, observation) = match outcome {
         Ok(()) if whole => (Verdict::Passed, None, Observation::Passed),

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ContractId, Timestamp,
     audit::Epoch,
-    score::{self, Explanation, Kind, Observation, Scores, Standing},
+    score::{self, Explanation, Fall, Kind, Observation, Scores, Standing},
 };
 
 /// Observations held back at once.
@@ -117,6 +117,8 @@ pub struct ScoreTold {
     pub limit_ppm: Option<u32>,
     /// Good observations in a row that bring it back; none if it is not under its limit.
     pub restored_by: Option<u32>,
+    /// What lowered it last.
+    pub fall: Option<Fall>,
 }
 
 /// A farmer's record as its auditor tells it to anybody who asks.
@@ -151,6 +153,7 @@ impl Record {
             value_ppm: line.value.map(ppm),
             limit_ppm: line.limit.map(ppm),
             restored_by: line.restored_by,
+            fall: line.fall,
         };
         Account {
             first_seen: self.first_seen,
@@ -166,7 +169,8 @@ impl Record {
     }
 }
 
-fn speaks_against(observation: Observation) -> bool {
+/// Whether an observation costs a farmer something.
+pub fn speaks_against(observation: Observation) -> bool {
     match observation {
         Observation::Failed | Observation::Missed | Observation::NotServed | Observation::ReportedLoss => {
             true

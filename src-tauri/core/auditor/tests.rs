@@ -7,13 +7,15 @@ use proptest::prelude::*;
 use super::{
     Judgement, Reason, Verdict,
     follow::{self, Action, Event, IllegalEvent, MAX_OPEN, OPEN_EPOCHS, Randomness, State, Subject, Waits},
+    record::{self, Record},
+    round::Round,
 };
 use crate::{
     Amount, ContractId, DeviceId, OwnerId, RevisionHash, ShardId, Timestamp,
     audit::{Beacon, Commitment, Committer, Epoch, Failure, Opening, ProofError, Question, Scope, Sectors},
     codec,
     contract::{Revision, ShardEntry, Terms, shard_root},
-    score::Observation,
+    score::{Observation, Standing},
 };
 
 const START: Timestamp = Timestamp(1_800_000_000);
@@ -241,6 +243,26 @@ fn a_reported_loss_costs_once_and_the_rest_is_asked_for() {
 }
 
 #[test]
+fn a_loss_told_only_when_asked_is_a_failed_audit_with_that_reason_and_paid_for_once() {
+    let mut bed = Bed::new();
+    let lost = ShardId([2; 32]);
+    bed.wait();
+    let epoch = bed.fix(vec![]);
+    bed.answer(epoch, Err(Failure::Lost(lost)));
+    let judged = bed.judged[&epoch][0];
+    assert_eq!(
+        (judged.verdict, judged.reason),
+        (Verdict::Failed, Some(Reason::WrongProof(Failure::Lost(lost))))
+    );
+    assert_eq!(bed.observed, [(epoch, Observation::Failed)]);
+    bed.wait();
+    let epoch = bed.fix(vec![lost]);
+    bed.answer(epoch, Ok(()));
+    assert_eq!(bed.verdicts(epoch), [Verdict::Undecided]);
+    assert!(bed.observed.iter().all(|(_, seen)| *seen != Observation::ReportedLoss), "{:?}", bed.observed);
+}
+
+#[test]
 fn a_farmer_that_reports_everything_lost_fails_at_the_price_of_a_report() {
     let mut bed = Bed::new();
     bed.wait();
@@ -399,4 +421,44 @@ fn a_contract_id_is_what_the_commitment_is_for() {
     let nonce = *bed.state.open()[0].nonce();
     let elsewhere = Commitment::to(&ContractId([0; 32]), Epoch(0), Committer::Auditor, &nonce);
     assert!(!elsewhere.opens_to(&bed.terms.id(), Epoch(0), Committer::Auditor, &nonce));
+}
+
+/// A fifth of an auditor's farmers, run by one hand, fails at once to trip the brake: that puts their punishment off until a
+/// second auditor has asked the same, or the brake lets go, and no longer; the honest ones are not touched meanwhile.
+#[test]
+fn sybils_that_trip_the_brake_put_off_their_punishment_and_do_not_escape_it() {
+    let farmer = |number: u8| DeviceId([number; 32]);
+    let mut round = Round::new(EPOCH, 0.0, START);
+    let mut records: BTreeMap<DeviceId, Record> =
+        (0..30).map(|number| (farmer(number), Record::new(START))).collect();
+    let seen = |record: &mut Record, observation, braked| {
+        let (contract, origin) = (terms().id(), record::Origin::Vetting);
+        let event = record::Event::Observed { contract, epoch: Epoch(0), observation, origin, braked };
+        *record = record::apply(record.clone(), event, START).0;
+    };
+    for number in 0..30 {
+        let bad = number < 10;
+        round.saw(farmer(number), bad, START);
+        let observation = if bad { Observation::Failed } else { Observation::Passed };
+        seen(records.get_mut(&farmer(number)).unwrap(), observation, round.brakes());
+    }
+    assert!(round.brakes());
+    let standing =
+        |records: &BTreeMap<DeviceId, Record>, number| records[&farmer(number)].scores().standing();
+    assert_eq!(standing(&records, 9), Standing::Good, "it waits");
+    let confirmed = record::apply(records[&farmer(9)].clone(), record::Event::Confirmed, START).0;
+    assert!(matches!(confirmed.scores().standing(), Standing::Suspended { .. }));
+    assert!((10..30).all(|number| standing(&records, number) == Standing::Good));
+    // Without a second auditor they can go on for some rounds, until so many bad ones are usual.
+    let (mut now, mut rounds) = (START, 0);
+    while round.brakes() {
+        now = now.plus_seconds(EPOCH);
+        for number in 0..30 {
+            round.saw(farmer(number), number < 10, now);
+        }
+        rounds += 1;
+    }
+    assert!(rounds < 15, "{rounds} rounds");
+    let released = record::apply(records[&farmer(9)].clone(), record::Event::Released, now).0;
+    assert!(matches!(released.scores().standing(), Standing::Suspended { .. }));
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use reed_solomon_erasure::galois_8::ReedSolomon;
 
-use super::{Layout, LayoutError};
+use super::{Layout, LayoutError, SomeColumns};
 
 /// Why columns cannot be coded or decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -263,6 +263,13 @@ impl CodedSegment {
         &self.data[..self.layout.bytes() as usize]
     }
 
+    /// The same, without a copy; the parity is gone.
+    pub fn into_sealed(self) -> Vec<u8> {
+        let Self { mut data, layout, .. } = self;
+        data.truncate(layout.bytes() as usize);
+        data
+    }
+
     /// BLAKE3 of each of the n columns: what the owner signs.
     pub fn roots(&self) -> &[[u8; 32]] {
         &self.roots
@@ -291,6 +298,15 @@ impl CodedSegment {
         let mut bytes = Vec::with_capacity(self.layout.column_len());
         (0..self.layout.stripes()).for_each(|stripe| bytes.extend_from_slice(self.unit(column, stripe)));
         bytes
+    }
+
+    /// Copies of some columns, without the rest of the segment.
+    ///
+    /// # Panics
+    /// If the segment has no such column.
+    pub fn only(&self, columns: &[u8]) -> SomeColumns {
+        let columns = columns.iter().map(|&column| (column, self.column(column)));
+        SomeColumns::new(self.layout, columns.collect())
     }
 
     fn compute_root(&self, column: u8) -> [u8; 32] {

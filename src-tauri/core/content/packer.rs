@@ -6,7 +6,7 @@
 use rand::CryptoRng;
 
 use super::{
-    CHUNK, MAX_SEGMENT, TAG,
+    CHUNK, MAX_SEGMENT, TAG, TARGET_SEGMENT_QUICK,
     cipher::Stream,
     item::stream,
     layout::{most_plain, sealed_len},
@@ -213,6 +213,8 @@ fn checked(target: usize) -> Result<usize, PackError> {
     if (CHUNK + TAG..=MAX_SEGMENT).contains(&target) { Ok(target) } else { Err(PackError::Target { target }) }
 }
 
+/// Its buffer never grows by moving, nor when it is padded: what is not filled takes no memory.
 fn empty_segment(rng: &mut impl CryptoRng) -> SealedSegment {
-    SealedSegment { id: SegmentId(random(rng)), bytes: Vec::new(), items: Vec::new() }
+    let bytes = Vec::with_capacity(TARGET_SEGMENT_QUICK + CHUNK);
+    SealedSegment { id: SegmentId(random(rng)), bytes, items: Vec::new() }
 }

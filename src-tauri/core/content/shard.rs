@@ -6,7 +6,7 @@ use hkdf::Hkdf;
 use rand::CryptoRng;
 use sha2::Sha256;
 
-use super::{CodedSegment, Layout, TAG, VERSION, cipher::Stream};
+use super::{Columns, Layout, TAG, VERSION, cipher::Stream};
 use crate::{
     ShardId,
     manifest::{SecretKey, random},
@@ -57,7 +57,7 @@ pub enum ShardError {
 /// Seals one column for one farmer under an id of its own. The cells can be sealed in any order and again (to go on
 /// after a break): the segment cannot change, so each comes out the same.
 pub struct ShardSealer {
-    segment: Arc<CodedSegment>,
+    columns: Arc<dyn Columns>,
     column: u8,
     id: ShardId,
     stream: Stream,
@@ -67,16 +67,16 @@ impl ShardSealer {
     /// Draws the shard's id. Another farmer or another try takes a new sealer.
     ///
     /// # Panics
-    /// If the segment has no such column.
+    /// If the column is not among them.
     pub fn new(
-        segment: Arc<CodedSegment>,
+        columns: Arc<dyn Columns>,
         column: u8,
         outer_key: &SecretKey,
         rng: &mut impl CryptoRng,
     ) -> Self {
-        assert!(column < segment.coding().n(), "no such column");
+        assert!(columns.has(column), "no such column");
         let id = ShardId(random(rng));
-        Self { segment, column, id, stream: stream(outer_key, &id) }
+        Self { columns, column, id, stream: stream(outer_key, &id) }
     }
 
     /// The id drawn.
@@ -91,7 +91,7 @@ impl ShardSealer {
 
     /// The segment's layout: how many cells there are, and their lengths.
     pub fn layout(&self) -> &Layout {
-        self.segment.layout()
+        self.columns.layout()
     }
 
     /// Appends one sealed cell to `out`.
@@ -99,7 +99,7 @@ impl ShardSealer {
     /// # Panics
     /// If the shard has no such cell.
     pub fn seal_cell(&self, cell: u32, out: &mut Vec<u8>) {
-        let unit = self.segment.unit(self.column, cell);
+        let unit = self.columns.unit(self.column, cell);
         out.reserve(unit.len() + TAG);
         let start = out.len();
         out.extend_from_slice(unit);

@@ -196,7 +196,10 @@ pub fn receipts(bytes: &[u8]) {
     (transcript.network, transcript.contract) = (subject.network.clone(), subject.contract);
     (transcript.revision, transcript.root, transcript.farmer) =
         (subject.revision, subject.root, subject.farmer);
-    let answer = Answer::sign(&transcript, answer.proofs, &farmer());
+    let answer = match answer.lost {
+        Some(lost) => Answer::admit(&transcript, lost, &farmer()),
+        None => Answer::sign(&transcript, answer.proofs, &farmer()),
+    };
     let signed = Receipt { transcript, answer, shards };
     let listed = Evidence { shards: Some(std::slice::from_ref(&world.entry)), ..evidence };
     let Ok(finding) = signed.judge(&listed) else { return };

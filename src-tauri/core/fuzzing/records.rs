@@ -6,13 +6,19 @@ use crate::{
     content::ItemOpener,
     keys::{ContentRoot, RecoveryPhrase, RepairRoot},
     manifest::{ContentRecord, PlacementRecord, open_notes, seal_notes, sign_roots},
-    record::{DeviceCertificate, MAX_CERTIFICATE_SECONDS, MAX_OPERATOR_BYTES, SignedFarmerRecord},
+    record::{
+        DeviceCertificate, MAX_CERTIFICATE_SECONDS, MAX_OPERATOR_BYTES, SignedAuditorRecord,
+        SignedFarmerRecord,
+    },
 };
 
 /// Farmers' offers and devices' certificates.
 pub fn records(bytes: &[u8]) {
     if let Some(signed) = canonical::<SignedFarmerRecord>(bytes) {
         offer(signed);
+    }
+    if let Some(signed) = canonical::<SignedAuditorRecord>(bytes) {
+        auditor(signed);
     }
     if let Some(certificate) = canonical::<DeviceCertificate>(bytes) {
         certify(certificate);
@@ -30,6 +36,19 @@ fn offer(signed: SignedFarmerRecord) {
     assert!(record.operator.as_ref().is_none_or(|name| (1..=MAX_OPERATOR_BYTES).contains(&name.len())));
     assert!(record.expires > record.at);
     again.record.free_bytes ^= 1;
+    again.verify(&record.network, &record.device, record.at).expect_err("it was changed after it was signed");
+}
+
+fn auditor(signed: SignedAuditorRecord) {
+    let found = &signed.record;
+    let _ = signed.verify(&found.network, &found.device, found.at);
+    let mut record = signed.record;
+    record.device = farmer().id();
+    let mut again = record.clone().sign(&farmer());
+    let Ok(counted) = again.verify(&record.network, &record.device, record.at) else { return };
+    assert_eq!(counted, &record);
+    assert!(record.operator.as_ref().is_none_or(|name| (1..=MAX_OPERATOR_BYTES).contains(&name.len())));
+    again.record.shortest_epoch ^= 1;
     again.verify(&record.network, &record.device, record.at).expect_err("it was changed after it was signed");
 }
 

@@ -95,6 +95,7 @@ fn offers() -> Vec<(&'static str, Vec<u8>)> {
         egress_price: Amount(0),
         operator: Some("us".into()),
         country: Some(*b"CH"),
+        leaves: None,
         at: NOW,
         expires: NOW.plus_seconds(600),
     };

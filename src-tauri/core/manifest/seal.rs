@@ -5,7 +5,7 @@
 //! "placement" or "notes". The version is also that of the items and shards it names. The owner signs (segment, k, n,
 //! bytes, roots) under "segment roots".
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use aes_gcm::{
     Aes256Gcm, Key, KeyInit, Nonce,
@@ -19,7 +19,7 @@ use super::{ContentRecord, PlacementRecord, random};
 use crate::{
     NetworkName, OwnerId, SegmentId, Signature,
     codec::{self, CodecError},
-    content::{CodedSegment, Coder, Coding, CodingError, Layout, TAG, VERSION},
+    content::{CodedSegment, Coder, Coding, CodingError, Layout, SomeColumns, TAG, VERSION},
     keys::{ContentRoot, OwnerKey, RepairRoot},
 };
 
@@ -155,6 +155,20 @@ impl PlacementRecord {
             Some(column) => Err(RebuildError::Root { column: column as u8 }),
             None => Ok(coded),
         }
+    }
+
+    /// Whole columns as they came from farmers, for new shards; each is then the one the owner signed.
+    ///
+    /// # Errors
+    /// [`RebuildError`] if one differs, or there is no such column.
+    pub fn columns(&self, columns: BTreeMap<u8, Vec<u8>>) -> Result<SomeColumns, RebuildError> {
+        for (&column, bytes) in &columns {
+            let root = self.roots.get(usize::from(column)).ok_or(CodingError::Column { column })?;
+            if blake3::hash(bytes).as_bytes() != root {
+                return Err(RebuildError::Root { column });
+            }
+        }
+        Ok(SomeColumns::new(self.layout()?, columns))
     }
 
     fn signed_part(&self) -> (SegmentId, u8, u8, u64, &[[u8; 32]]) {

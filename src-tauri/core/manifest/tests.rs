@@ -1,10 +1,12 @@
 //! Records that were damaged, moved, made by others or contradict themselves: each refused by its own name.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::{
     NetworkName, OwnerId,
     codec::CodecError,
-    content::{Coder, Coding, tests::FixedRng},
+    content::{Coder, Coding, CodingError, Columns, tests::FixedRng},
     keys::{ContentRoot, OwnerKey, RepairRoot},
 };
 
@@ -192,6 +194,23 @@ fn only_the_signed_segment_is_rebuilt() {
     assert_eq!(column(&other), Err(RebuildError::Root { column: 1 }));
     assert_eq!(column(&[9; 999]), Err(RebuildError::OtherSegment));
     assert!(matches!(column(&[]), Err(RebuildError::Coding(_))));
+}
+
+#[test]
+fn only_signed_columns_are_taken_over() {
+    let record = placement();
+    let coded = coder().encode(vec![9; 1000]).unwrap();
+    let taken = |columns: [(u8, Vec<u8>); 2]| record.columns(BTreeMap::from(columns));
+    let some = taken([(0, coded.column(0)), (2, coded.column(2))]).unwrap();
+    let unit = |columns: &dyn Columns, column| columns.unit(column, 0).to_vec();
+    assert_eq!((unit(&some, 2), some.has(1)), (unit(&coded, 2), false));
+    assert_eq!(unit(&coded.only(&[1]), 1), unit(&coded, 1));
+    let mut other = coded.column(2);
+    other[0] ^= 1;
+    let changed = taken([(0, coded.column(0)), (2, other)]).map(drop);
+    assert_eq!(changed, Err(RebuildError::Root { column: 2 }));
+    let strange = taken([(0, coded.column(0)), (200, vec![])]).map(drop);
+    assert_eq!(strange, Err(RebuildError::Coding(CodingError::Column { column: 200 })));
 }
 
 #[test]

@@ -336,3 +336,28 @@ fn a_second_farmer_beside_the_first_keeps_the_limits_and_only_one_of_them_stays(
     assert_eq!(plan.farmers().next(), Some(first[0]));
     assert_eq!((plan.second(0), plan.spares().len()), (None, 0));
 }
+
+#[test]
+fn farmers_that_keep_shards_already_get_no_other_and_their_groups_count() {
+    let operator = |name: u32| Some(["a", "b", "c"][name as usize % 3]);
+    let all: Vec<Candidate> = (0..9).map(|number| candidate(number, None, operator(number))).collect();
+    let kept: Vec<Seen> = [0, 3, 1].iter().map(|&number: &usize| all[number].seen.clone()).collect();
+    let more = plan_beside(&kept, &all, rule(6, 2), &mut StdRng::seed_from_u64(1)).unwrap();
+    let chosen: BTreeSet<DeviceId> = more.farmers().collect();
+    assert_eq!(chosen.len(), 3);
+    assert!(kept.iter().all(|seen| !chosen.contains(&seen.device)));
+    let groups = chosen.iter().map(|farmer| all.iter().find(|one| one.seen.device == *farmer).unwrap());
+    let mut held: Vec<_> = groups.map(|one| one.seen.operator.clone().unwrap()).collect();
+    held.sort_unstable();
+    assert_eq!(held, ["b", "c", "c"], "two keep shards in group a already, and one in b");
+    let refused = plan_beside(&kept, &all, rule(7, 2), &mut StdRng::seed_from_u64(1));
+    assert!(
+        matches!(refused, Err(PlacementError::TooFewGroups { needed: 4, possible: 3, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(
+        plan_beside(&kept, &all, rule(3, 2), &mut StdRng::seed_from_u64(1)).err(),
+        Some(PlacementError::BadRule),
+        "nothing is missing"
+    );
+}

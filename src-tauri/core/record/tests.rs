@@ -28,6 +28,7 @@ fn record() -> FarmerRecord {
         egress_price: Amount(3),
         operator: Some("a".repeat(MAX_OPERATOR_BYTES)),
         country: Some(*b"PT"),
+        leaves: Some(NOW.plus_seconds(2_592_000)),
         at: NOW,
         expires: NOW.plus_seconds(600),
     }

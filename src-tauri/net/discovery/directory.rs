@@ -1,4 +1,4 @@
-//! The farmers known, and the devices suspected of being one. Bounded; pure but for its lock.
+//! The farmers and auditors known, and the devices suspected of being one. Bounded; pure but for its lock.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use hayloft_core::{DeviceId, Timestamp, record::SignedFarmerRecord};
+use hayloft_core::{
+    DeviceId, Timestamp,
+    record::{SignedAuditorRecord, SignedFarmerRecord},
+};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Candidate, Source,
+    Candidate, FoundAuditor, Source,
     address::{self, Subnet},
     limits,
 };
@@ -27,6 +30,7 @@ pub(crate) struct Directory {
 #[derive(Debug, Default)]
 struct State {
     candidates: HashMap<DeviceId, Candidate>,
+    auditors: HashMap<DeviceId, FoundAuditor>,
     suspects: HashMap<DeviceId, Suspect>,
     quiet_rounds: u32,
     found_in_round: bool,
@@ -79,6 +83,22 @@ impl Directory {
         found
     }
 
+    /// The auditors whose record still counts.
+    pub(crate) fn auditors(&self) -> Vec<FoundAuditor> {
+        let now = super::now();
+        let state = self.state();
+        let counts = |auditor: &&FoundAuditor| auditor.record.record.expires > now;
+        let mut found: Vec<_> = state.auditors.values().filter(counts).cloned().collect();
+        found.sort_by_key(|auditor| auditor.device);
+        found
+    }
+
+    /// Whether there are `want` auditors, or no reason to expect more.
+    pub(crate) fn knows_auditors(&self, want: usize) -> bool {
+        let state = self.state();
+        state.auditors.len() >= want || (state.quiet_rounds >= limits::QUIET_ROUNDS && state.is_recent())
+    }
+
     /// Whether there are `want` farmers, or some and no reason to expect more.
     pub(crate) fn satisfied(&self, want: usize) -> bool {
         let state = self.state();
@@ -108,6 +128,9 @@ impl Directory {
                 drop(state);
                 self.changed();
             }
+            return;
+        }
+        if state.auditors.contains_key(&device) {
             return;
         }
         let room = state.suspects.len() < limits::SUSPECTS || state.drop_one_suspect();
@@ -148,9 +171,34 @@ impl Directory {
         self.changed();
     }
 
+    /// A device answered, and showed an auditor's record that was verified, or none.
+    pub(super) fn audits(
+        &self,
+        device: DeviceId,
+        record: Option<SignedAuditorRecord>,
+        address: Option<IpAddr>,
+        at: Timestamp,
+    ) {
+        let mut state = self.state();
+        let before = state.auditors.remove(&device);
+        let Some(record) = record else { return };
+        state.found_in_round |= before.is_none();
+        if state.auditors.len() < limits::AUDITORS || state.drop_one_auditor() {
+            state.auditors.insert(device, FoundAuditor { device, record, address, seen: at });
+        }
+        drop(state);
+        self.changed();
+    }
+
+    /// A device answered, and is no farmer.
+    pub(super) fn farms_not(&self, device: DeviceId) {
+        self.forget(device);
+    }
+
     /// A device did not answer, or not with a record that counts.
     pub(super) fn unanswered(&self, device: DeviceId, now: Instant) {
         let mut state = self.state();
+        state.auditors.remove(&device);
         let sources = state.candidates.remove(&device).map(|candidate| candidate.sources);
         let was_known = sources.is_some();
         if let Some(suspect) = state.suspects.get_mut(&device) {
@@ -170,8 +218,10 @@ impl Directory {
         let mut state = self.state();
         state.found_in_round = false;
         let old = |candidate: &&Candidate| now.seconds_since(candidate.seen) >= limits::RECORD_FRESH_SECONDS;
-        let stale: Vec<DeviceId> =
-            state.candidates.values().filter(old).map(|candidate| candidate.device).collect();
+        let stale = state.candidates.values().filter(old).map(|candidate| candidate.device);
+        let old = |auditor: &&FoundAuditor| now.seconds_since(auditor.seen) >= limits::RECORD_FRESH_SECONDS;
+        let auditors = state.auditors.values().filter(old).map(|auditor| auditor.device);
+        let stale: Vec<DeviceId> = stale.chain(auditors).collect();
         for device in stale {
             state.suspects.entry(device).or_default();
         }
@@ -207,20 +257,31 @@ impl State {
         worst.is_some_and(|device| self.suspects.remove(&device).is_some())
     }
 
-    /// Makes room by dropping the oldest candidate of the most crowded subnet: whoever makes ten thousand farmers of one
-    /// network pushes out its own. Addresses without a subnet are one crowd.
     fn drop_one_candidate(&mut self) -> bool {
-        let subnet = |candidate: &Candidate| candidate.address.and_then(address::subnet_of);
-        let mut crowds: HashMap<Option<Subnet>, usize> = HashMap::new();
-        for candidate in self.candidates.values() {
-            *crowds.entry(subnet(candidate)).or_default() += 1;
-        }
-        let crowded = crowds.into_iter().max_by_key(|(_, members)| *members).map(|(subnet, _)| subnet);
-        let here = self.candidates.values().filter(|candidate| Some(subnet(candidate)) == crowded);
-        let oldest = here.min_by_key(|candidate| (candidate.seen, candidate.device));
-        let oldest = oldest.map(|candidate| candidate.device);
-        oldest.is_some_and(|device| self.candidates.remove(&device).is_some())
+        let known =
+            self.candidates.values().map(|candidate| (candidate.device, candidate.address, candidate.seen));
+        oldest_of_a_crowd(known).is_some_and(|device| self.candidates.remove(&device).is_some())
     }
+
+    fn drop_one_auditor(&mut self) -> bool {
+        let known = self.auditors.values().map(|auditor| (auditor.device, auditor.address, auditor.seen));
+        oldest_of_a_crowd(known).is_some_and(|device| self.auditors.remove(&device).is_some())
+    }
+}
+
+/// The oldest of the most crowded subnet: whoever makes ten thousand nodes of one network pushes out its own. Addresses
+/// without a subnet are one crowd.
+fn oldest_of_a_crowd(
+    known: impl Iterator<Item = (DeviceId, Option<IpAddr>, Timestamp)> + Clone,
+) -> Option<DeviceId> {
+    let subnet = |address: Option<IpAddr>| address.and_then(address::subnet_of);
+    let mut crowds: HashMap<Option<Subnet>, usize> = HashMap::new();
+    for (_, address, _) in known.clone() {
+        *crowds.entry(subnet(address)).or_default() += 1;
+    }
+    let (crowded, _) = crowds.into_iter().max_by_key(|(_, members)| *members)?;
+    let here = known.filter(|(_, address, _)| subnet(*address) == crowded);
+    here.min_by_key(|(device, _, seen)| (*seen, *device)).map(|(device, _, _)| device)
 }
 
 fn pause_after(failures: u32) -> Duration {
@@ -282,6 +343,7 @@ mod tests {
             egress_price: hayloft_core::Amount(0),
             operator: Some("x".repeat(hayloft_core::record::MAX_OPERATOR_BYTES)),
             country: None,
+            leaves: None,
             at: Timestamp(0),
             expires: Timestamp(u64::MAX),
         };
@@ -306,6 +368,52 @@ mod tests {
         let left = known.iter().filter(|candidate| honest.contains(&candidate.device)).count();
         assert_eq!(left, honest.len());
         assert!(directory.state().suspects.is_empty());
+    }
+
+    fn auditor(device: DeviceId) -> SignedAuditorRecord {
+        let record = hayloft_core::record::AuditorRecord {
+            network: "test".parse().unwrap(),
+            device,
+            protocol: 1,
+            accepting: true,
+            shortest_epoch: 60,
+            operator: None,
+            at: Timestamp(0),
+            expires: Timestamp(u64::MAX),
+        };
+        SignedAuditorRecord { record, signature: hayloft_core::Signature([0; 64]) }
+    }
+
+    #[test]
+    fn ten_thousand_auditors_of_one_subnet_are_bounded_and_push_nobody_else_out() {
+        let directory = Directory::default();
+        let elsewhere = Some(IpAddr::from([203, 0, 113, 7]));
+        directory.audits(device(1), Some(auditor(device(1))), elsewhere, Timestamp(0));
+        for number in 100..10_100 {
+            let address = IpAddr::from([198, 51, 100, u8::try_from(number % 256).unwrap()]);
+            directory.note(device(number), Source::Bucket(1));
+            directory.audits(device(number), Some(auditor(device(number))), Some(address), Timestamp(1));
+            directory.farms_not(device(number));
+        }
+        let known = directory.auditors();
+        assert_eq!(known.len(), limits::AUDITORS);
+        assert!(known.iter().any(|auditor| auditor.device == device(1)));
+        assert!(directory.state().suspects.is_empty() && directory.candidates().is_empty());
+    }
+
+    #[test]
+    fn an_auditor_is_asked_again_once_its_record_is_old_and_forgotten_when_it_shows_none() {
+        let directory = Directory::default();
+        directory.audits(device(1), Some(auditor(device(1))), None, Timestamp(100));
+        directory.note(device(1), Source::Met);
+        assert_eq!(directory.next_to_ask(Instant::now()), None, "it has just answered");
+        directory.begin_round(Timestamp(100 + limits::RECORD_FRESH_SECONDS));
+        assert_eq!(directory.next_to_ask(Instant::now()), Some(device(1)));
+        directory.audits(device(1), None, None, Timestamp(500));
+        assert!(directory.auditors().is_empty());
+        directory.audits(device(1), Some(auditor(device(1))), None, Timestamp(900));
+        directory.unanswered(device(1), Instant::now());
+        assert!(directory.auditors().is_empty());
     }
 
     #[test]

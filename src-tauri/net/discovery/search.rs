@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream, stream::FuturesUnordered};
-use hayloft_core::DeviceId;
+use hayloft_core::{DeviceId, record::RecordError};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until},
@@ -15,7 +15,7 @@ use crate::{
     error::{Fault, NetError},
     handle::Shared,
     limits,
-    messages::{Answer, Envelope, Request},
+    messages::{Answer, Envelope, Offered, Request},
     swarm::{Command, Heard, Question},
 };
 
@@ -145,7 +145,7 @@ async fn ask_all(shared: Arc<Shared>, questions: Vec<Question>) {
         .await;
 }
 
-/// Asks one device for its record and tells the directory.
+/// Asks one device what it is and tells the directory.
 async fn probe(net: Net, device: DeviceId) {
     let asked = tokio::time::timeout(limits::PROBE_TIMEOUT, ask_record(&net, device)).await;
     if let Err(error) = asked.unwrap_or(Err(NetError::Silent)) {
@@ -156,14 +156,28 @@ async fn probe(net: Net, device: DeviceId) {
 
 async fn ask_record(net: &Net, device: DeviceId) -> Result<(), NetError> {
     let envelope = Envelope { certificate: None, request: Request::Offer };
-    let Answer::Offer(record) = net.ask(device, &envelope).await? else {
+    let Answer::Offer(offered) = net.ask(device, &envelope).await? else {
         return Err(NetError::Protocol(Fault::WrongAnswer));
     };
-    let now = super::now();
-    if let Err(error) = record.verify(&net.shared.network, &device, now) {
+    let (now, network, address) = (super::now(), &net.shared.network, net.address_of(device));
+    let counts = |error: RecordError| {
         tracing::debug!(%device, %error, "a record that does not count");
+        NetError::Protocol(Fault::BadRecord)
+    };
+    let Offered { farmer, auditor } = *offered;
+    if let Some(record) = &farmer {
+        record.verify(network, &device, now).map_err(counts)?;
+    }
+    if let Some(record) = &auditor {
+        record.verify(network, &device, now).map_err(counts)?;
+    }
+    if farmer.is_none() && auditor.is_none() {
         return Err(NetError::Protocol(Fault::BadRecord));
     }
-    net.shared.directory.answered(device, *record, net.address_of(device), now);
+    net.shared.directory.audits(device, auditor, address, now);
+    match farmer {
+        Some(record) => net.shared.directory.answered(device, record, address, now),
+        None => net.shared.directory.farms_not(device),
+    }
     Ok(())
 }

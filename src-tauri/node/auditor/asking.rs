@@ -17,6 +17,8 @@ use hayloft_net::{
     messages::{Answer, Envelope, Request},
 };
 
+use super::second::Through;
+
 /// Whom to ask, about what, and by whose right: an auditor that the terms name needs no certificate.
 #[derive(Clone)]
 pub(crate) struct Asking<'a> {
@@ -25,6 +27,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) network: &'a NetworkName,
     pub(crate) farmer: DeviceId,
     pub(crate) contract: ContractId,
+    /// Who asks in this one's place; none if it asks itself.
+    pub(crate) through: Option<&'a Through>,
 }
 
 /// What a farmer's answer to a question is.
@@ -38,6 +42,9 @@ pub(crate) struct Heard {
 
 impl Asking<'_> {
     async fn ask(&self, request: Request) -> Result<Answer, NetError> {
+        if let Some(through) = self.through {
+            return through.ask(self.net, self.farmer, request).await;
+        }
         let envelope = Envelope { certificate: self.certificate.cloned(), request };
         self.net.ask(self.farmer, &envelope).await
     }

@@ -26,17 +26,31 @@ impl Books {
     pub(super) fn new(round_seconds: u64, usual: f64, now: Timestamp) -> Self {
         Self { round: Round::new(round_seconds, usual, now) }
     }
+
+    /// Whether consequences wait for a second auditor.
+    pub(super) fn brakes(&self) -> bool {
+        self.round.brakes()
+    }
+
+    #[cfg(test)]
+    pub(super) fn saw_for_tests(&mut self, farmer: DeviceId, bad: bool, now: Timestamp) {
+        self.round.saw(farmer, bad, now);
+    }
 }
 
 /// What one event of a contract led to.
 pub(super) struct Outcome<'a> {
     pub(super) contract: ContractId,
     pub(super) farmer: DeviceId,
+    /// Whose data it is about.
+    pub(super) origin: Origin,
     pub(super) state: &'a State,
     pub(super) due: Option<Timestamp>,
     pub(super) actions: &'a [Action],
     /// Whether the farmer answered, if it was asked.
     pub(super) heard: Option<bool>,
+    /// Whether a second auditor has seen the same.
+    pub(super) confirmed: bool,
     /// Whether a question began.
     pub(super) began: bool,
     /// The receipt of what was judged.
@@ -68,7 +82,7 @@ impl Shared {
             {
                 ended |= books.round.saw(outcome.farmer, bad, now);
             }
-            let event = with_brake(event, books.round.brakes());
+            let event = with_brake(event, books.round.brakes() && !outcome.confirmed);
             let (next, actions) = record::apply(record, event, now);
             record = next;
             said.extend(actions);
@@ -96,6 +110,27 @@ impl Shared {
         Ok(())
     }
 
+    /// Writes down what a read of this auditor's own data showed.
+    pub(super) async fn probed(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+        epoch: Epoch,
+        observation: Observation,
+    ) -> Result<(), AuditorError> {
+        let (store, now) = (self.parts.store.auditor(), self.parts.clock.now());
+        let books = self.books.lock().await;
+        let known = store.farmer(farmer).await?;
+        let record = known.map_or_else(|| Record::new(now), |known| known.record);
+        let (origin, braked) = (Origin::Vetting, books.round.brakes());
+        let observed = Event::Observed { contract, epoch, observation, origin, braked };
+        let (record, said) = record::apply(record, observed, now);
+        let address = self.parts.net.address_of(farmer).map(|address| address.to_string());
+        store.keep_farmer(&Known { farmer, address, record }).await?;
+        tell(farmer, &said);
+        Ok(())
+    }
+
     /// The brake has let go: what it held acts now.
     async fn let_go(&self, now: Timestamp) -> Result<(), AuditorError> {
         let store = self.parts.store.auditor();
@@ -119,14 +154,15 @@ impl Outcome<'_> {
             .then_some(Event::Due)
             .into_iter()
             .chain(heard)
+            .chain(self.confirmed.then_some(Event::Confirmed))
             .chain(observed)
             .chain([Event::Tick])
             .collect()
     }
 
-    /// As long as no vetting data is made, all is an owner's.
     fn observed(&self, epoch: Epoch, observation: Observation) -> Event {
-        Event::Observed { contract: self.contract, epoch, observation, origin: Origin::Owner, braked: false }
+        let (contract, origin) = (self.contract, self.origin);
+        Event::Observed { contract, epoch, observation, origin, braked: false }
     }
 
     fn judged(&self) -> Vec<(Judgement, Option<Vec<u8>>)> {

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use hayloft_core::{
     ContractId,
     audit::{Commitment, Epoch, ReceiptError, VerifierKey},
-    auditor::follow::{self, Action, Event, Randomness, State, Subject},
+    auditor::{
+        follow::{self, Action, Event, Randomness, State, Subject},
+        record::Origin,
+    },
     contract::{MAX_SHARDS, ShardEntry, SignedRevision},
 };
 use hayloft_net::{NetError, messages::RefusalCode};
@@ -16,6 +19,7 @@ use super::{
     Shared,
     asking::{self, Asking, Heard, Known},
     books::Outcome,
+    second::Through,
 };
 use crate::identity::off_the_runtime;
 
@@ -23,11 +27,28 @@ use crate::identity::off_the_runtime;
 pub(super) struct Case {
     pub(super) followed: Followed,
     pub(super) shards: Vec<ShardEntry>,
+    pub(super) origin: Origin,
 }
 
 impl Case {
-    fn subject(&self) -> Subject<'_> {
+    pub(super) fn subject(&self) -> Subject<'_> {
         subject(&self.followed)
+    }
+}
+
+/// What was seen when something was asked.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) event: Event,
+    /// The receipt, if the farmer answered.
+    pub(super) receipt: Option<Vec<u8>>,
+    /// Whether a second auditor has seen the same.
+    pub(super) confirmed: bool,
+}
+
+impl Seen {
+    fn of(event: Event) -> Self {
+        Self { event, receipt: None, confirmed: false }
     }
 }
 
@@ -44,38 +65,53 @@ impl Shared {
         let Some(mut case) = self.open(contract).await? else { return Ok(()) };
         let mut nonce = [0; 32];
         rand::rng().fill_bytes(&mut nonce);
-        let mut left = VecDeque::from(self.happens(&mut case, Event::Tick { nonce }, None).await?);
-        let mut silent = false;
+        let mut left = VecDeque::from(self.happens(&mut case, Seen::of(Event::Tick { nonce })).await?);
+        let mut silent: Option<Seen> = None;
         while let Some(action) = left.pop_front() {
-            let (event, receipt) = match action {
-                // Whoever does not answer one question answers no other now.
-                Action::Commit { epoch, .. } | Action::Ask { epoch } if silent => {
-                    (Event::Silent { epoch }, None)
-                }
-                Action::Commit { epoch, commitment } => (self.commit(&case, epoch, commitment).await, None),
-                Action::Ask { epoch } => self.ask(&mut case, epoch).await?,
+            let (epoch, commitment) = match action {
+                Action::Commit { epoch, commitment } => (epoch, Some(commitment)),
+                Action::Ask { epoch } => (epoch, None),
                 Action::Judge(_) | Action::Observe { .. } => continue,
             };
-            silent = matches!(event, Event::Silent { .. });
-            left.extend(self.happens(&mut case, event, receipt).await?);
+            let seen = match silent.take() {
+                // Whoever does not answer one question answers no other now.
+                Some(before) => Seen { event: Event::Silent { epoch }, ..before },
+                None => {
+                    let seen = self.see(&mut case, epoch, commitment, None).await?;
+                    self.with_second(&mut case, epoch, commitment, seen).await?
+                }
+            };
+            silent = matches!(seen.event, Event::Silent { .. }).then(|| seen.clone());
+            left.extend(self.happens(&mut case, seen).await?);
         }
         Ok(())
+    }
+
+    /// Commits to a nonce, if there is a commitment, else asks: itself or through another auditor.
+    pub(super) async fn see(
+        &self,
+        case: &mut Case,
+        epoch: Epoch,
+        commitment: Option<Commitment>,
+        through: Option<&Through>,
+    ) -> Result<Seen, AuditorError> {
+        match commitment {
+            Some(commitment) => Ok(Seen::of(self.commit(case, epoch, commitment, through).await)),
+            None => self.ask(case, epoch, through).await,
+        }
     }
 
     async fn open(&self, contract: ContractId) -> Result<Option<Case>, AuditorError> {
         let store = self.parts.store.auditor();
         let Some(followed) = store.followed(contract).await? else { return Ok(None) };
         let listed = store.revision(contract, followed.revision.revision.number).await?;
-        Ok(listed.map(|(_, shards)| Case { followed, shards }))
+        let origin = store.origin(contract).await?;
+        Ok(listed.map(|(_, shards)| Case { followed, shards, origin }))
     }
 
     /// Applies an event and writes down what follows. An event that came too late changes nothing.
-    async fn happens(
-        &self,
-        case: &mut Case,
-        event: Event,
-        receipt: Option<Vec<u8>>,
-    ) -> Result<Vec<Action>, AuditorError> {
+    async fn happens(&self, case: &mut Case, seen: Seen) -> Result<Vec<Action>, AuditorError> {
+        let Seen { event, receipt, confirmed } = seen;
         let heard = match &event {
             Event::Fixed { .. } | Event::Answered { .. } => Some(true),
             Event::Silent { .. } => Some(false),
@@ -93,11 +129,22 @@ impl Shared {
         let (contract, farmer) = (case.followed.contract, case.followed.terms.terms.farmer);
         let due = state.due(&case.subject());
         let began = newest(&state) > newest(&before);
-        let outcome =
-            Outcome { contract, farmer, state: &state, due, actions: &actions, heard, began, receipt };
+        let (state, actions) = (&state, &actions);
+        let outcome = Outcome {
+            origin: case.origin,
+            contract,
+            farmer,
+            state,
+            due,
+            actions,
+            heard,
+            confirmed,
+            began,
+            receipt,
+        };
         self.enter(outcome).await?;
-        case.followed.state = state;
-        Ok(actions)
+        case.followed.state = state.clone();
+        Ok(actions.clone())
     }
 
     pub(super) fn asking<'a>(&'a self, followed: &Followed) -> Asking<'a> {
@@ -107,14 +154,21 @@ impl Shared {
             network: &self.parts.network,
             farmer: followed.terms.terms.farmer,
             contract: followed.contract,
+            through: None,
         }
     }
 
-    async fn commit(&self, case: &Case, epoch: Epoch, commitment: Commitment) -> Event {
+    async fn commit(
+        &self,
+        case: &Case,
+        epoch: Epoch,
+        commitment: Commitment,
+        through: Option<&Through>,
+    ) -> Event {
         if !case.shards.iter().any(|shard| shard.tag_key.is_some()) {
             return Event::Nothing { epoch };
         }
-        let asking = self.asking(&case.followed);
+        let asking = Asking { through, ..self.asking(&case.followed) };
         let answers = async {
             let mut lost = asking.lost().await?;
             lost.retain(|id| case.shards.binary_search_by_key(id, |shard| shard.id).is_ok());
@@ -134,19 +188,25 @@ impl Shared {
     }
 
     /// Asks the epoch's question; of a revision that the farmer has left behind, once more about the newest.
-    async fn ask(&self, case: &mut Case, epoch: Epoch) -> Result<(Event, Option<Vec<u8>>), AuditorError> {
+    async fn ask(
+        &self,
+        case: &mut Case,
+        epoch: Epoch,
+        through: Option<&Through>,
+    ) -> Result<Seen, AuditorError> {
         for last in [false, true] {
-            let keys = match self.keys(case).await {
+            let keys = match self.keys(case, through).await {
                 Ok(keys) => keys,
-                Err(error) => return Ok((self.no_answer(case, epoch, &error), None)),
+                Err(error) => return Ok(Seen::of(self.no_answer(case, epoch, &error))),
             };
             let Some(sectors) = keys.first().map(VerifierKey::sectors) else {
-                return Ok((Event::Nothing { epoch }, None));
+                return Ok(Seen::of(Event::Nothing { epoch }));
             };
             let question = case.followed.state.question(&case.subject(), sectors, &case.shards, epoch);
-            let Ok(Some(question)) = question else { return Ok((Event::Nothing { epoch }, None)) };
+            let Ok(Some(question)) = question else { return Ok(Seen::of(Event::Nothing { epoch })) };
             let committed = committed(&case.followed.state, epoch);
-            match self.asking(&case.followed).challenge(question.clone()).await {
+            let asking = Asking { through, ..self.asking(&case.followed) };
+            match asking.challenge(question.clone()).await {
                 Ok((nonce, answer)) => {
                     let (known, shards) = (case.followed.clone(), case.shards.clone());
                     let _turn = self.judging.acquire().await;
@@ -162,43 +222,47 @@ impl Shared {
                 Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::StaleRevision && !last => {
                     match self.catch_up(case).await {
                         Ok(true) => {}
-                        Ok(false) => return Ok((Event::Silent { epoch }, None)),
-                        Err(CatchUp::Net(error)) => return Ok((self.no_answer(case, epoch, &error), None)),
+                        Ok(false) => return Ok(Seen::of(Event::Silent { epoch })),
+                        Err(CatchUp::Net(error)) => {
+                            return Ok(Seen::of(self.no_answer(case, epoch, &error)));
+                        }
                         Err(CatchUp::Books(error)) => return Err(error),
                     }
                 }
-                Err(error) => return Ok((self.no_answer(case, epoch, &error), None)),
+                Err(error) => return Ok(Seen::of(self.no_answer(case, epoch, &error))),
             }
         }
-        Ok((Event::Silent { epoch }, None))
+        Ok(Seen::of(Event::Silent { epoch }))
     }
 
     /// What an answer comes to. One that the farmer did not sign, or that opens another commitment, is none.
-    fn heard(&self, case: &Case, epoch: Epoch, heard: Option<Heard>) -> (Event, Option<Vec<u8>>) {
-        let Some(Heard { receipt, finding }) = heard else { return (Event::Silent { epoch }, None) };
+    fn heard(&self, case: &Case, epoch: Epoch, heard: Option<Heard>) -> Seen {
+        let Some(Heard { receipt, finding }) = heard else { return Seen::of(Event::Silent { epoch }) };
         match finding {
             Ok(finding) => {
                 let beacon = receipt.transcript.beacon.clone();
                 let answered = Event::Answered { epoch, beacon, outcome: finding.outcome };
-                (answered, Some(receipt.encode()))
+                Seen { receipt: Some(receipt.encode()), ..Seen::of(answered) }
             }
-            Err(ReceiptError::BadSignature) => (Event::Silent { epoch }, None),
+            // Only these two are the farmer's doing: else it could escape every verdict by answering nonsense.
+            Err(ReceiptError::BadSignature | ReceiptError::NotAsked(_)) => Seen::of(Event::Silent { epoch }),
             Err(error) => {
                 tracing::warn!(contract = %case.followed.contract, %error, "an answer could not be judged");
-                (Event::Hindered { epoch }, None)
+                Seen::of(Event::Hindered { epoch })
             }
         }
     }
 
     /// The verifier keys of a contract: those kept if they are enough, else those its farmer gives.
-    async fn keys(&self, case: &mut Case) -> Result<Vec<VerifierKey>, NetError> {
+    async fn keys(&self, case: &mut Case, through: Option<&Through>) -> Result<Vec<VerifierKey>, NetError> {
         let kept: Vec<VerifierKey> =
             case.followed.keys.iter().flat_map(|key| VerifierKey::decode(key)).collect();
         let named = |id| kept.iter().any(|key| key.id() == id);
         if case.shards.iter().filter_map(|shard| shard.tag_key).all(named) {
             return Ok(kept);
         }
-        let keys = self.asking(&case.followed).keys(&case.shards).await?;
+        let asking = Asking { through, ..self.asking(&case.followed) };
+        let keys = asking.keys(&case.shards).await?;
         case.followed.keys = keys.iter().map(|key| key.encode().to_vec()).collect();
         Ok(keys)
     }

@@ -1,12 +1,16 @@
 //! Owners tell of contracts to be followed. All they say is signed by the farmer too, or follows from what is: a stranger
 //! can make this auditor follow only what a farmer agreed to have audited by it.
 
-use hayloft_core::{OwnerId, auditor::follow::State, contract::SignedTerms};
+use hayloft_core::{
+    OwnerId,
+    auditor::follow::State,
+    contract::{ShardEntry, SignedRevision, SignedTerms},
+};
 use hayloft_net::{
     Inbound,
     messages::{Answer, Followed as Told, Refusal, RefusalCode},
 };
-use hayloft_store::auditor::Followed;
+use hayloft_store::auditor::{AuditorError, Followed};
 
 use super::{
     Shared, asking,
@@ -35,7 +39,8 @@ impl Shared {
                 let listed = store.revision(contract, followed.revision.revision.number).await;
                 let (_, shards) =
                     listed.map_err(refusal)?.unwrap_or_else(|| (followed.revision.clone(), vec![]));
-                let mut case = Case { followed, shards };
+                let origin = store.origin(contract).await.map_err(refusal)?;
+                let mut case = Case { followed, shards, origin };
                 self.take_over(&mut case, told.revision, told.shards).await.map_err(refused)?;
                 number
             }
@@ -67,14 +72,20 @@ impl Shared {
         Ok(())
     }
 
+    /// Follows a contract of this auditor's own.
+    pub(super) async fn follow_own(
+        &self,
+        terms: SignedTerms,
+        revision: SignedRevision,
+        shards: &[ShardEntry],
+    ) -> Result<(), AuditorError> {
+        let _one_at_a_time = self.lock(terms.terms.id()).await;
+        self.parts.store.auditor().follow(&self.followed(terms, revision), shards, self.bounds).await
+    }
+
     async fn begin(&self, told: Told) -> Result<(), Refusal> {
-        let (terms, revision) = (told.terms, told.revision);
-        let given = told.shards.filter(|given| asking::fits(given, &revision.revision));
-        let state = State::new(&terms.terms, self.parts.clock.now());
-        let until = revision.revision.end.plus_seconds(terms.terms.grace_seconds);
-        let contract = terms.terms.id();
-        let mut followed = Followed { contract, terms, revision, keys: Vec::new(), state, due: None, until };
-        followed.due = followed.state.due(&subject(&followed));
+        let given = told.shards.filter(|given| asking::fits(given, &told.revision.revision));
+        let followed = self.followed(told.terms, told.revision);
         let shards = match asking::following(None, &followed.revision.revision).or(given) {
             Some(shards) => shards,
             None => self.shards_of(&followed).await?,
@@ -82,11 +93,18 @@ impl Shared {
         self.parts.store.auditor().follow(&followed, &shards, self.bounds).await.map_err(refusal)
     }
 
+    /// A contract as the books have it when it is new.
+    fn followed(&self, terms: SignedTerms, revision: SignedRevision) -> Followed {
+        let state = State::new(&terms.terms, self.parts.clock.now());
+        let until = revision.revision.end.plus_seconds(terms.terms.grace_seconds);
+        let contract = terms.terms.id();
+        let mut followed = Followed { contract, terms, revision, keys: Vec::new(), state, due: None, until };
+        followed.due = followed.state.due(&subject(&followed));
+        followed
+    }
+
     /// The list is asked of the farmer only if there is room for it.
-    async fn shards_of(
-        &self,
-        followed: &Followed,
-    ) -> Result<Vec<hayloft_core::contract::ShardEntry>, Refusal> {
+    async fn shards_of(&self, followed: &Followed) -> Result<Vec<ShardEntry>, Refusal> {
         let owner = followed.terms.terms.owner;
         let (_, listed) = self.parts.store.auditor().figures(Some(owner)).await.map_err(refusal)?;
         if listed.saturating_add(followed.revision.revision.shards) > self.bounds.shards_per_owner {

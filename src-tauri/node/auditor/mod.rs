@@ -5,6 +5,8 @@
 //!                                     │ due
 //!                      run.rs ◄───────┘ one task for each contract that is due, so many at once
 //!                        └─► case.rs: commitment, question, proof, verdict ──► books.rs: farmers' records, brake
+//! vetting.rs: data of its own with each farmer, read now and then
+//!                                └─► second.rs: while the brake holds, another auditor asks the same
 //! anybody ── Verdicts, Receipt, Standing ──► told.rs
 //! ```
 //! Invariants: it goes on without the owner, by public data alone; each event's outcome is on the disk before the next
@@ -16,16 +18,19 @@ pub(crate) mod asking;
 mod books;
 mod case;
 mod follow;
+mod planting;
 mod run;
+pub(crate) mod second;
 pub(crate) mod shown;
 mod told;
+mod vetting;
 
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
 };
 
-use hayloft_core::{ContractId, contract::MIN_EPOCH_SECONDS};
+use hayloft_core::{ContractId, contract::MIN_EPOCH_SECONDS, record::SignedAuditorRecord};
 use hayloft_net::{
     Inbound, NetError,
     messages::{Answer, Refusal, RefusalCode, Request},
@@ -37,8 +42,11 @@ use hayloft_store::{
 use tokio::sync::{MutexGuard, Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use self::books::Books;
-use crate::{farmer::refuse, parts::Parts};
+use self::{books::Books, second::Relaying};
+use crate::{
+    farmer::{refuse, serve::working},
+    parts::Parts,
+};
 
 /// Contracts whose ids share a lock wait for each other.
 const LOCKS: usize = 64;
@@ -66,16 +74,17 @@ struct Shared {
     under_way: Mutex<HashSet<ContractId>>,
     asking: Arc<Semaphore>,
     judging: Semaphore,
+    relaying: Relaying,
     /// Something became due, or a place free.
     wake: Notify,
 }
 
 impl Auditor {
-    /// Begins to audit if it is `enabled`; else it refuses what is asked of auditors, and what it followed stays.
+    /// Begins to audit if it is `enabled`, and to vet farmers if it does that too; else it refuses what is asked of auditors, and what it followed stays.
     ///
     /// # Errors
     /// [`AuditorError`] if the books cannot be read.
-    pub(crate) async fn start(parts: Parts, enabled: bool) -> Result<Self, AuditorError> {
+    pub(crate) async fn start(parts: Parts, enabled: bool, vets: bool) -> Result<Self, AuditorError> {
         let usual = parts.store.auditor().usually_bad().await?;
         let round = parts.epoch_seconds.map_or(ROUND_SECONDS, u64::from);
         let books = Books::new(round, usual, parts.clock.now());
@@ -88,11 +97,15 @@ impl Auditor {
             under_way: Mutex::default(),
             asking: Arc::new(Semaphore::new(AT_ONCE)),
             judging: Semaphore::new(JUDGING),
+            relaying: Relaying::default(),
             wake: Notify::new(),
         });
         let auditor = Self { shared, tasks: TaskTracker::new() };
         if enabled {
             auditor.tasks.spawn(run::run(auditor.shared.clone(), auditor.tasks.clone()));
+        }
+        if enabled && vets {
+            auditor.tasks.spawn(vetting::run(auditor.shared.clone()));
         }
         Ok(auditor)
     }
@@ -108,45 +121,38 @@ impl Auditor {
         self.tasks.wait().await;
     }
 
+    /// What others may know of this auditor; none if it is none.
+    ///
+    /// # Errors
+    /// [`Refusal`] if its books cannot be read.
+    pub(crate) async fn record(
+        &self,
+        operator: Option<String>,
+    ) -> Result<Option<SignedAuditorRecord>, Refusal> {
+        match self.is_enabled() {
+            true => Ok(Some(self.shared.record(operator).await?)),
+            false => Ok(None),
+        }
+    }
+
     /// Answers what is asked of auditors.
     ///
     /// # Errors
     /// [`NetError`] if the answer could not be sent.
-    pub(crate) async fn answer(&self, inbound: Inbound) -> Result<(), NetError> {
+    pub(crate) async fn answer(&self, mut inbound: Inbound) -> Result<(), NetError> {
         if !self.is_enabled() {
             return inbound.refuse(RefusalCode::NotAccepting, "This node does not audit.").await;
+        }
+        if let Request::Relay(relay) = &inbound.envelope.request {
+            let relayed = self.shared.relay(inbound.from, (**relay).clone());
+            let answer = working(&mut inbound, relayed).await?;
+            return inbound.answer(answer.unwrap_or_else(Answer::Refused)).await;
         }
         let answer = self.shared.answer(&inbound).await;
         if matches!(answer, Ok(Answer::Following { .. })) {
             inbound.welcome();
         }
         inbound.answer(answer.unwrap_or_else(Answer::Refused)).await
-    }
-}
-
-#[cfg(test)]
-impl Auditor {
-    /// Does now all that is due.
-    pub(crate) async fn work(&self) {
-        let store = self.shared.parts.store.auditor();
-        loop {
-            let due = store.due(self.shared.parts.clock.now(), 1000).await.expect("the books are read");
-            if due.is_empty() {
-                return;
-            }
-            for contract in due {
-                self.shared.work_at(contract).await.expect("the books are written");
-            }
-        }
-    }
-
-    /// All verdicts on a contract, the newest first.
-    pub(crate) async fn verdicts_for_tests(
-        &self,
-        contract: ContractId,
-    ) -> Vec<hayloft_store::auditor::Judged> {
-        let store = self.shared.parts.store.auditor();
-        store.verdicts(contract, None, 1000).await.expect("the books are read")
     }
 }
 

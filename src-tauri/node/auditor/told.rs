@@ -1,6 +1,11 @@
-//! What others are told: verdicts and receipts to owner and farmer of a contract, a farmer's record to anybody.
+//! What others are told: verdicts and receipts to owner and farmer of a contract; a farmer's record, and this auditor's own,
+//! to anybody.
 
-use hayloft_core::{ContractId, DeviceId, ShardId, audit::Epoch};
+use hayloft_core::{
+    ContractId, DeviceId, ShardId,
+    audit::Epoch,
+    record::{AuditorRecord, SignedAuditorRecord},
+};
 use hayloft_net::{
     Inbound,
     limits::{SHARDS_PER_PAGE, VERDICTS_PER_PAGE},
@@ -11,7 +16,29 @@ use hayloft_store::auditor::AuditorError;
 use super::{Shared, refusal};
 use crate::farmer::refuse;
 
+/// The protocol that this release speaks.
+const PROTOCOL: u16 = 1;
+/// How long a record counts: others ask again long before.
+const RECORD_SECONDS: u64 = 600;
+
 impl Shared {
+    /// This auditor's record, freshly signed. It takes new contracts while there is room in its books.
+    pub(super) async fn record(&self, operator: Option<String>) -> Result<SignedAuditorRecord, Refusal> {
+        let (contracts, shards) = self.parts.store.auditor().figures(None).await.map_err(refusal)?;
+        let now = self.parts.clock.now();
+        let record = AuditorRecord {
+            network: self.parts.network.clone(),
+            device: self.parts.device.id(),
+            protocol: PROTOCOL,
+            accepting: contracts < self.bounds.contracts && shards < self.bounds.shards,
+            shortest_epoch: self.shortest_epoch(),
+            operator,
+            at: now,
+            expires: now.plus_seconds(RECORD_SECONDS),
+        };
+        Ok(record.sign(&self.parts.device))
+    }
+
     /// Whether the asking device belongs to a followed contract's owner, or is its farmer.
     async fn admit(&self, inbound: &Inbound, contract: ContractId) -> Result<(), Refusal> {
         let followed = self.parts.store.auditor().followed(contract).await.map_err(refusal)?;

@@ -164,13 +164,16 @@ impl Shared {
         Ok(Answer::Revised { farmer: signed.farmer })
     }
 
-    /// A farmer that no longer offers space lets contracts run out; it still frees what its owners remove.
+    /// A farmer that no longer offers space, or leaves, lets contracts run out; it still frees what its owners remove.
     fn may_renew(&self, contract: &Contract, revision: &Revision) -> Result<(), Refusal> {
         let longer = contract.revision.as_ref().is_some_and(|newest| revision.end > newest.revision.end);
-        if longer && !self.settings.borrow().enabled {
-            return Err(refuse::not_accepting(&offer::NotAccepting::Off));
+        match (longer, self.leaves()) {
+            (true, Some(_)) => Err(refuse::not_accepting(&offer::NotAccepting::Leaving)),
+            (true, None) if !self.settings.borrow().enabled => {
+                Err(refuse::not_accepting(&offer::NotAccepting::Off))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     async fn countersigned(

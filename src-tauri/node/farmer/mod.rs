@@ -10,12 +10,13 @@ mod audit_keys;
 mod contracts;
 mod flow;
 mod labours;
+mod leaving;
 pub(crate) mod money;
 mod offer;
 mod proofs;
 pub(crate) mod refuse;
 mod scrub;
-mod serve;
+pub(crate) mod serve;
 mod standings;
 mod status;
 mod sweep;
@@ -26,7 +27,7 @@ mod transfers;
 
 use std::{sync::Arc, time::Duration};
 
-use hayloft_core::ContractId;
+use hayloft_core::{ContractId, Timestamp};
 use hayloft_net::{Incoming, RateLimits, limits, messages::Refusal};
 use jiff::tz::TimeZone;
 use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore, watch};
@@ -37,6 +38,7 @@ use crate::{
     auditor::Auditor,
     model::{ApiError, Event, FarmSettings, FarmerStanding},
     parts::Parts,
+    settings::Settings,
 };
 
 /// Contracts whose ids share a lock wait for each other: cheap, and bounded whatever strangers name.
@@ -59,6 +61,8 @@ pub(crate) struct Farmer {
 pub(crate) struct Shared {
     parts: Parts,
     settings: watch::Sender<FarmSettings>,
+    /// Until when this farmer stays, if it leaves.
+    leaves: watch::Sender<Option<Timestamp>>,
     auditor: Auditor,
     zone: TimeZone,
     locks: [Mutex<()>; LOCKS],
@@ -79,13 +83,14 @@ impl Farmer {
     pub(crate) async fn start(
         parts: Parts,
         incoming: Incoming,
-        settings: FarmSettings,
+        settings: &Settings,
         auditor: Auditor,
     ) -> Self {
         let (scrub, suspects) = scrub::Signals::new();
         let shared = Arc::new(Shared {
             parts,
-            settings: watch::Sender::new(settings),
+            settings: watch::Sender::new(settings.farm.clone()),
+            leaves: watch::Sender::new(settings.leaves),
             auditor,
             zone: TimeZone::system(),
             locks: std::array::from_fn(|_| Mutex::new(())),
@@ -159,7 +164,8 @@ impl Shared {
 
     /// Whether the settings let new data in now.
     fn permitted(&self) -> Result<(), Refusal> {
-        let permitted = offer::permitted(&self.settings.borrow(), self.parts.clock.now(), &self.zone);
+        let (now, leaves) = (self.parts.clock.now(), self.leaves());
+        let permitted = offer::permitted(&self.settings.borrow(), leaves, now, &self.zone);
         permitted.map_err(|reason| refuse::not_accepting(&reason))
     }
 

@@ -26,6 +26,9 @@ pub(crate) enum NotAccepting {
     /// Farming was never switched on, or is off.
     #[error("This computer does not offer space.")]
     Off,
+    /// It leaves.
+    #[error("This farmer leaves: it takes nothing new. What is stored here can be read until it is moved.")]
+    Leaving,
     /// The person paused it.
     #[error("New data is paused. What is stored here stays and can be read.")]
     Paused,
@@ -52,11 +55,15 @@ fn clock_time(minute: u16) -> String {
 /// Whether the person's settings let new data in at `now`, wherever the disk stands.
 pub(crate) fn permitted(
     settings: &FarmSettings,
+    leaves: Option<Timestamp>,
     now: Timestamp,
     zone: &TimeZone,
 ) -> Result<(), NotAccepting> {
     if !settings.enabled {
         return Err(NotAccepting::Off);
+    }
+    if leaves.is_some() {
+        return Err(NotAccepting::Leaving);
     }
     if settings.paused {
         return Err(NotAccepting::Paused);
@@ -70,11 +77,12 @@ pub(crate) fn permitted(
 /// Whether new data is taken at `now`, and if not, the first reason.
 pub(crate) fn accepting(
     settings: &FarmSettings,
+    leaves: Option<Timestamp>,
     figures: &Figures,
     now: Timestamp,
     zone: &TimeZone,
 ) -> Result<(), NotAccepting> {
-    permitted(settings, now, zone)?;
+    permitted(settings, leaves, now, zone)?;
     if figures.used_bytes.saturating_add(figures.reserved_bytes).saturating_add(LEAST_FREE_BYTES)
         > settings.quota_bytes
     {
@@ -105,6 +113,7 @@ pub(crate) fn limits(settings: &FarmSettings) -> Limits {
 /// The offer as of `now`, freshly signed.
 pub(crate) fn record(
     settings: &FarmSettings,
+    leaves: Option<Timestamp>,
     figures: &Figures,
     network: &NetworkName,
     device: &DeviceKey,
@@ -116,12 +125,13 @@ pub(crate) fn record(
         network: network.clone(),
         device: device_id,
         protocol: PROTOCOL,
-        accepting: accepting(settings, figures, now, zone).is_ok(),
+        accepting: accepting(settings, leaves, figures, now, zone).is_ok(),
         free_bytes: figures.free_bytes,
         storage_price: Amount(settings.storage_price),
         egress_price: Amount(settings.egress_price),
         operator: settings.operator.clone(),
         country: None,
+        leaves,
         at: now,
         expires: now.plus_seconds(RECORD_SECONDS),
     };
@@ -145,13 +155,13 @@ mod tests {
 
     #[test]
     fn farmer_takes_data_when_nothing_speaks_against_it() {
-        assert_eq!(accepting(&on(), &roomy(), NOON, &TimeZone::UTC), Ok(()));
+        assert_eq!(accepting(&on(), None, &roomy(), NOON, &TimeZone::UTC), Ok(()));
     }
 
     #[test]
     fn each_reason_not_to_take_data_is_named() {
         let check = |settings: FarmSettings, figures: Figures, expect: NotAccepting| {
-            assert_eq!(accepting(&settings, &figures, NOON, &TimeZone::UTC), Err(expect));
+            assert_eq!(accepting(&settings, None, &figures, NOON, &TimeZone::UTC), Err(expect));
         };
         check(FarmSettings { enabled: false, ..on() }, roomy(), NotAccepting::Off);
         check(FarmSettings { paused: true, ..on() }, roomy(), NotAccepting::Paused);
@@ -164,12 +174,22 @@ mod tests {
     }
 
     #[test]
+    fn a_farmer_that_leaves_says_until_when_it_stays_and_takes_nothing() {
+        let (device, until) = (DeviceKey::from_bytes(&[7; 32]), Some(NOON.plus_seconds(9)));
+        let network: NetworkName = "test".parse().expect("a name");
+        let signed = record(&on(), until, &roomy(), &network, &device, NOON, &TimeZone::UTC);
+        let record = signed.verify(&network, &device.id(), NOON).expect("verifies");
+        assert_eq!((record.accepting, record.leaves), (false, until));
+        assert_eq!(permitted(&on(), until, NOON, &TimeZone::UTC), Err(NotAccepting::Leaving));
+    }
+
+    #[test]
     fn hours_are_read_as_local_time_and_may_pass_midnight() {
         let night = Hours { from_minute: 22 * 60, until_minute: 6 * 60 };
         let settings = FarmSettings { hours: Some(night), ..on() };
         let east = TimeZone::fixed(jiff::tz::offset(10));
-        assert_eq!(permitted(&settings, NOON, &east), Ok(()), "noon UTC is 22:00 there");
-        assert!(permitted(&settings, NOON, &TimeZone::UTC).is_err());
+        assert_eq!(permitted(&settings, None, NOON, &east), Ok(()), "noon UTC is 22:00 there");
+        assert!(permitted(&settings, None, NOON, &TimeZone::UTC).is_err());
         assert_eq!(
             NotAccepting::OutsideHours(night).to_string(),
             "New data is taken from 22:00 to 06:00 only."
@@ -181,7 +201,7 @@ mod tests {
         let device = DeviceKey::from_bytes(&[7; 32]);
         let network: NetworkName = "test".parse().expect("a name");
         let settings = FarmSettings { storage_price: 5, operator: Some("me".into()), ..on() };
-        let signed = record(&settings, &roomy(), &network, &device, NOON, &TimeZone::UTC);
+        let signed = record(&settings, None, &roomy(), &network, &device, NOON, &TimeZone::UTC);
         let record = signed.verify(&network, &device.id(), NOON).expect("verifies");
         assert!(record.accepting);
         assert_eq!((record.free_bytes, record.storage_price), (50 * MIB, Amount(5)));

@@ -1,4 +1,5 @@
-//! Answering audits: what was lost, a nonce, and proofs from the challenged blocks alone.
+//! Answering audits: what was lost, a nonce, and proofs from the challenged blocks alone. A loss that shows only now is
+//! admitted, signed like a proof: silence would be no cheaper, and nobody could repair it.
 //!
 //! Invariants: an answer is signed for the newest revision and for no epoch that has not begun; a question costs the disk
 //! nothing but the blocks it names, and the database no write; the same question gets the same answer. Deliberately
@@ -14,8 +15,8 @@ use std::{
 use hayloft_core::{
     ContractId, DeviceId, ShardId,
     audit::{
-        self, Challenge, ChallengeError, Commitment, Committer, Epoch, KeyProof, LossReport, ProveError,
-        Prover, ProverKey, Question, TagKeyId, Transcript, farmer_nonce,
+        self, Challenge, ChallengeError, Commitment, Committer, Epoch, KeyProof, LossReport, Part,
+        ProveError, Prover, ProverKey, Question, TagKeyId, Transcript, farmer_nonce,
     },
     contract::{CLOCK_TOLERANCE_SECONDS, RevisionError},
     keys::DeviceKey,
@@ -25,7 +26,6 @@ use hayloft_net::{
     messages::{Answer, Refusal, RefusalCode},
 };
 use hayloft_store::{
-    FarmerError,
     blocks::{Audited, BlockReader},
     farmer::Contract,
 };
@@ -149,32 +149,34 @@ impl Shared {
             device: self.parts.device.clone(),
             signals: self.scrub.clone(),
         };
+        let asked = transcript.clone();
         let proved = self.proofs.run(device, move |wanted| work.prove(&transcript, wanted)).await?;
-        match proved {
-            Ok(answer) => Ok(Answer::Proved { nonce, answer: Box::new(answer) }),
-            Err(NoProof::Lost { shard, news: true }) => Err(self.lost_now(id, revision, shard).await?),
-            Err(cause) => Err(cause.into()),
-        }
+        let answer = match proved {
+            Ok(answer) => answer,
+            Err(NoProof::Lost { shard, news }) => {
+                if news {
+                    self.lost_now(id, revision, shard).await?;
+                }
+                audit::Answer::admit(&asked, shard, &self.parts.device)
+            }
+            Err(cause) => return Err(cause.into()),
+        };
+        Ok(Answer::Proved { nonce, answer: Box::new(answer) })
     }
 
-    /// A revision that came meanwhile may have removed the shard.
-    async fn lost_now(
-        &self,
-        contract: ContractId,
-        revision: u64,
-        shard: ShardId,
-    ) -> Result<Refusal, Refusal> {
+    /// Takes note of a loss. It is none if a revision that came meanwhile has removed the shard, or the disk is not there.
+    async fn lost_now(&self, contract: ContractId, revision: u64, shard: ShardId) -> Result<(), Refusal> {
         let contract = self.parts.store.farmer().contract(contract).await.map_err(refuse::store)?;
         let newest = contract.and_then(|contract| contract.revision).map(|newest| newest.revision.number);
         if let Some(expected) = newest.filter(|newest| *newest != revision) {
-            return Ok(refuse::revision(&RevisionError::WrongNumber { expected, found: revision }));
+            return Err(refuse::revision(&RevisionError::WrongNumber { expected, found: revision }));
         }
         if !self.parts.store.farmer().is_connected().await.map_err(refuse::store)? {
-            let sentence = "The disk that holds the shards is not connected.";
-            return Ok(refuse::refuse(RefusalCode::Internal, sentence));
+            let sentence = "The disk that holds the pieces is not connected.";
+            return Err(refuse::refuse(RefusalCode::Internal, sentence));
         }
         self.scrub.suspect(shard);
-        Ok(refuse::store(FarmerError::ShardLost))
+        Ok(())
     }
 
     /// Nobody may collect answers for times to come.
@@ -224,7 +226,7 @@ impl Work {
                 prover.push(&block, &tag).map_err(|_| NoProof::Lost { shard, news: true })?;
                 began = self.rest(began);
             }
-            let proof = prover.finish().map_err(|error| damaged(part.blocks()[0].shard, error))?;
+            let proof = prover.finish().map_err(|error| damaged(part, &error))?;
             proofs.push(KeyProof { tag_key, proof });
         }
         Ok(audit::Answer::sign(transcript, proofs, &self.device))
@@ -255,7 +257,11 @@ fn unreadable(shard: ShardId, error: io::Error) -> NoProof {
     }
 }
 
-/// One of the tags of these blocks is none any more; which one, only a scrub will tell.
-fn damaged(shard: ShardId, _error: ProveError) -> NoProof {
-    NoProof::Lost { shard, news: true }
+/// The tag of one of these blocks is none any more.
+fn damaged(part: &Part, error: &ProveError) -> NoProof {
+    let block = match error {
+        ProveError::DamagedTag { block, .. } => part.blocks().get(*block),
+        _ => None,
+    };
+    block.map_or(NoProof::NoKey, |block| NoProof::Lost { shard: block.shard, news: true })
 }

@@ -2,15 +2,21 @@
 
 use std::{pin::pin, sync::Arc};
 
-use hayloft_core::OwnerId;
+use hayloft_core::{
+    DeviceId, OwnerId, Timestamp,
+    audit::{Mandate, SignedMandate},
+    record::SignedFarmerRecord,
+};
 use hayloft_net::{
     Inbound, Incoming, NetError,
     limits::WORKING_PAUSE,
-    messages::{Answer, Refusal, RefusalCode, Request},
+    messages::{Answer, Mandated, Offered, Refusal, RefusalCode, Request},
 };
+use hayloft_store::farmer::Contract;
 use tokio_util::task::TaskTracker;
 
 use super::{Shared, contracts::Asker, offer, refuse, transfers::subnet};
+use crate::model::FarmSettings;
 
 /// Serves until the node stops; each request is a task of its own, and `net` bounds how many there are.
 pub(super) async fn run(shared: Arc<Shared>, mut incoming: Incoming, tasks: TaskTracker) {
@@ -30,7 +36,7 @@ async fn serve(shared: Arc<Shared>, inbound: Inbound) {
 }
 
 /// Says again and again that the answer takes a while.
-pub(super) async fn working<T>(inbound: &mut Inbound, work: impl Future<Output = T>) -> Result<T, NetError> {
+pub(crate) async fn working<T>(inbound: &mut Inbound, work: impl Future<Output = T>) -> Result<T, NetError> {
     let mut work = pin!(work);
     loop {
         match tokio::time::timeout(WORKING_PAUSE, &mut work).await {
@@ -57,7 +63,8 @@ impl Shared {
             | Request::AuditKeys { .. }
             | Request::Lost { .. }
             | Request::Commit { .. }
-            | Request::Challenge(_)) => return self.answer_auditor(inbound, request).await,
+            | Request::Challenge(_)
+            | Request::Mandated { .. }) => return self.answer_auditor(inbound, request).await,
             request => match self.owner_of(&inbound) {
                 Ok(owner) => {
                     self.welcome(&inbound, owner, &request).await;
@@ -71,24 +78,16 @@ impl Shared {
 
     /// What an owner's devices may ask, and the auditor that a contract names.
     async fn answer_auditor(&self, mut inbound: Inbound, request: Request) -> Result<(), NetError> {
-        let id = match &request {
-            Request::Contract { contract }
-            | Request::Shards { contract, .. }
-            | Request::AuditKeys { contract }
-            | Request::Lost { contract, .. }
-            | Request::Commit { contract, .. } => *contract,
-            Request::Challenge(question) => question.contract,
-            _ => {
-                return inbound
-                    .refuse(RefusalCode::BadRequest, "That is no question about a contract.")
-                    .await;
-            }
-        };
         let asker = Asker { device: inbound.from, owner: self.owner_of(&inbound) };
-        let contract = match self.contract_for(&asker, id).await {
-            Ok(contract) => contract,
+        let admitted = match request {
+            Request::Mandated { mandate, ask } => self.mandated(asker.device, &mandate, *ask).await,
+            request => self.admitted(&asker, request).await,
+        };
+        let (contract, request) = match admitted {
+            Ok(admitted) => admitted,
             Err(refusal) => return inbound.answer(Answer::Refused(refusal)).await,
         };
+        let id = contract.id;
         if !inbound.is_of_customer() {
             inbound.welcome();
         }
@@ -108,6 +107,53 @@ impl Shared {
             _ => Err(refuse::unknown_contract()),
         };
         inbound.answer(answer.unwrap_or_else(Answer::Refused)).await
+    }
+
+    /// The contract that is asked about, for those who may ask by their own right.
+    async fn admitted(&self, asker: &Asker, request: Request) -> Result<(Contract, Request), Refusal> {
+        let id = match &request {
+            Request::Contract { contract }
+            | Request::Shards { contract, .. }
+            | Request::AuditKeys { contract }
+            | Request::Lost { contract, .. }
+            | Request::Commit { contract, .. } => *contract,
+            Request::Challenge(question) => question.contract,
+            _ => {
+                let sentence = "That is no question about a contract.";
+                return Err(refuse::refuse(RefusalCode::BadRequest, sentence));
+            }
+        };
+        Ok((self.contract_for(asker, id).await?, request))
+    }
+
+    /// The same for whom the contract's auditor has sent, with what it may ask.
+    async fn mandated(
+        &self,
+        second: DeviceId,
+        signed: &SignedMandate,
+        ask: Mandated,
+    ) -> Result<(Contract, Request), Refusal> {
+        let Mandate { contract: id, epoch, .. } = signed.mandate;
+        let asker = |device| Asker { device, owner: Err(refuse::unknown_contract()) };
+        let terms = self.parts.store.farmer().contract(id).await.map_err(refuse::store)?;
+        let auditor = terms.and_then(|contract| contract.terms.terms.auditor);
+        let auditor = auditor.ok_or_else(refuse::unknown_contract)?;
+        let contract = self.contract_for(&asker(auditor), id).await?;
+        let verified = signed.verify(&self.parts.network, &id, &auditor, &second, self.parts.clock.now());
+        verified.map_err(|error| refuse::refuse(RefusalCode::NotAllowed, format!("Refused: {error}.")))?;
+        let request = match ask {
+            Mandated::AuditKeys => Request::AuditKeys { contract: id },
+            Mandated::Lost { after } => Request::Lost { contract: id, after },
+            Mandated::Commit(commitment) => Request::Commit { contract: id, epoch, commitment },
+            Mandated::Challenge(question) if (question.contract, question.epoch) == (id, epoch) => {
+                Request::Challenge(question)
+            }
+            Mandated::Challenge(_) => {
+                let sentence = "The question is about something else than the mandate.";
+                return Err(refuse::refuse(RefusalCode::NotAllowed, sentence));
+            }
+        };
+        Ok((contract, request))
     }
 
     async fn answer_owner(
@@ -150,6 +196,8 @@ impl Shared {
             | Request::Fund { .. }
             | Request::Cosign { .. }
             | Request::History { .. }
+            | Request::Mandated { .. }
+            | Request::Relay(_)
             | Request::Challenge(_) => {
                 Err(refuse::refuse(RefusalCode::BadRequest, "That is no request of an owner."))
             }
@@ -179,16 +227,29 @@ impl Shared {
         owner.map_err(|error| refuse::not_allowed(Some(error)))
     }
 
-    /// A node that does not farm makes no offer, so that nobody takes it for a farmer.
+    /// A node that neither farms nor audits makes no offer, so that nobody takes it for anything; a farmer that leaves says so.
     async fn offer(&self) -> Result<Answer, Refusal> {
-        let settings = self.settings.borrow().clone();
-        if !settings.enabled {
+        let (settings, leaves) = (self.settings.borrow().clone(), self.leaves());
+        let auditor = self.auditor.record(settings.operator.clone()).await?;
+        let farms = settings.enabled || leaves.is_some();
+        if !farms && auditor.is_none() {
             return Err(refuse::not_accepting(&offer::NotAccepting::Off));
         }
+        let farmer = match farms {
+            true => Some(self.farmers_offer(&settings, leaves).await?),
+            false => None,
+        };
+        Ok(Answer::Offer(Box::new(Offered { farmer, auditor })))
+    }
+
+    async fn farmers_offer(
+        &self,
+        settings: &FarmSettings,
+        leaves: Option<Timestamp>,
+    ) -> Result<SignedFarmerRecord, Refusal> {
         let figures =
-            self.parts.store.farmer().room(&offer::limits(&settings)).await.map_err(refuse::store)?;
+            self.parts.store.farmer().room(&offer::limits(settings)).await.map_err(refuse::store)?;
         let (now, device) = (self.parts.clock.now(), &self.parts.device);
-        let record = offer::record(&settings, &figures, &self.parts.network, device, now, &self.zone);
-        Ok(Answer::Offer(Box::new(record)))
+        Ok(offer::record(settings, leaves, &figures, &self.parts.network, device, now, &self.zone))
     }
 }

@@ -2,7 +2,7 @@
 
 use hayloft_store::farmer::{Contract, Figures};
 
-use super::{Farmer, contracts::ends, offer};
+use super::{Farmer, contracts::ends, leaving, offer};
 use crate::{
     errors,
     model::{ApiError, FarmContract, FarmSettings, FarmStatus},
@@ -18,7 +18,8 @@ impl Farmer {
         let store = self.shared.parts.store.farmer();
         let figures: Figures = store.figures(&offer::limits(&settings)).await.map_err(errors::farm)?;
         let now = self.shared.parts.clock.now();
-        let reason = offer::accepting(&settings, &figures, now, &self.shared.zone).err();
+        let leaves = self.shared.leaves();
+        let reason = offer::accepting(&settings, leaves, &figures, now, &self.shared.zone).err();
         let contracts = store.contracts().await.map_err(errors::farm)?;
         Ok(FarmStatus {
             used_bytes: figures.used_bytes,
@@ -28,6 +29,7 @@ impl Farmer {
             disk_free_bytes: figures.disk_free_bytes,
             accepting: reason.is_none(),
             reason: reason.map(|reason| reason.to_string()),
+            leaving: leaves.map(|until| leaving::status(until, now, &contracts)),
             contracts: contracts.iter().filter(|contract| contract.shards > 0).map(shown).collect(),
             scrub: self.shared.scrub_status().await?,
             standings: self.shared.standings(),

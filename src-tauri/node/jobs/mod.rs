@@ -26,13 +26,17 @@ pub(crate) use progress::{Progress, Sent, Snapshot};
 
 use crate::{
     model::{Event, GetRequest, Job, JobKind, JobReport, JobState, PutRequest},
-    owner::{Inner, OwnerError, get, lock, output, put, remove},
+    owner::{Inner, OwnerError, get, lock, output, put, remove, repair},
 };
 
 /// How often a running job is told of.
 const TICK: Duration = Duration::from_millis(250);
 /// How long a job waits before it looks for room again.
 const ROOM_PAUSE: Duration = Duration::from_secs(2);
+/// What a repair is called that nobody asked for.
+const EVERYTHING: &str = "what is due";
+/// The word for repairs in their rows.
+const REPAIR: &str = "repair";
 /// Jobs that are listed.
 const LISTED: u32 = 200;
 
@@ -44,6 +48,10 @@ pub(crate) enum Spec {
         request: GetRequest,
         /// Name of the part file, beside the output; drawn once, so that nobody can put something there first.
         part: String,
+    },
+    Repair {
+        /// Of which file; none: whatever is due, without anybody's asking.
+        name: Option<String>,
     },
 }
 
@@ -58,6 +66,7 @@ impl Spec {
         match self {
             Self::Put(_) => JobKind::Put,
             Self::Get { .. } => JobKind::Get,
+            Self::Repair { .. } => JobKind::Repair,
         }
     }
 
@@ -66,6 +75,7 @@ impl Spec {
             |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         match self {
             Self::Get { request, .. } => request.name.clone(),
+            Self::Repair { name } => name.clone().unwrap_or_else(|| EVERYTHING.into()),
             Self::Put(PutRequest { name: Some(name), .. }) => name.clone(),
             Self::Put(request) => match request.paths.as_slice() {
                 [] => String::new(),
@@ -204,11 +214,23 @@ impl Jobs {
         let kind = match spec.kind() {
             JobKind::Put => "put",
             JobKind::Get => "get",
+            JobKind::Repair => REPAIR,
         };
         let (begun, nothing) = (self.owner.clock.now(), self.seal(&Snapshot::default()));
         let id = self.rows.insert(kind, &self.seal(&spec), &nothing, begun).await?;
         self.spawn(id, spec, begun, Run::First);
         Ok(id)
+    }
+
+    /// Begins to repair what is due, unless that is under way or held by a person already.
+    pub(crate) async fn begin_repair(&self) -> Result<bool, OwnerError> {
+        for row in self.rows.unfinished().await? {
+            if row.kind == REPAIR && matches!(self.open(&row.spec)?, Spec::Repair { name: None }) {
+                return Ok(false);
+            }
+        }
+        self.begin(Spec::Repair { name: None }).await?;
+        Ok(true)
     }
 
     fn spawn(&self, id: u32, spec: Spec, begun: Timestamp, run: Run) {
@@ -251,6 +273,9 @@ impl Jobs {
             lock(&self.unwritten).insert(id, error.to_string());
         }
         lock(&self.live).remove(&id);
+        if matches!(*live.spec, Spec::Repair { .. }) {
+            self.owner.repairs.wake();
+        }
         if let Ok(job) = self.job(id).await {
             let _ = self.owner.events.send(Event::Job(job));
         }
@@ -319,6 +344,9 @@ impl Jobs {
                 self.rows.update(id, RowState::Paused, &self.seal(&snapshot)).await?;
             }
             End::Halted(Halt::Cancel) => {
+                if matches!(*live.spec, Spec::Repair { name: None }) {
+                    self.owner.repairs.hold();
+                }
                 self.clear(id, &live.spec).await?;
                 self.rows.finish(id, RowState::Cancelled, &self.seal(&snapshot), None, now).await?;
             }
@@ -337,6 +365,9 @@ impl Jobs {
             Spec::Get { request, part } => {
                 output::discard(request.output.with_file_name(part)).await;
                 Ok(())
+            }
+            Spec::Repair { .. } => {
+                remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await
             }
         }
     }
@@ -476,6 +507,10 @@ async fn work(
         }
         Spec::Get { request, part } => {
             Ok((JobReport::Get(get::get(owner, request, part, context).await?), Vec::new()))
+        }
+        Spec::Repair { name } => {
+            let report = repair::repair(owner, name.as_deref(), context).await?;
+            Ok((JobReport::Repair(report), Vec::new()))
         }
     }
 }

@@ -1,15 +1,16 @@
-//! One attempt to place a segment: all its columns at once, each at a farmer of its own; who fails or is late is replaced.
+//! One attempt to place columns of a segment: all of them at once, each at a farmer of its own; who fails or is late is replaced.
 //!
 //! Invariant: whatever was tried and did not become part of the placement is written down for removal.
 
-use std::{collections::HashSet, pin::pin, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    pin::pin,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
-use hayloft_core::{
-    DeviceId, ShardId,
-    manifest::{PlacementRecord, Shard},
-    placement::Plan,
-};
+use hayloft_core::{DeviceId, ShardId, manifest::Shard, placement::Plan};
 
 use super::{
     OwnerError,
@@ -29,22 +30,24 @@ enum Replaced {
     ByNobody,
 }
 
-/// One attempt to place a segment.
+/// One attempt to place columns of a segment.
 pub(super) struct Attempt<'a> {
     pub(super) shipment: Shipment<'a>,
+    /// Which columns, in the order of the plan's.
+    pub(super) wanted: Vec<u8>,
     pub(super) plan: Mutex<Plan>,
 }
 
 impl Attempt<'_> {
     /// `None` if farmers failed and no spare was left: then they are among `failed`.
-    pub(super) async fn run(
-        &self,
-        failed: &mut HashSet<DeviceId>,
-    ) -> Result<Option<PlacementRecord>, OwnerError> {
-        let farmers: Vec<DeviceId> = lock(&self.plan).farmers().collect();
-        let columns = farmers.into_iter().zip(0..).map(|(farmer, column)| (column, farmer)).collect();
+    pub(super) async fn run(&self, failed: &mut HashSet<DeviceId>) -> Result<Option<Vec<Shard>>, OwnerError> {
+        let columns = self.wanted.iter().copied().zip(lock(&self.plan).farmers()).collect();
+        let begun = Instant::now();
         let placed = match self.on_farmers(columns, failed, |runner| self.shipment.send(runner)).await {
-            Ok(Some(stored)) => self.put_under_contract(stored, failed).await,
+            Ok(Some(stored)) => {
+                self.shipment.load.arrived(begun.elapsed()).await;
+                self.put_under_contract(stored, failed).await
+            }
             result => result,
         };
         let shards = placed.as_ref().ok().and_then(Option::as_ref);
@@ -55,7 +58,13 @@ impl Attempt<'_> {
             self.shipment.owner.catalog.store.give_up_placing(&leftovers).await?;
             self.shipment.owner.removals.notify_one();
         }
-        Ok(placed?.map(|shards| self.shipment.record(shards)))
+        placed
+    }
+
+    /// The plan's number of a column.
+    fn slot(&self, column: u8) -> u8 {
+        let slot = self.wanted.iter().position(|wanted| *wanted == column);
+        slot.and_then(|slot| u8::try_from(slot).ok()).expect("only what is wanted is sent")
     }
 
     /// Signs the revisions of all farmers at once. A farmer that fails now is replaced like one that failed before.
@@ -79,7 +88,7 @@ impl Attempt<'_> {
                     Some(shard) => shard,
                     None => self.shipment.send(runner).await?,
                 };
-                self.shipment.over_the_line(farmer, || self.shipment.revise(&shard)).await?;
+                self.shipment.over_the_line(farmer, || self.shipment.put_under_contract(&shard)).await?;
                 Ok(shard)
             }
         })
@@ -129,7 +138,7 @@ impl Attempt<'_> {
                         let now = tokio::time::Instant::now();
                         let won = race.won(column, farmer, now);
                         if won {
-                            lock(&self.plan).settle(column, farmer);
+                            lock(&self.plan).settle(self.slot(column), farmer);
                             done.push(shard);
                         }
                     }
@@ -137,6 +146,7 @@ impl Attempt<'_> {
                         return Err(error.into());
                     }
                     Some(Err(Failure::Contract(error))) if error.is_ours() => return Err(error.into()),
+                    Some(Err(Failure::Load(error))) => return Err(error),
                     Some(Err(Failure::Offline)) => return Err(OwnerError::Offline),
                     Some(Err(Failure::Stopping(_))) => return Err(OwnerError::Stopped),
                     Some(Err(Failure::Hopeless)) => {}
@@ -166,7 +176,7 @@ impl Attempt<'_> {
                     let late = if works == Some(true) { race.late() } else { Vec::new() };
                     let hopeless = race.hopeless();
                     for (column, farmer) in late {
-                        if let Some(spare) = lock(&self.plan).second(column) {
+                        if let Some(spare) = lock(&self.plan).second(self.slot(column)) {
                             tracing::info!(%farmer, %spare, "a farmer is slow: a spare is sent the same");
                             running.push(named(race.enter(column, spare, tokio::time::Instant::now())));
                         } else if hopeless.contains(&(column, farmer)) {
@@ -185,14 +195,14 @@ impl Attempt<'_> {
 
     /// Who has a column in place of a farmer that failed; `other` is sent it already.
     fn replaced(&self, column: u8, farmer: DeviceId, other: Option<DeviceId>) -> Replaced {
-        let mut plan = lock(&self.plan);
+        let (mut plan, slot) = (lock(&self.plan), self.slot(column));
         match other {
             Some(other) => {
-                plan.drop_second(column, farmer);
-                plan.settle(column, other);
+                plan.drop_second(slot, farmer);
+                plan.settle(slot, other);
                 Replaced::ByTheOther
             }
-            None => plan.replace(column).map_or(Replaced::ByNobody, Replaced::By),
+            None => plan.replace(slot).map_or(Replaced::ByNobody, Replaced::By),
         }
     }
 
@@ -203,6 +213,7 @@ impl Attempt<'_> {
             Failure::Offline
             | Failure::Hopeless
             | Failure::Stopping(_)
+            | Failure::Load(_)
             | Failure::Store(_)
             | Failure::Contract(ContractError::Store(_)) => return,
             Failure::Contract(error) if error.is_ours() => return,

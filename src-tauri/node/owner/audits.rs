@@ -11,19 +11,20 @@ use std::{
 
 use futures::{StreamExt, stream};
 use hayloft_core::{
-    ContractId, DeviceId, ShardId,
+    ContractId, DeviceId, ShardId, Timestamp,
     audit::{
-        BLOCKS_PER_EPOCH, Commitment, Committer, Epoch, MAX_SHARDS_NAMED, Opening, Proof, Question,
-        ReceiptError, Scope, VerifierKey,
+        BLOCKS_PER_EPOCH, Commitment, Committer, Epoch, MAX_SHARDS_NAMED, Opening, Question, ReceiptError,
+        Scope, VerifierKey,
     },
     auditor::exported::Exported,
+    manifest::{ContentRecord, Shard},
     settlement::Verdict,
 };
 use hayloft_net::{NetError, messages::RefusalCode};
-use hayloft_store::{own_audits::OwnAudit, owner::OwnerContract};
-use rand::Rng;
+use hayloft_store::{holdings::LostShard, own_audits::OwnAudit, owner::OwnerContract};
+use rand::{Rng, seq::SliceRandom};
 
-use super::{Inner, OwnerError, put::placements_of};
+use super::{Inner, OwnerError, losses, put::placements_of};
 use crate::{
     auditor::{
         asking::{self, Asking, Heard, Known},
@@ -63,16 +64,23 @@ impl Asked {
     }
 }
 
-/// Audits a file's shards at all its farmers, and writes down what was found.
-pub(super) async fn audit(owner: &Arc<Inner>, name: &str) -> Result<AuditReport, OwnerError> {
-    let record = owner.catalog.file(name).await?;
-    let mut kept: BTreeMap<(DeviceId, ContractId), BTreeSet<ShardId>> = BTreeMap::new();
-    for placement in placements_of(owner, &record).await? {
-        for shard in &placement.shards {
-            kept.entry((shard.farmer, shard.contract)).or_default().insert(shard.id);
+/// The shards that are asked for, by who keeps them.
+type Kept = BTreeMap<(DeviceId, ContractId), BTreeSet<ShardId>>;
+
+/// Audits the shards of a file, or all, at their farmers, and writes down what was found.
+pub(super) async fn audit(owner: &Arc<Inner>, name: Option<&str>) -> Result<AuditReport, OwnerError> {
+    let (name, kept) = match name {
+        Some(name) => {
+            let record = owner.catalog.file(name).await?;
+            let kept = of_file(owner, &record).await?;
+            (Some(record.name), kept)
         }
-    }
-    let asked = kept.into_iter().map(|((farmer, contract), shards)| {
+        None => (None, all(owner).await?),
+    };
+    let asked = kept.into_iter().flat_map(|((farmer, contract), shards)| {
+        questions(&shards).into_iter().map(move |shards| (farmer, contract, shards))
+    });
+    let asked = asked.map(|(farmer, contract, shards)| {
         let owner = owner.clone();
         async move { audit_one(&owner, farmer, contract, &shards).await }
     });
@@ -80,7 +88,7 @@ pub(super) async fn audit(owner: &Arc<Inner>, name: &str) -> Result<AuditReport,
     let found = found.into_iter().collect::<Result<Vec<Found>, _>>()?;
     let now = owner.clock.now();
     let rows = found.iter().map(|found| OwnAudit {
-        name: record.name.clone(),
+        name: name.clone(),
         contract: found.contract,
         farmer: found.farmer,
         verdict: found.verdict,
@@ -99,6 +107,40 @@ pub(super) async fn audit(owner: &Arc<Inner>, name: &str) -> Result<AuditReport,
     Ok(AuditReport { verdicts: verdicts.collect() })
 }
 
+async fn of_file(owner: &Inner, record: &ContentRecord) -> Result<Kept, OwnerError> {
+    let mut kept = Kept::new();
+    for placement in placements_of(owner, record).await? {
+        for shard in &placement.shards {
+            kept.entry((shard.farmer, shard.contract)).or_default().insert(shard.id);
+        }
+    }
+    Ok(kept)
+}
+
+/// Whether the farmer has something to keep under a contract at `now`.
+pub(super) fn keeps(stored: &OwnerContract, now: Timestamp) -> bool {
+    !stored.shards.is_empty() && stored.revision.as_ref().is_some_and(|newest| now < newest.revision.end)
+}
+
+/// All that farmers keep under contracts that are not over.
+async fn all(owner: &Inner) -> Result<Kept, OwnerError> {
+    let now = owner.clock.now();
+    let stored = owner.catalog.store.contracts(None).await?;
+    let live = stored.into_iter().filter(|stored| keeps(stored, now));
+    Ok(live
+        .map(|stored| {
+            let shards = stored.shards.iter().map(|shard| shard.id).collect();
+            ((stored.terms.terms.farmer, stored.id), shards)
+        })
+        .collect())
+}
+
+/// As many at a time as one question may name.
+fn questions(shards: &BTreeSet<ShardId>) -> Vec<BTreeSet<ShardId>> {
+    let shards: Vec<ShardId> = shards.iter().copied().collect();
+    shards.chunks(MAX_SHARDS_NAMED).map(|some| some.iter().copied().collect()).collect()
+}
+
 async fn audit_one(
     owner: &Inner,
     farmer: DeviceId,
@@ -106,18 +148,69 @@ async fn audit_one(
     shards: &BTreeSet<ShardId>,
 ) -> Result<Found, OwnerError> {
     let mut asked = ask_of_newest(owner, contract, shards).await?;
-    if asked.verdict == Verdict::Failed && asked.receipt.is_some() && shards.len() > 1 {
-        let mut lost = 0;
+    if asked.verdict == Verdict::Passed {
+        losses::found_again(owner, &shards.iter().copied().collect::<Vec<_>>()).await;
+    }
+    if asked.verdict == Verdict::Failed {
         let some: Vec<ShardId> = shards.iter().take(ONE_BY_ONE).copied().collect();
-        for shard in &some {
-            let alone = ask_of_newest(owner, contract, &BTreeSet::from([*shard])).await?;
-            lost += usize::from(alone.verdict == Verdict::Failed);
+        let lost = one_by_one(owner, farmer, contract, &some).await?.lost;
+        if asked.receipt.is_some() && shards.len() > 1 {
+            let reason = asked.reason.unwrap_or_default();
+            asked.reason =
+                Some(format!("{reason} Of {} pieces asked for one by one, {lost} are lost.", some.len()));
         }
-        let reason = asked.reason.unwrap_or_default();
-        asked.reason = Some(format!("{reason} {lost} of {} shards asked one by one are lost.", some.len()));
     }
     let Asked { verdict, reason, proof_bytes, receipt } = asked;
     Ok(Found { contract, farmer, verdict, reason, proof_bytes, receipt })
+}
+
+/// What asking one by one came to.
+struct Each {
+    lost: usize,
+    /// Whether each was proved or shown to be lost.
+    clear: bool,
+}
+
+/// Asks for each of these shards by itself; those that are lost are written down.
+async fn one_by_one(
+    owner: &Inner,
+    farmer: DeviceId,
+    contract: ContractId,
+    shards: &[ShardId],
+) -> Result<Each, OwnerError> {
+    let (mut lost, mut whole, mut clear) = (Vec::new(), Vec::new(), true);
+    for shard in shards {
+        let alone = ask_of_newest(owner, contract, &BTreeSet::from([*shard])).await?;
+        match alone.verdict {
+            Verdict::Failed => lost.push(LostShard {
+                shard: *shard,
+                farmer,
+                contract,
+                shown: alone.receipt.is_some(),
+                reason: alone.reason.unwrap_or_default(),
+                at: owner.clock.now(),
+            }),
+            Verdict::Passed => whole.push(*shard),
+            Verdict::Missed | Verdict::Undecided => clear = false,
+        }
+    }
+    losses::note(owner, &lost).await;
+    losses::found_again(owner, &whole).await;
+    Ok(Each { lost: lost.len(), clear })
+}
+
+/// Looks for lost shards at a farmer that an auditor found to have failed: of very many shards at some of them, drawn anew each
+/// time. Whether each that was asked for was answered.
+pub(super) async fn each_is_asked(
+    owner: &Inner,
+    contract: ContractId,
+    shards: &[Shard],
+) -> Result<bool, OwnerError> {
+    let Some(farmer) = shards.first().map(|shard| shard.farmer) else { return Ok(true) };
+    let mut ids: Vec<ShardId> = shards.iter().map(|shard| shard.id).collect();
+    ids.shuffle(&mut rand::rng());
+    ids.truncate(ONE_BY_ONE);
+    Ok(one_by_one(owner, farmer, contract, &ids).await?.clear)
 }
 
 /// Asks under the newest revision that both sides know.
@@ -162,25 +255,31 @@ fn unanswered(error: &NetError) -> Asked {
     Asked::unproved(verdict, reason)
 }
 
-async fn ask(owner: &Inner, stored: OwnerContract, shards: &BTreeSet<ShardId>) -> Result<Asked, NetError> {
-    let Some(revision) = stored.revision.clone() else {
-        return Ok(Asked::unproved(Verdict::Undecided, "Nothing is kept under the contract."));
-    };
-    let tagged = stored.shards.iter().filter(|shard| shard.tag_key.is_some() && shards.contains(&shard.id));
-    let mut ids: Vec<ShardId> = tagged.map(|shard| shard.id).take(MAX_SHARDS_NAMED).collect();
-    if ids.is_empty() {
-        return Ok(Asked::unproved(
-            Verdict::Undecided,
-            "The shards were stored without tags: they cannot be audited.",
-        ));
-    }
-    let asking = Asking {
+/// How this owner asks a farmer about a contract.
+pub(super) fn asking<'a>(owner: &'a Inner, stored: &OwnerContract) -> Asking<'a> {
+    Asking {
         net: &owner.net,
         certificate: Some(&owner.certificate),
         network: &owner.catalog.network,
         farmer: stored.terms.terms.farmer,
         contract: stored.id,
+        through: None,
+    }
+}
+
+async fn ask(owner: &Inner, stored: OwnerContract, shards: &BTreeSet<ShardId>) -> Result<Asked, NetError> {
+    let Some(revision) = stored.revision.clone() else {
+        return Ok(Asked::unproved(Verdict::Undecided, "Nothing is kept under the contract."));
     };
+    let tagged = stored.shards.iter().filter(|shard| shard.tag_key.is_some() && shards.contains(&shard.id));
+    let mut ids: Vec<ShardId> = tagged.map(|shard| shard.id).collect();
+    if ids.is_empty() {
+        return Ok(Asked::unproved(
+            Verdict::Undecided,
+            "The pieces were stored without tags: they cannot be audited.",
+        ));
+    }
+    let asking = asking(owner, &stored);
     let lost = asking.lost().await?;
     let all = ids.len();
     ids.retain(|id| lost.binary_search(id).is_err());
@@ -190,7 +289,7 @@ async fn ask(owner: &Inner, stored: OwnerContract, shards: &BTreeSet<ShardId>) -
     }
     let keys = asking.keys(&stored.shards).await?;
     let Some(sectors) = keys.first().map(VerifierKey::sectors) else {
-        return Ok(Asked::unproved(Verdict::Undecided, "The shards' audit key is not known."));
+        return Ok(Asked::unproved(Verdict::Undecided, "The pieces' audit key is not known."));
     };
     let mut nonce = [0; 32];
     rand::rng().fill_bytes(&mut nonce);
@@ -208,7 +307,7 @@ async fn ask(owner: &Inner, stored: OwnerContract, shards: &BTreeSet<ShardId>) -
         blocks: BLOCKS_PER_EPOCH,
     };
     let (farmers, answer) = asking.challenge(question.clone()).await?;
-    let proof_bytes = (answer.proofs.len() * (32 + Proof::BYTES) + 64) as u64;
+    let proof_bytes = answer.bytes();
     let judged = off_the_runtime(move || {
         let (terms, revision) = (&stored.terms, &revision);
         let known = Known { terms, revision, shards: &stored.shards, keys: &keys };
@@ -232,13 +331,14 @@ fn verdict_of(heard: Option<Heard>, missing: usize, all: usize) -> Asked {
         }
         Ok(Ok(())) => {
             let reason =
-                format!("The farmer reports that it lost {missing} of {all} shards, and proved the rest.");
+                format!("The farmer reports that it lost {missing} of {all} pieces, and proved the rest.");
             Asked::unproved(Verdict::Failed, reason)
         }
-        Ok(Err(failure)) => Asked::unproved(Verdict::Failed, sentence(&failure)),
+        Ok(Err(failure)) => Asked::unproved(Verdict::Failed, shown::wrong(&failure)),
         Err(ReceiptError::BadSignature) => {
             Asked::unproved(Verdict::Missed, "The farmer did not sign its answer.")
         }
+        Err(error @ ReceiptError::NotAsked(_)) => Asked::unproved(Verdict::Missed, sentence(&error)),
         Err(error) => Asked::unproved(Verdict::Undecided, sentence(&error)),
     }
 }

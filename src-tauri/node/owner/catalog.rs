@@ -9,11 +9,11 @@ use std::{
 };
 
 use hayloft_core::{
-    NetworkName, SegmentId,
+    NetworkName, SegmentId, ShardId,
     keys::OwnerKeys,
-    manifest::{ContentRecord, PlacementRecord, open_notes, seal_notes},
+    manifest::{ContentRecord, PlacementRecord, Shard, open_notes, seal_notes},
 };
-use hayloft_store::files::{FileSegment, Segment, StoredFile};
+use hayloft_store::files::{FileSegment, Removal, Segment, StoredFile};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{OwnerError, lock};
@@ -93,6 +93,32 @@ impl Catalog {
         let opened = Arc::new(opened?);
         self.remember(&opened);
         Ok(opened)
+    }
+
+    /// Where a segment's shards lie, as the store says: whoever moves them begins from this.
+    pub(crate) async fn placement_now(&self, segment: SegmentId) -> Result<Arc<PlacementRecord>, OwnerError> {
+        let stored = self.store.segment(segment).await?.ok_or(OwnerError::MissingSegment)?;
+        lock(&self.placements).remove(&segment);
+        self.open_placement(&stored)
+    }
+
+    /// Whether a segment is there and its shard lies where this says.
+    pub(crate) async fn names(&self, segment: SegmentId, shard: &Shard) -> Result<bool, OwnerError> {
+        let Some(stored) = self.store.segment(segment).await? else { return Ok(false) };
+        Ok(self.open_placement(&stored)?.shards.contains(shard))
+    }
+
+    /// Writes down where a segment's shards lie from now on, that `placed` are no longer in flight, and that `gone` are to be
+    /// removed. Must not be dropped half-way.
+    pub(crate) async fn move_shards(
+        &self,
+        record: PlacementRecord,
+        placed: &[ShardId],
+        gone: &[Removal],
+    ) -> Result<(), OwnerError> {
+        self.store.update_placement(record.segment, &self.seal_placement(&record), placed, gone).await?;
+        self.remember(&Arc::new(record));
+        Ok(())
     }
 
     fn remember(&self, placement: &Arc<PlacementRecord>) {

@@ -24,7 +24,7 @@ use hayloft_net::{
 use rand::Rng;
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
-use super::{lock, tagging::Tagging, wire::Wire};
+use super::{gathering::Gatherings, lock, tagging::Tagging, wire::Wire};
 use crate::{
     Clock,
     money::{Money, MoneyError},
@@ -78,6 +78,16 @@ impl ContractError {
             Self::Unknown | Self::Store(_) | Self::Auditor(_) | Self::Money(_) => false,
         }
     }
+
+    /// The same once more for others who asked the farmer together, if it is about the farmer.
+    pub(crate) fn of_the_farmer(&self) -> Option<Self> {
+        match self {
+            Self::Net(error) => Some(Self::Net(error.clone())),
+            Self::Wrong(error) => Some(Self::Wrong(*error)),
+            Self::Forgotten => Some(Self::Forgotten),
+            Self::Unknown | Self::Store(_) | Self::Auditor(_) | Self::Money(_) => None,
+        }
+    }
 }
 
 /// What is to change in a contract. What is already so stays so.
@@ -114,7 +124,7 @@ fn change_for(state: &State, wish: &Wish) -> Option<Change> {
 pub(crate) struct Judged {
     /// The length of an epoch.
     pub(crate) epoch_seconds: u32,
-    /// Who judges.
+    /// Who judges; none is one of those that are found.
     pub(crate) auditor: Option<DeviceId>,
 }
 
@@ -137,6 +147,8 @@ pub(crate) struct Contracts {
     pub(crate) revised: Notify,
     /// Read by uploads between reserving and sending, written by whoever gives back.
     gates: Mutex<HashMap<ContractId, Arc<RwLock<()>>>>,
+    /// Shards that wait to be put under contract together.
+    pub(super) gatherings: Gatherings,
 }
 
 impl Contracts {
@@ -151,8 +163,22 @@ impl Contracts {
         money: Money,
     ) -> Self {
         let (slots, current, gates) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let revised = Notify::new();
-        Self { wire, tagging, store, keys, network, clock, judged, money, slots, current, revised, gates }
+        let (revised, gatherings) = (Notify::new(), Gatherings::default());
+        Self {
+            wire,
+            tagging,
+            store,
+            keys,
+            network,
+            clock,
+            judged,
+            money,
+            slots,
+            current,
+            revised,
+            gates,
+            gatherings,
+        }
     }
 
     /// The length of an epoch in new contracts.
@@ -253,6 +279,10 @@ impl Contracts {
     fn terms(&self, offer: &FarmerRecord) -> Terms {
         let mut nonce = [0; 32];
         rand::rng().fill_bytes(&mut nonce);
+        let auditor = match self.judged.auditor {
+            Some(auditor) => Some(auditor).filter(|auditor| *auditor != offer.device),
+            None => self.wire.auditor_for(offer, self.judged.epoch_seconds),
+        };
         Terms {
             network: self.network.clone(),
             owner: self.owner(),
@@ -262,7 +292,7 @@ impl Contracts {
             storage_price: offer.storage_price,
             egress_price: offer.egress_price,
             audit_share_ppm: AUDIT_SHARE_PPM,
-            auditor: self.judged.auditor.filter(|auditor| *auditor != offer.device),
+            auditor,
             escrow: None,
             grace_seconds: MIN_GRACE_SECONDS,
             nonce,

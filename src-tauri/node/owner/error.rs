@@ -140,6 +140,9 @@ pub(crate) enum OwnerError {
         /// That a segment needs.
         needed: usize,
     },
+    /// A part of a file that was put aside in this home cannot be read again.
+    #[error("A part of the file was put aside on this computer and cannot be read again: {}.", plain(.0))]
+    Aside(io::Error),
     /// What came back is not what was stored.
     #[error("“{0}” came back damaged and was not written.")]
     Damaged(String),
@@ -178,6 +181,11 @@ impl OwnerError {
         matches!(self, Self::NoFarmers | Self::TooFewFarmers { .. } | Self::Offline)
     }
 
+    /// Whether more farmers, or more answers, could mend it.
+    pub(crate) fn is_for_want_of_answers(&self) -> bool {
+        self.is_for_want_of_farmers() || matches!(self, Self::TooFewAnswer { .. })
+    }
+
     /// Whether the disk of the node's own records has no room for it.
     pub(crate) fn is_for_want_of_room(&self) -> bool {
         use hayloft_store::owner::OwnerError as Store;
@@ -185,6 +193,12 @@ impl OwnerError {
             self,
             Self::Database(DatabaseError::DiskFull) | Self::Store(Store::Database(DatabaseError::DiskFull))
         )
+    }
+
+    /// Whether what it was about is not there any more.
+    pub(crate) fn is_of_a_segment_gone(&self) -> bool {
+        use hayloft_store::owner::OwnerError as Store;
+        matches!(self, Self::MissingSegment | Self::Store(Store::UnknownSegment | Store::GivenUp(_)))
     }
 
     /// Whether the same may succeed later, so that what was done so far is worth keeping.
@@ -199,6 +213,7 @@ impl OwnerError {
                     | Self::Unreadable { .. }
                     | Self::Changed(_)
                     | Self::Output { .. }
+                    | Self::Aside(_)
                     | Self::Store(_)
                     | Self::Database(_)
                     | Self::Stopped
@@ -236,6 +251,7 @@ impl OwnerError {
             }
             Self::Unreadable { .. }
             | Self::Output { .. }
+            | Self::Aside(_)
             | Self::Store(_)
             | Self::Database(_)
             | Self::Changed(_) => ErrorCode::Disk,

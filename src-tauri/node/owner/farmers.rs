@@ -28,6 +28,8 @@ const BLAME_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// For how long a farmer that did not answer is asked last: each time in a row twice as long, up to the second.
 const DOWN: Duration = Duration::from_secs(30);
 const DOWN_AT_MOST: Duration = Duration::from_secs(600);
+/// Who did not answer so lately is not asked the same again.
+const JUST: Duration = Duration::from_secs(5);
 /// How long farmers are looked for when there are fewer than wanted.
 const SEARCH: Duration = Duration::from_secs(3);
 /// With so many others, farmers with demerits are left out of a placement.
@@ -39,6 +41,7 @@ struct Standing {
     down_until: Option<Instant>,
     /// Times in a row that it did not answer.
     silences: u32,
+    no_answer: Option<Instant>,
     latency_ms: Option<u32>,
 }
 
@@ -87,7 +90,7 @@ impl Farmers {
     pub(crate) fn answered(&self, farmer: DeviceId, after: Duration) {
         let mut standing = lock(&self.standing);
         let standing = standing.entry(farmer).or_default();
-        (standing.down_until, standing.silences) = (None, 0);
+        (standing.down_until, standing.silences, standing.no_answer) = (None, 0, None);
         standing.latency_ms = Some(u32::try_from(after.as_millis()).unwrap_or(u32::MAX));
     }
 
@@ -95,6 +98,20 @@ impl Farmers {
     pub(crate) fn reluctance(&self, farmer: DeviceId) -> (bool, u32, u32) {
         let standing = self.standing_of(farmer);
         (standing.is_down(), standing.blames, standing.latency_ms.unwrap_or(0) / 20)
+    }
+
+    /// A farmer that was asked for a cell of what it keeps did not answer.
+    pub(crate) fn no_answer(&self, farmer: DeviceId) {
+        let mut standing = lock(&self.standing);
+        let standing = standing.entry(farmer).or_default();
+        standing.goes_down(Instant::now());
+        standing.no_answer = Some(Instant::now());
+    }
+
+    /// Whether it did not answer when it was last asked for a cell, just before. That it is asked last for a while says less:
+    /// others may only have been faster.
+    pub(crate) fn is_silent(&self, farmer: DeviceId) -> bool {
+        self.standing_of(farmer).no_answer.is_some_and(|at| at.elapsed() < JUST)
     }
 
     /// Whether it lied, or does not answer just now.
@@ -115,13 +132,18 @@ impl Farmers {
         lock(&self.standing).get(&farmer).copied().unwrap_or_default()
     }
 
-    /// Farmers with a valid offer, at least `want` if they can be found soon.
+    /// Farmers with a valid offer, at least `want` if they can be found soon; those with demerits only where there are few
+    /// others.
     pub(crate) async fn offers(&self, want: usize) -> Vec<Offer> {
+        without_demerits(self.all_offers(want).await)
+    }
+
+    /// All farmers with a valid offer, at least `want` if they can be found soon.
+    pub(crate) async fn all_offers(&self, want: usize) -> Vec<Offer> {
         let found = self.net.find_farmers(want, SEARCH).await;
         let now = self.clock.now();
         let offers = found.into_iter().filter(|found| found.record.record.expires > now);
-        let offers: Vec<Offer> = offers.map(|found| self.offer(found)).collect();
-        without_demerits(offers)
+        offers.map(|found| self.offer(found)).collect()
     }
 
     fn offer(&self, found: hayloft_net::Candidate) -> Offer {

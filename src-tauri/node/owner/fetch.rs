@@ -27,7 +27,7 @@ use hayloft_net::{
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Inner, OwnerError, lock, opening::Columns, tally::Tally};
+use super::{Inner, OwnerError, lock, losses, opening::Columns, tally::Tally};
 
 /// Farmers asked beyond k.
 const SPARES: usize = 2;
@@ -72,16 +72,36 @@ impl ColumnError {
         matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::ShardLost, .. })))
     }
 
+    /// Whether the farmer did not answer at all.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Net(NetError::Unreachable(_) | NetError::Silent))
+    }
+
     fn is_busy(&self) -> bool {
         matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
     }
 }
 
-/// Whether the farmer is to blame. It is right to have nothing of a segment that its owner removed or rewrote meanwhile.
-pub(crate) async fn is_to_blame(owner: &Inner, placement: &PlacementRecord, error: &ColumnError) -> bool {
+/// What a column that did not come says of its farmer: whether it is to blame. What is lost by it is written down. A farmer is
+/// right to have nothing of a segment that its owner removed or rewrote meanwhile, or of a shard that lies elsewhere now.
+pub(crate) async fn is_to_blame(
+    owner: &Inner,
+    placement: &PlacementRecord,
+    shard: &Shard,
+    error: &ColumnError,
+) -> bool {
     let refused = matches!(error, ColumnError::Net(NetError::Refused(_)));
-    error.blames_farmer()
-        && !(refused && matches!(owner.catalog.store.segment(placement.segment).await, Ok(None)))
+    let names = match owner.catalog.names(placement.segment, shard).await {
+        Ok(names) => names,
+        Err(failed) => {
+            tracing::debug!(error = %failed, "it could not be looked up where a shard lies");
+            true
+        }
+    };
+    if names {
+        losses::unread(owner, shard, error).await;
+    }
+    error.blames_farmer() && (names || !refused)
 }
 
 /// Fetches for one get; knows whom it blamed.
@@ -279,13 +299,14 @@ impl Fetcher {
         let cells = Cells { owner: &self.owner, placement, layout, shard, stripes };
         let result = cells.read(Arc::default(), || {}, |bytes| column = bytes).await;
         if let Err(error) = &result {
-            self.judge(placement, shard.farmer, error).await;
+            self.judge(placement, shard, error).await;
         }
         result.map(|()| column)
     }
 
-    async fn judge(&self, placement: &PlacementRecord, farmer: DeviceId, error: &ColumnError) {
-        if is_to_blame(&self.owner, placement, error).await {
+    async fn judge(&self, placement: &PlacementRecord, shard: &Shard, error: &ColumnError) {
+        let farmer = shard.farmer;
+        if is_to_blame(&self.owner, placement, shard, error).await {
             self.blame(farmer, &error.to_string()).await;
         } else {
             tracing::debug!(%farmer, %error, "a column did not come");
@@ -351,7 +372,7 @@ impl Task {
             },
         };
         let Err(error) = result else { return };
-        self.fetcher.judge(&self.placement, self.shard.farmer, &error).await;
+        self.fetcher.judge(&self.placement, &self.shard, &error).await;
         if !came.load(Ordering::Relaxed) {
             let _ = to.send(News::Failed { shard: self.shard.clone(), error });
         }
@@ -371,7 +392,7 @@ impl Task {
         self.fetcher.owner.farmers.is_down(farmer);
         let is_there = async {
             let offer = self.fetcher.owner.wire.offer(farmer);
-            if !matches!(tokio::time::timeout(LIVENESS, offer).await, Ok(Ok(()))) {
+            if !matches!(tokio::time::timeout(LIVENESS, offer).await, Ok(Ok(_))) {
                 return None;
             }
             let (owner, placement) = (&self.fetcher.owner, &self.placement);

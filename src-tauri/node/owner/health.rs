@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use hayloft_core::{
-    DeviceId,
     manifest::{PlacementRecord, Shard},
+    repair::Need,
 };
 use rand::RngExt;
 
@@ -15,6 +15,7 @@ use super::{
     fetch::{ColumnError, check_cell, is_to_blame, layout},
     lock,
     put::placements_of,
+    repair,
 };
 use crate::model::{FileHealth, HealthWord, SegmentHealth};
 
@@ -27,28 +28,70 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 pub(crate) async fn health(owner: &Arc<Inner>, name: &str) -> Result<FileHealth, OwnerError> {
     let record = owner.catalog.file(name).await?;
     let placements = placements_of(owner, &record).await?;
-    let mut checks = Vec::new();
-    for (index, placement) in placements.iter().enumerate() {
-        for shard in placement.shards.iter().cloned() {
-            let (owner, placement) = (owner.clone(), placement.clone());
-            checks.push(async move { (index, shard.farmer, is_there(&owner, &placement, &shard).await) });
-        }
-    }
     let mut segments: Vec<SegmentHealth> = placements.iter().map(|placement| unseen(placement)).collect();
-    let mut checked = stream::iter(checks).buffer_unordered(AT_ONCE);
-    while let Some((index, farmer, there)) = checked.next().await {
+    for (placement, shard, there) in probe(owner, &placements, true).await {
+        let at = placements.iter().position(|known| known.segment == placement.segment);
+        let Some(segment) = at.and_then(|at| segments.get_mut(at)) else { continue };
         if there {
-            segments[index].alive += 1;
+            segment.alive += 1;
         } else {
-            segments[index].missing.push(farmer.to_string());
+            segment.missing.push(shard.farmer.to_string());
         }
     }
+    let repair = outlook(owner, &placements).await?;
     let mut seen = lock(&owner.seen);
     for (placement, segment) in placements.iter().zip(&segments) {
         seen.insert(placement.segment, segment.alive);
     }
     drop(seen);
-    Ok(of_segments(record.name, segments))
+    Ok(of_segments(record.name, segments, repair))
+}
+
+/// Asks for a cell of each shard of these segments, whether it is there; of a farmer that did not answer just before, only if
+/// `again`.
+pub(crate) async fn probe(
+    owner: &Arc<Inner>,
+    placements: &[Arc<PlacementRecord>],
+    again: bool,
+) -> Vec<(Arc<PlacementRecord>, Shard, bool)> {
+    let mut checks = Vec::new();
+    for placement in placements {
+        for shard in placement.shards.iter().cloned() {
+            let (owner, placement) = (owner.clone(), placement.clone());
+            checks.push(async move {
+                let asked = again || !owner.farmers.is_silent(shard.farmer);
+                let there = asked && is_there(&owner, &placement, &shard).await;
+                (placement, shard, there)
+            });
+        }
+    }
+    stream::iter(checks).buffer_unordered(AT_ONCE).collect().await
+}
+
+/// What is done about a file, or waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    UnderWay,
+    Soon,
+    /// Farmers that do not answer are waited for.
+    Awaited(usize),
+    Nothing,
+}
+
+async fn outlook(owner: &Inner, placements: &[Arc<PlacementRecord>]) -> Result<Outlook, OwnerError> {
+    if repair::is_under_way(owner, placements.iter().map(|placement| placement.segment)) {
+        return Ok(Outlook::UnderWay);
+    }
+    let (known, now) = (repair::Known::load(owner).await?, owner.clock.now());
+    let mut awaited = 0;
+    for placement in placements {
+        let assessed = known.assessed(placement.clone(), owner.repairs.patience, now)?;
+        if matches!(assessed.assessment.need, Need::Due(_)) && owner.repairs.automatic {
+            return Ok(Outlook::Soon);
+        }
+        awaited = awaited.max(assessed.assessment.awaited);
+    }
+    Ok(if awaited > 0 { Outlook::Awaited(awaited) } else { Outlook::Nothing })
 }
 
 fn unseen(placement: &PlacementRecord) -> SegmentHealth {
@@ -56,26 +99,29 @@ fn unseen(placement: &PlacementRecord) -> SegmentHealth {
 }
 
 async fn is_there(owner: &Inner, placement: &PlacementRecord, shard: &Shard) -> bool {
-    let farmer: DeviceId = shard.farmer;
+    let farmer = shard.farmer;
     let Ok(layout) = layout(placement) else { return false };
     let cell = rand::rng().random_range(0..layout.stripes());
     let checking = check_cell(owner, placement, &layout, shard, cell);
     match tokio::time::timeout(PATIENCE, checking).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            blame_or_note(owner, placement, farmer, &error).await;
+            blame_or_note(owner, placement, shard, &error).await;
             false
         }
         Err(_) => {
-            owner.farmers.is_down(farmer);
+            owner.farmers.no_answer(farmer);
             false
         }
     }
 }
 
-async fn blame_or_note(owner: &Inner, placement: &PlacementRecord, farmer: DeviceId, error: &ColumnError) {
-    if is_to_blame(owner, placement, error).await {
+async fn blame_or_note(owner: &Inner, placement: &PlacementRecord, shard: &Shard, error: &ColumnError) {
+    let farmer = shard.farmer;
+    if is_to_blame(owner, placement, shard, error).await {
         owner.farmers.blame(farmer, &error.to_string()).await;
+    } else if error.is_silence() {
+        owner.farmers.no_answer(farmer);
     } else if !error.is_lost() {
         owner.farmers.is_down(farmer);
     }
@@ -92,16 +138,33 @@ pub(crate) fn word(alive: u8, k: u8, n: u8) -> HealthWord {
     }
 }
 
-fn of_segments(name: String, segments: Vec<SegmentHealth>) -> FileHealth {
+fn of_segments(name: String, segments: Vec<SegmentHealth>, outlook: Outlook) -> FileHealth {
     let margin = |segment: &&SegmentHealth| i16::from(segment.alive) - i16::from(segment.k);
     let weakest = segments.iter().min_by_key(margin);
     let (alive, k, n) = weakest.map_or((0, 0, 0), |segment| (segment.alive, segment.k, segment.n));
     let health = word(alive, k, n);
-    FileHealth { name, k, n, health, sentence: sentence(health, alive, k, n), segments }
+    let mut sentence = sentence(health, alive, k, n, outlook);
+    if let Some(said) = said(outlook) {
+        sentence = format!("{sentence} {said}");
+    }
+    let repairing = outlook == Outlook::UnderWay;
+    FileHealth { name, k, n, health, sentence, repairing, segments }
 }
 
-fn sentence(health: HealthWord, alive: u8, k: u8, n: u8) -> String {
+fn said(outlook: Outlook) -> Option<String> {
+    match outlook {
+        Outlook::UnderWay => Some("It is being repaired now.".into()),
+        Outlook::Soon => Some("It is repaired soon.".into()),
+        Outlook::Awaited(1) => Some("1 farmer that does not answer is waited for.".into()),
+        Outlook::Awaited(farmers) => Some(format!("{farmers} farmers that do not answer are waited for.")),
+        Outlook::Nothing => None,
+    }
+}
+
+/// Whether the file is safe. What a person should do is said only while nothing is done by itself.
+fn sentence(health: HealthWord, alive: u8, k: u8, n: u8, outlook: Outlook) -> String {
     let spare = alive.saturating_sub(k);
+    let alone = !matches!(outlook, Outlook::UnderWay | Outlook::Soon);
     match health {
         HealthWord::Unknown => "Nobody has looked yet.".to_owned(),
         HealthWord::Good if n == 1 => {
@@ -115,14 +178,15 @@ fn sentence(health: HealthWord, alive: u8, k: u8, n: u8) -> String {
                 "{alive} of {n} pieces are there and {k} are needed: the file is safe, {spare} more may go."
             )
         }
-        HealthWord::Danger if spare == 0 => {
-            format!(
-                "Only {alive} of {n} pieces are there and {k} are needed: get the file now and store it again."
-            )
+        HealthWord::Danger if spare == 0 && alone => {
+            format!("Only {alive} of {n} pieces are there and {k} are needed: repair the file now.")
         }
-        HealthWord::Danger => format!(
-            "Only {alive} of {n} pieces are there and {k} are needed: {spare} more may go. Store the file again soon."
+        HealthWord::Danger if alone => format!(
+            "Only {alive} of {n} pieces are there and {k} are needed: {spare} more may go. Repair the file soon."
         ),
+        HealthWord::Danger => {
+            format!("Only {alive} of {n} pieces are there and {k} are needed: {spare} more may go.")
+        }
         HealthWord::Lost => format!(
             "Only {alive} of {n} pieces answer and {k} are needed: the file can come back when more farmers are online."
         ),
@@ -150,8 +214,18 @@ mod tests {
     #[test]
     fn the_weakest_segment_speaks_for_the_file() {
         let segment = |alive| SegmentHealth { alive, k: 4, n: 12, missing: Vec::new() };
-        let health = of_segments("a".into(), vec![segment(12), segment(3), segment(9)]);
+        let health = of_segments("a".into(), vec![segment(12), segment(3), segment(9)], Outlook::Nothing);
         assert_eq!(health.health, HealthWord::Lost);
         assert!(health.sentence.starts_with("Only 3 of 12"));
+    }
+
+    #[test]
+    fn the_sentence_says_what_is_done_and_asks_a_person_only_where_nothing_is() {
+        let segment = SegmentHealth { alive: 5, k: 4, n: 12, missing: Vec::new() };
+        let said = |outlook| of_segments("a".into(), vec![segment.clone()], outlook).sentence;
+        assert!(said(Outlook::Nothing).ends_with("Repair the file soon."));
+        assert!(said(Outlook::UnderWay).ends_with("1 more may go. It is being repaired now."));
+        assert!(said(Outlook::Soon).ends_with("It is repaired soon."));
+        assert!(said(Outlook::Awaited(2)).contains("2 farmers that do not answer are waited for"));
     }
 }

@@ -6,29 +6,34 @@ use futures::{StreamExt, stream};
 use hayloft_core::{
     ContractId, DeviceId, ShardId,
     audit::{AuditKey, Epoch, Receipt, TagKeyId, VerifierKey},
-    auditor::exported::Exported,
+    auditor::{
+        Judgement, Reason, Verdict,
+        exported::{Exported, NotBorneOut},
+    },
     contract::{Revision, ShardEntry, SignedRevision},
 };
 use hayloft_net::{
     Fault, NetError,
     messages::{Answer, Envelope, Request},
 };
-use hayloft_store::{own_audits::OwnAudit, owner::OwnerContract};
+use hayloft_store::{auditor::RECEIPTS_KEPT, own_audits::OwnAudit, owner::OwnerContract};
 
-use super::{Inner, OwnerError, put::placements_of};
+use super::{Inner, OwnerError, audits, put::placements_of};
 use crate::{
-    auditor::{
-        asking::{self, Asking},
-        shown,
-    },
+    auditor::{asking, shown},
     errors::sentence,
-    model::{self, ApiError, AuditHistory, ErrorCode, FollowedContract, ReceiptWish},
+    identity::off_the_runtime,
+    model::{
+        self, ApiError, AuditHistory, EpochVerdict, ErrorCode, FollowedContract, ReceiptWish, VerdictWord,
+    },
 };
 
 /// Own audits shown.
 const OWN: u32 = 500;
 /// Auditors asked at once.
 const AT_ONCE: usize = 16;
+/// Verdicts of one contract that are checked by their receipts.
+const CHECKED: usize = 4;
 
 /// All that was found, or what concerns one file's farmers.
 pub(super) async fn history(owner: &Arc<Inner>, name: Option<&str>) -> Result<AuditHistory, OwnerError> {
@@ -37,18 +42,26 @@ pub(super) async fn history(owner: &Arc<Inner>, name: Option<&str>) -> Result<Au
         None => None,
     };
     let own = owner.catalog.store.own_audits(name, OWN).await?;
+    let own = own.into_iter().filter(|audit| {
+        audit.name.is_some() || contracts.as_ref().is_none_or(|wanted| wanted.contains(&audit.contract))
+    });
+    let own = own.map(own_audit).collect();
     let stored = owner.catalog.store.contracts(None).await?;
     let wanted = stored.into_iter().filter(|stored| {
         stored.revision.is_some() && contracts.as_ref().is_none_or(|wanted| wanted.contains(&stored.id))
     });
-    let asked = wanted.filter_map(|stored| {
+    let wanted: Vec<_> = wanted.collect();
+    let now = owner.clock.now();
+    let keeping = wanted.iter().filter(|stored| audits::keeps(stored, now));
+    let farmers: BTreeSet<String> = keeping.map(|stored| stored.terms.terms.farmer.to_string()).collect();
+    let asked = wanted.into_iter().filter_map(|stored| {
         let auditor = stored.terms.terms.auditor?;
         let owner = owner.clone();
-        Some(async move { followed(&owner, stored.id, stored.terms.terms.farmer, auditor).await })
+        Some(async move { followed(&owner, stored, auditor).await })
     });
     let asked: Vec<_> = asked.collect();
     let followed = stream::iter(asked).buffered(AT_ONCE).collect().await;
-    Ok(AuditHistory { own: own.into_iter().map(own_audit).collect(), followed })
+    Ok(AuditHistory { own, farmers: farmers.into_iter().collect(), followed })
 }
 
 async fn contracts_of(owner: &Inner, name: &str) -> Result<BTreeSet<ContractId>, OwnerError> {
@@ -62,25 +75,22 @@ fn own_audit(audit: OwnAudit) -> model::OwnAudit {
         name: audit.name,
         at: audit.at.0,
         farmer: audit.farmer.to_string(),
+        contract: audit.contract.to_string(),
         verdict: shown::verdict(audit.verdict),
         reason: audit.reason,
         receipt: audit.receipt.is_some(),
     }
 }
 
-async fn ask(owner: &Inner, auditor: DeviceId, request: Request) -> Result<Answer, NetError> {
+pub(super) async fn ask(owner: &Inner, auditor: DeviceId, request: Request) -> Result<Answer, NetError> {
     let envelope = Envelope { certificate: Some(owner.certificate.clone()), request };
     owner.net.ask(auditor, &envelope).await
 }
 
-async fn followed(
-    owner: &Inner,
-    contract: ContractId,
-    farmer: DeviceId,
-    auditor: DeviceId,
-) -> FollowedContract {
+async fn followed(owner: &Inner, stored: OwnerContract, auditor: DeviceId) -> FollowedContract {
+    let (contract, farmer) = (stored.id, stored.terms.terms.farmer);
     let verdicts = match ask(owner, auditor, Request::Verdicts { contract, before: None }).await {
-        Ok(Answer::Verdicts { verdicts, .. }) => Some(verdicts.iter().map(shown::epoch).collect()),
+        Ok(Answer::Verdicts { verdicts, .. }) => Some(checked(owner, &stored, &verdicts).await),
         _ => None,
     };
     let standing = match ask(owner, auditor, Request::Standing { farmer }).await {
@@ -96,12 +106,54 @@ async fn followed(
     }
 }
 
+/// Verdicts as they are shown. The newest accusations are checked: an auditor that lies shall cost nobody a farmer.
+async fn checked(owner: &Inner, stored: &OwnerContract, verdicts: &[(Judgement, bool)]) -> Vec<EpochVerdict> {
+    let (mut shown, mut left) = (Vec::with_capacity(verdicts.len()), CHECKED);
+    for (place, told) in verdicts.iter().enumerate() {
+        let (judgement, receipt) = told;
+        let mut line = shown::epoch(told);
+        if accuses(judgement) && place < RECEIPTS_KEPT as usize && left > 0 {
+            left -= 1;
+            if let Err(why) = borne_out(owner, stored, judgement, *receipt).await {
+                line.verdict = VerdictWord::Undecided;
+                line.reason = Some(format!("The auditor says that the farmer failed. {why}"));
+            }
+        }
+        shown.push(line);
+    }
+    shown
+}
+
+/// Whether a verdict says that a farmer answered wrongly, which a receipt can show; of silence there is none.
+fn accuses(judgement: &Judgement) -> bool {
+    judgement.verdict == Verdict::Failed && matches!(judgement.reason, Some(Reason::WrongProof(_)))
+}
+
+/// Whether an auditor's receipt of an epoch shows what the auditor says of it.
+///
+/// # Errors
+/// [`ApiError`] says why not: it shows none, one that does not hold, or one of something else.
+pub(super) async fn borne_out(
+    owner: &Inner,
+    stored: &OwnerContract,
+    judgement: &Judgement,
+    receipt: bool,
+) -> Result<(), ApiError> {
+    let exported = match receipt {
+        true => of_auditor(owner, stored, judgement.epoch, Some(judgement)).await?,
+        false => None,
+    };
+    let none = || ApiError::new(ErrorCode::NotFound, "It shows no receipt.");
+    exported.map(drop).ok_or_else(none)
+}
+
 /// A receipt that shows everything by itself, verified before it is given out.
 pub(super) async fn export(owner: &Inner, wish: &ReceiptWish) -> Result<Exported, ApiError> {
     let stored = owner.catalog.store.contracts(None).await.map_err(OwnerError::from)?;
     let of_farmer: Vec<OwnerContract> = stored
         .into_iter()
         .filter(|stored| stored.terms.terms.farmer.to_string().starts_with(&wish.farmer))
+        .filter(|stored| wish.contract.as_ref().is_none_or(|wanted| stored.id.to_string() == *wanted))
         .collect();
     let none = |what: &str| ApiError::new(ErrorCode::NotFound, what);
     if of_farmer.is_empty() || wish.farmer.is_empty() {
@@ -110,7 +162,7 @@ pub(super) async fn export(owner: &Inner, wish: &ReceiptWish) -> Result<Exported
     for stored in of_farmer {
         let exported = match wish.epoch {
             None => own(owner, stored.id).await?,
-            Some(epoch) => of_auditor(owner, stored, Epoch(epoch)).await?,
+            Some(epoch) => of_auditor(owner, &stored, Epoch(epoch), None).await?,
         };
         if let Some(exported) = exported {
             return Ok(exported);
@@ -125,11 +177,12 @@ async fn own(owner: &Inner, contract: ContractId) -> Result<Option<Exported>, Ap
     exported.transpose().map_err(|_| ApiError::disk("The receipt that was kept cannot be read."))
 }
 
-/// The auditor's receipt of an epoch. It is believed only if it holds.
+/// The auditor's receipt of an epoch. It is believed only if it holds, and bears out what the auditor `said`, if that is known.
 async fn of_auditor(
     owner: &Inner,
-    stored: OwnerContract,
+    stored: &OwnerContract,
     epoch: Epoch,
+    said: Option<&Judgement>,
 ) -> Result<Option<Exported>, ApiError> {
     let Some(auditor) = stored.terms.terms.auditor else { return Ok(None) };
     let (revision, receipt) = match ask(owner, auditor, Request::Receipt { contract: stored.id, epoch }).await
@@ -147,13 +200,18 @@ async fn of_auditor(
             format!("The auditor's receipt does not hold, so it shows nothing: {why}"),
         )
     };
-    let shards = shards(owner, auditor, &stored, &revision).await.map_err(|error| lies(sentence(&error)))?;
-    let keys = keys(owner, &stored, &shards).await.map_err(|error| lies(sentence(&error)))?;
+    let shards = shards(owner, auditor, stored, &revision).await.map_err(|error| lies(sentence(&error)))?;
+    let keys = keys(owner, stored, &shards).await.map_err(|error| lies(sentence(&error)))?;
     let receipt = Receipt::decode(&receipt).map_err(|error| lies(sentence(&error)))?;
     let exported = Exported::new(&stored.terms, &revision, &shards, &keys, &receipt);
-    let shown = exported.judge().map_err(|error| lies(sentence(&error)))?;
+    let judging = exported.clone();
+    let shown = off_the_runtime(move || Ok::<_, ApiError>(judging.judge())).await?;
+    let shown = shown.map_err(|error| lies(sentence(&error)))?;
     if shown.receipt.transcript.epoch != epoch {
-        return Err(lies("It is about another epoch.".into()));
+        return Err(lies(sentence(&NotBorneOut::OtherEpoch)));
+    }
+    if let Some(said) = said {
+        shown.bears_out(said).map_err(|error| lies(sentence(&error)))?;
     }
     Ok(Some(exported))
 }
@@ -198,12 +256,5 @@ async fn keys(
     if due.iter().all(|id| *id == own.id()) {
         return Ok(vec![own]);
     }
-    let asking = Asking {
-        net: &owner.net,
-        certificate: Some(&owner.certificate),
-        network: &owner.catalog.network,
-        farmer: stored.terms.terms.farmer,
-        contract: stored.id,
-    };
-    asking.keys(shards).await
+    audits::asking(owner, stored).keys(shards).await
 }

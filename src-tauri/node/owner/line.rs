@@ -56,7 +56,7 @@ impl OwnLine {
             asked.map(|farmer| timeout(PATIENCE, self.wire.offer(farmer))).collect();
         let mut works = answers.is_empty();
         while let Some(answer) = answers.next().await {
-            if matches!(answer, Ok(Ok(()))) {
+            if matches!(answer, Ok(Ok(_))) {
                 works = true;
                 break;
             }

@@ -7,12 +7,13 @@
 mod attempt;
 mod audits;
 mod catalog;
-mod contracts;
+pub(crate) mod contracts;
 mod error;
 mod farmers;
 mod fetch;
 mod following;
 mod funding;
+mod gathering;
 pub(crate) mod get;
 mod get_folder;
 mod health;
@@ -20,6 +21,8 @@ mod history;
 mod keep;
 mod line;
 mod listing;
+mod load;
+mod losses;
 mod making;
 mod meet;
 mod opening;
@@ -30,15 +33,17 @@ mod quote;
 mod race;
 mod reader;
 pub(crate) mod remove;
+pub(crate) mod repair;
 mod rewrite;
 mod room;
 mod scan;
 mod sending;
 mod sources;
+mod survey;
 mod tagging;
 mod tally;
 mod upload;
-mod wire;
+pub(crate) mod wire;
 
 use std::{
     collections::HashMap,
@@ -93,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) removals: Notify,
     /// Wakes whoever rewrites half-dead segments.
     pub(crate) rewrites: Notify,
+    pub(crate) repairs: repair::Desk,
+    pub(crate) looked_into: survey::LookedInto,
     /// Living shards of segments, as last seen.
     pub(crate) seen: Mutex<HashMap<SegmentId, u8>>,
     coders: Mutex<HashMap<Coding, Arc<Coder>>>,
@@ -168,6 +175,8 @@ impl Owner {
             started: tokio::time::Instant::now(),
             removals: Notify::new(),
             rewrites: Notify::new(),
+            repairs: repair::Desk::new(parts.epoch_seconds, parts.repair),
+            looked_into: survey::LookedInto::default(),
             seen: Mutex::default(),
             coders: Mutex::default(),
         });
@@ -180,6 +189,7 @@ impl Owner {
         owner.until_stopped(remove::keep_removing(owner.inner.clone()));
         owner.until_stopped(following::keep_telling(owner.inner.clone()));
         owner.until_stopped(rewrite::keep_rewriting(owner.inner.clone()));
+        owner.until_stopped(repair::keep_repairing(owner.inner.clone(), owner.jobs.clone()));
         owner.until_stopped(keep::keep_files(owner.inner.clone(), owner.jobs.clone()));
         owner.jobs.go_on().await?;
         Ok(owner)
@@ -274,9 +284,14 @@ impl Owner {
         Ok(health::health(&self.inner, &name).await?)
     }
 
+    /// Begins to repair a file; returns the job's number.
+    pub(crate) async fn repair(&self, name: String) -> Result<u32, ApiError> {
+        Ok(repair::by_hand(&self.inner, &self.jobs, name).await?)
+    }
+
     /// Audits the shards of a file now.
-    pub(crate) async fn audit(&self, name: String) -> Result<AuditReport, ApiError> {
-        Ok(audits::audit(&self.inner, &name).await?)
+    pub(crate) async fn audit(&self, name: Option<String>) -> Result<AuditReport, ApiError> {
+        Ok(audits::audit(&self.inner, name.as_deref()).await?)
     }
 
     /// What this owner's audits and its auditors found, of one file's farmers or all.

@@ -27,10 +27,10 @@ use super::{
     patience::Patience,
     reader::{Part, Reading, ToRead, read_all},
     remove,
-    room::Room,
+    room::{Place, Room},
     scan::{Scan, scan},
     sources::{Note, Notes, Ordered, sort_out},
-    upload::{NotPlaced, Purpose, place},
+    upload::{Keep, NotPlaced, Purpose, place},
 };
 use crate::{
     jobs::{JobContext, Progress, Run as Which, Sent},
@@ -188,7 +188,10 @@ impl Run<'_> {
         let room = Room::new(IN_FLIGHT);
         let reading = tokio::task::spawn_blocking({
             let room = room.clone();
-            move || read_all(&files, &room, &to)
+            move || {
+                read_all(&files, &room, &to);
+                room.close();
+            }
         });
         let mut running: FuturesUnordered<AbortOnDropHandle<Result<Arrived, OwnerError>>> =
             FuturesUnordered::new();
@@ -205,15 +208,8 @@ impl Run<'_> {
                 said = readings.recv(), if !ended => match said {
                     None => ended = true,
                     Some(Reading::Segment(segment, parts, place)) => {
-                        let (sending, room) = (self.send(segment.id, segment.bytes, parts, any_placed), room.clone());
-                        let sending = self.tasks.spawn(async move {
-                            let begun = Instant::now();
-                            let sent = sending.await;
-                            drop(place);
-                            room.took(begun.elapsed());
-                            sent
-                        });
-                        running.push(AbortOnDropHandle::new(sending));
+                        let sending = self.send(segment.id, segment.bytes, parts, place, any_placed);
+                        running.push(AbortOnDropHandle::new(self.tasks.spawn(sending)));
                     }
                     Some(Reading::Read { index, hash }) => {
                         self.tallies[index].hash = Some(hash);
@@ -237,28 +233,28 @@ impl Run<'_> {
         segment: SegmentId,
         sealed: Vec<u8>,
         parts: Vec<Part>,
+        room: Place,
         patient: bool,
     ) -> impl Future<Output = Result<Arrived, OwnerError>> + use<> {
         let (owner, progress) = (self.owner.clone(), self.progress.clone());
         let preset = super::quote::preset(self.request.preset);
-        let purpose = Purpose { preset, until: self.keep_until, job: Some(self.job) };
+        let purpose = Purpose { preset, keep: Keep { until: self.keep_until, job: Some(self.job) } };
         async move {
             let sent = Arc::new(Sent::default());
             let plain = parts.iter().map(|part| part.item.bytes).sum();
             progress.moving(plain, &sent);
             let mut patience = Patience::new(patient, owner.started);
-            let mut sealed = sealed;
+            let (mut sealed, mut room) = (sealed, room);
             loop {
-                match place(&owner, segment, sealed, purpose, &sent).await {
+                match place(&owner, segment, sealed, purpose, &sent, room).await {
                     Ok(placement) => {
                         progress.say(None);
                         return Ok(Arrived { placement, parts, sent });
                     }
                     Err(NotPlaced { error, sealed: kept }) => {
-                        if !error.is_for_want_of_farmers() || !patience.lasts(false) {
-                            return Err(error);
-                        }
-                        sealed = kept;
+                        let tried_again = error.is_for_want_of_farmers() && patience.lasts(false);
+                        let Some(kept) = kept.filter(|_| tried_again) else { return Err(error) };
+                        (sealed, room) = kept;
                         progress.say(Some(format!("Waiting for farmers. {error}")));
                         patience.wait().await;
                     }

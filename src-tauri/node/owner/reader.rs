@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs::File,
     io::{self, Read as _, Seek as _},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -16,11 +17,11 @@ use hayloft_core::{
     content::{CHUNK, Packer, SealedSegment, TARGET_SEGMENT},
     manifest::Item,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::{
     OwnerError,
-    room::Room,
+    room::{Place, Room},
     scan::{Source, Stamp},
 };
 
@@ -59,7 +60,7 @@ pub(crate) struct Part {
 /// What the reader says, in this order for each file: its segments, then its end.
 pub(crate) enum Reading {
     /// A segment is full. Its place is given back once nothing of it is in memory any more.
-    Segment(SealedSegment, Vec<Part>, OwnedSemaphorePermit),
+    Segment(SealedSegment, Vec<Part>, Place),
     /// A file was read to its end, unchanged; some of its parts may come in a later segment.
     Read { index: usize, hash: [u8; 32] },
     /// A file could not be read, or changed meanwhile: it must not be stored.
@@ -70,7 +71,7 @@ pub(crate) enum Reading {
 struct Deaf;
 
 /// Reads all files in order; ends early when nobody listens any more. A segment is begun only when there is a place for it.
-pub(crate) fn read_all(files: &[ToRead], room: &Room, to: &mpsc::Sender<Reading>) {
+pub(crate) fn read_all(files: &[ToRead], room: &Arc<Room>, to: &mpsc::Sender<Reading>) {
     let packer = Packer::new(TARGET_SEGMENT, rand::rng()).expect("the target is within the limits");
     let Some(place) = futures::executor::block_on(room.place()) else { return };
     let mut reader = Reader { packer, runs: VecDeque::new(), room, place: Some(place), to };
@@ -90,9 +91,9 @@ struct Run {
 struct Reader<'a, R> {
     packer: Packer<R>,
     runs: VecDeque<Run>,
-    room: &'a Room,
+    room: &'a Arc<Room>,
     /// The place of the segment that is being filled.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     to: &'a mpsc::Sender<Reading>,
 }
 

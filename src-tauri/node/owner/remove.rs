@@ -52,6 +52,8 @@ pub(crate) async fn remove(owner: &Inner, names: &[String]) -> Result<(), OwnerE
 
 /// Writes the shards of segments that serve nothing down for removal, and wakes those who remove and rewrite.
 pub(crate) async fn sweep(owner: &Inner) -> Result<(), OwnerError> {
+    // What a dead segment's record names now must be what is removed: no shard may move in between.
+    let changing = owner.catalog.changing().await;
     let dead = owner.catalog.store.dead_segments().await?;
     if !dead.is_empty() {
         let removals =
@@ -60,6 +62,7 @@ pub(crate) async fn sweep(owner: &Inner) -> Result<(), OwnerError> {
         owner.catalog.store.remove_segments(&removals).await?;
         owner.removals.notify_one();
     }
+    drop(changing);
     owner.rewrites.notify_one();
     Ok(())
 }

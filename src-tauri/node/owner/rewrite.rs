@@ -18,7 +18,8 @@ use super::{
     opening::Opening,
     put::new_segment,
     remove,
-    upload::{Purpose, place},
+    room::Place,
+    upload::{Keep, Purpose, place},
 };
 use crate::jobs::Sent;
 
@@ -76,11 +77,12 @@ async fn move_living(
     until: Timestamp,
 ) -> Result<(), OwnerError> {
     let placement = owner.catalog.placement(segment).await?;
-    let purpose = Purpose { preset: preset_of(&placement), until, job: None };
+    let purpose = Purpose { preset: preset_of(&placement), keep: Keep { until, job: None } };
     let (sealed, moved) = seal_anew(owner, &placement, living).await?;
     let mut placed = Vec::new();
     for segment in sealed {
-        let placing = place(owner, segment.id, segment.bytes, purpose, &Sent::default()).await;
+        let (sent, alone) = (Sent::default(), Place::alone());
+        let placing = place(owner, segment.id, segment.bytes, purpose, &sent, alone).await;
         placed.push(placing.map_err(|not_placed| not_placed.error)?);
     }
     save(owner, living, &moved, &placed).await

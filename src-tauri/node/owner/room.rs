@@ -1,10 +1,11 @@
 //! Room for segments in memory, and how large those that are begun should be.
 //!
-//! Invariant: whoever fills a segment has a place for it, given back once nothing of the segment is in memory any more.
+//! Invariants: whoever fills or sends a segment has a place for it, given back once nothing of the segment is in memory any
+//! more; who waits for more segments learns when the last one's shards have arrived.
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,26 +13,61 @@ use std::{
 
 use hayloft_core::content::{TARGET_SEGMENT, TARGET_SEGMENT_QUICK};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// A segment that was placed within this was quick.
+use super::lock;
+
+/// A segment whose shards arrived within this was quick.
 const QUICK: Duration = Duration::from_secs(30);
+
+/// Held by all of whose segments more is to come; the token is cancelled when the last one lets go.
+type Coming = Arc<DropGuard>;
 
 /// Room of one put.
 #[derive(Debug)]
 pub(crate) struct Room {
     places: Arc<Semaphore>,
     target: AtomicUsize,
+    reading: Mutex<Option<Coming>>,
+    nothing_more: CancellationToken,
+}
+
+/// A segment's place in memory.
+#[derive(Debug)]
+pub(crate) struct Place {
+    room: Option<Arc<Room>>,
+    permit: Option<OwnedSemaphorePermit>,
+    coming: Option<Coming>,
+    nothing_more: CancellationToken,
 }
 
 impl Room {
     /// Room for so many segments, the one being filled among them.
     pub(crate) fn new(places: usize) -> Arc<Self> {
-        Arc::new(Self { places: Arc::new(Semaphore::new(places)), target: TARGET_SEGMENT.into() })
+        let nothing_more = CancellationToken::new();
+        let reading = Mutex::new(Some(Arc::new(nothing_more.clone().drop_guard())));
+        let places = Arc::new(Semaphore::new(places));
+        Arc::new(Self { places, target: TARGET_SEGMENT.into(), reading, nothing_more })
     }
 
     /// A place for one segment, once there is one.
-    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn place(self: &Arc<Self>) -> Option<Place> {
+        let permit = self.permit().await;
+        permit.is_some().then(|| Place {
+            room: Some(self.clone()),
+            permit,
+            coming: lock(&self.reading).clone(),
+            nothing_more: self.nothing_more.clone(),
+        })
+    }
+
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         self.places.clone().acquire_owned().await.ok()
+    }
+
+    /// No other segment will be begun.
+    pub(crate) fn close(&self) {
+        *lock(&self.reading) = None;
     }
 
     /// Sealed bytes that the next segment should have.
@@ -39,8 +75,8 @@ impl Room {
         self.target.load(Ordering::Relaxed)
     }
 
-    /// A segment took so long to be placed. Larger ones have less to do for each of their bytes; but one that breaks off is
-    /// sent again as a whole, so that on a slow line they stay small.
+    /// A segment's shards took so long to arrive. Larger ones have less to do for each of their bytes; but one that breaks
+    /// off is sent again as a whole, so that on a slow line they stay small.
     pub(crate) fn took(&self, time: Duration) {
         let target = if time <= QUICK { TARGET_SEGMENT_QUICK } else { TARGET_SEGMENT };
         self.target.store(target, Ordering::Relaxed);
@@ -49,5 +85,61 @@ impl Room {
     #[cfg(test)]
     pub(crate) fn is_full(&self) -> bool {
         self.places.available_permits() == 0
+    }
+}
+
+impl Place {
+    /// The place of a segment that comes alone.
+    pub(crate) fn alone() -> Self {
+        let nothing_more = CancellationToken::new();
+        nothing_more.cancel();
+        Self { room: None, permit: None, coming: None, nothing_more }
+    }
+
+    /// Cancelled once the shards of all segments of its room have arrived.
+    pub(crate) fn nothing_more(&self) -> &CancellationToken {
+        &self.nothing_more
+    }
+
+    /// Its segment's shards have arrived, for the first time after so long. Says whether others could use the place.
+    pub(crate) fn arrived(&mut self, after: Duration) -> bool {
+        if let (Some(room), Some(_)) = (&self.room, self.coming.take()) {
+            room.took(after);
+        }
+        self.permit.is_some() && self.room.as_ref().is_some_and(|room| lock(&room.reading).is_some())
+    }
+
+    /// Nothing of its segment is in memory now.
+    pub(crate) fn leave(&mut self) {
+        self.permit = None;
+    }
+
+    /// Waits until its segment may be in memory again.
+    pub(crate) async fn come_back(&mut self) {
+        if let (Some(room), None) = (&self.room, &self.permit) {
+            self.permit = room.permit().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_more_comes_once_reading_has_ended_and_all_that_was_begun_has_arrived() {
+        let room = Room::new(2);
+        let mut first = room.place().await.expect("there is room");
+        let second = room.place().await.expect("there is room");
+        assert!(room.is_full());
+        assert!(first.arrived(Duration::ZERO), "another segment is to be read");
+        first.leave();
+        assert!(!room.is_full());
+        room.close();
+        assert!(!first.nothing_more().is_cancelled(), "the second is on its way");
+        drop(second);
+        first.nothing_more().cancelled().await;
+        first.come_back().await;
+        assert!(!first.arrived(Duration::ZERO), "nobody wants its place");
     }
 }

@@ -11,9 +11,9 @@ use std::{
 
 use hayloft_core::{
     ContractId, DeviceId, SegmentId,
-    content::{CodedSegment, ShardSealer},
+    content::ShardSealer,
     contract::{ShardEntry, quota_bytes},
-    manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
+    manifest::{SecretKey, Shard},
     record::FarmerRecord,
 };
 use hayloft_net::{
@@ -25,14 +25,15 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Inner,
-    contracts::{ContractError, Wish},
+    Inner, OwnerError,
+    contracts::ContractError,
     farmers::Offer,
+    load::Load,
     lock,
     making::{CutOff, Making},
     race::Runner,
     tagging::tag_bytes,
-    upload::Purpose,
+    upload::Keep,
 };
 use crate::jobs::Sent;
 
@@ -45,7 +46,7 @@ const TRIES_ONCE_BACK: u32 = 3;
 /// memory to be acknowledged.
 const AT_ONCE: usize = 8;
 /// How long a shard waits for its turn: where the way to the farmers is the bottleneck, all are sent at once.
-const TURN: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_secs(5);
 
 /// Turns to send a shard, for all segments of this owner.
 pub(crate) struct Turns(Semaphore);
@@ -83,6 +84,8 @@ pub(super) enum Failure {
     #[error("this node is stopping")]
     Stopping(#[from] CutOff),
     #[error(transparent)]
+    Load(OwnerError),
+    #[error(transparent)]
     Store(#[from] hayloft_store::owner::OwnerError),
 }
 
@@ -109,12 +112,12 @@ impl Failure {
     }
 }
 
-/// One segment on its way: what the sending of all its shards shares.
+/// One segment, or some of its columns, on the way: what the sending of all its shards shares.
 pub(super) struct Shipment<'a> {
     pub(super) owner: &'a Inner,
-    pub(super) purpose: Purpose,
+    pub(super) keep: Keep,
     pub(super) segment: SegmentId,
-    pub(super) coded: Arc<CodedSegment>,
+    pub(super) load: Load<'a>,
     pub(super) outer_key: SecretKey,
     pub(super) offers: &'a [Offer],
     /// Shards that farmers may have something of.
@@ -128,8 +131,8 @@ impl Shipment<'_> {
     /// Seals a column for a farmer and sends it.
     pub(super) async fn send(&self, runner: Runner) -> Result<Shard, Failure> {
         let Runner { column, farmer, received, .. } = runner;
-        let sealer = ShardSealer::new(self.coded.clone(), column, &self.outer_key, &mut rand::rng());
-        let sealer = Arc::new(sealer);
+        let columns = self.load.columns().await.map_err(Failure::Load)?;
+        let sealer = Arc::new(ShardSealer::new(columns, column, &self.outer_key, &mut rand::rng()));
         let offer = self.offer(farmer)?;
         let with = || async { Ok(self.owner.contracts.with(offer, self.bytes_sent()).await?) };
         let mut contract = self.over_the_line(farmer, with).await?;
@@ -170,7 +173,7 @@ impl Shipment<'_> {
 
     /// Bytes of each of the segment's shards, and of its tags.
     fn sizes(&self) -> (u64, u64) {
-        let bytes = self.coded.layout().shard_len();
+        let bytes = self.load.layout().shard_len();
         (bytes, tag_bytes(bytes))
     }
 
@@ -187,7 +190,7 @@ impl Shipment<'_> {
         farmer: DeviceId,
         contract: ContractId,
     ) -> Result<Upload, Failure> {
-        let (shard, segment, job) = (sealer.id(), self.segment, self.purpose.job);
+        let (shard, segment, job) = (sealer.id(), self.segment, self.keep.job);
         let (bytes, tag_bytes) = self.sizes();
         lock(&self.tried).push(Removal { farmer, contract, shard });
         self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
@@ -228,14 +231,15 @@ impl Shipment<'_> {
         }
     }
 
-    pub(super) async fn revise(&self, shard: &Shard) -> Result<(), Failure> {
+    /// Has a shard that arrived signed for by its farmer.
+    pub(super) async fn put_under_contract(&self, shard: &Shard) -> Result<(), Failure> {
         let entry = ShardEntry {
             id: shard.id,
-            bytes: self.coded.layout().shard_len(),
+            bytes: self.load.layout().shard_len(),
             tag_key: Some(self.owner.tagging.key_id()),
         };
-        let wish = Wish { add: vec![entry], until: Some(self.purpose.until), ..Wish::default() };
-        Ok(self.owner.contracts.revise(shard.contract, &wish).await?)
+        let nothing_more = self.load.nothing_more();
+        Ok(self.owner.contracts.add(shard.contract, entry, self.keep.until, &nothing_more).await?)
     }
 
     /// Does something at a farmer, and does it again for as long as nobody can be reached, and once the line is back: then
@@ -277,20 +281,5 @@ impl Shipment<'_> {
     fn offer(&self, farmer: DeviceId) -> Result<&FarmerRecord, Failure> {
         let offer = self.offers.iter().find(|offer| offer.record.device == farmer);
         offer.map(|offer| &offer.record).ok_or(Failure::NoOffer)
-    }
-
-    pub(super) fn record(&self, mut shards: Vec<Shard>) -> PlacementRecord {
-        shards.sort_unstable_by_key(|shard| shard.column);
-        let keys = &self.owner.catalog.keys;
-        PlacementRecord {
-            segment: self.segment,
-            k: self.coded.coding().k(),
-            n: self.coded.coding().n(),
-            bytes: self.coded.layout().bytes(),
-            outer_key: self.outer_key.clone(),
-            roots: self.coded.roots().to_vec(),
-            signature: sign_roots(&keys.owner, &self.owner.catalog.network, self.segment, &self.coded),
-            shards,
-        }
     }
 }

@@ -3,16 +3,13 @@
 //!
 //! Invariant: a placement is handed out only when all n shards are stored and under contract.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashSet, sync::Mutex};
 
 use hayloft_core::{
     DeviceId, SegmentId, Timestamp,
-    content::{CodedSegment, Coder, CodingError, Layout},
+    content::{CodedSegment, CodingError, Layout},
     contract::quota_bytes,
-    manifest::{PlacementRecord, SecretKey},
+    manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
     placement::{self, PlacementError, Plan, Rule},
     presets::{Choice, Preset, choose},
 };
@@ -22,54 +19,73 @@ use super::{
     Inner, OwnerError,
     attempt::Attempt,
     farmers::{Offer, group_sizes},
+    load::{Coded, Load},
+    room::Place,
     sending::Shipment,
     tagging::tag_bytes,
 };
 use crate::jobs::Sent;
 
 /// How often a segment is planned anew when its farmers fail and no spare is left.
-const PLANS: usize = 4;
+pub(super) const PLANS: usize = 4;
 
 /// What a segment is placed for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Purpose {
     /// How much redundancy.
     pub(crate) preset: Preset,
-    /// Until when it is kept at least.
+    /// For how long, and by whom.
+    pub(crate) keep: Keep,
+}
+
+/// For how long shards are placed, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// Until when they are kept at least.
     pub(crate) until: Timestamp,
-    /// The job that places it.
+    /// The job that places them.
     pub(crate) job: Option<u32>,
 }
 
 /// A segment that could not be placed: its sealed bytes may be tried again.
 pub(crate) struct NotPlaced {
     pub(crate) error: OwnerError,
-    pub(crate) sealed: Vec<u8>,
+    /// None if they are lost.
+    pub(crate) sealed: Option<(Vec<u8>, Place)>,
 }
 
-/// Places a sealed segment. Only dropping the future, running out of farmers and a failing store end it without a
-/// placement.
+impl NotPlaced {
+    fn lost(error: OwnerError) -> Self {
+        Self { error, sealed: None }
+    }
+}
+
+/// Places a sealed segment that has this place in memory. Only dropping the future, running out of farmers, and a disk or
+/// store that fails end it without a placement.
 pub(crate) async fn place(
     owner: &Inner,
     segment: SegmentId,
     mut sealed: Vec<u8>,
     purpose: Purpose,
     sent: &Sent,
+    mut place: Place,
 ) -> Result<PlacementRecord, NotPlaced> {
+    let keys = &owner.catalog.keys.owner;
+    let sign = |coded: &CodedSegment| sign_roots(keys, &owner.catalog.network, segment, coded);
     let mut failed = HashSet::new();
     let mut too_few = OwnerError::NoFarmers;
     for _ in 0..PLANS {
         let planned = plan(owner, sealed.len() as u64, purpose.preset, &failed).await;
         let (offers, choice, plan) = match planned {
             Ok(planned) => planned,
-            Err(error) => return Err(NotPlaced { error, sealed }),
+            Err(error) => return Err(NotPlaced { error, sealed: Some((sealed, place)) }),
         };
         let farmers: Vec<DeviceId> = plan.farmers().collect();
         let shard_bytes = quota_bytes(sealed.len() as u64 / u64::from(choice.coding.k().max(1)) + 1);
         let before = failed.len();
         let prepared = owner.contracts.prepare(&offers, &farmers, shard_bytes, &mut failed).await;
         if let Err(error) = prepared {
-            return Err(NotPlaced { error: error.into(), sealed });
+            return Err(NotPlaced { error: error.into(), sealed: Some((sealed, place)) });
         }
         if failed.len() > before {
             let needed = usize::from(choice.coding.n());
@@ -77,40 +93,57 @@ pub(crate) async fn place(
                 OwnerError::TooFewFarmers { found: needed.saturating_sub(failed.len() - before), needed };
             continue;
         }
-        let coded = code(owner.coder(choice.coding), sealed).await;
-        let coded = Arc::new(coded.map_err(|error| NotPlaced { error, sealed: Vec::new() })?);
+        let (store, coder) = (&owner.catalog.store, owner.coder(choice.coding));
+        let coded = Coded::new(store, coder, sealed, place, sign).await.map_err(NotPlaced::lost)?;
+        let outer_key = SecretKey::random(&mut rand::rng());
         let shipment = Shipment {
             owner,
-            purpose,
+            keep: purpose.keep,
             segment,
-            outer_key: SecretKey::random(&mut rand::rng()),
+            outer_key: outer_key.clone(),
             offers: &offers,
             tried: Mutex::default(),
             hopeless: CancellationToken::new(),
             sent,
-            coded,
+            load: Load::All(&coded),
         };
         sent.begin(shipment.bytes_sent() * u64::from(choice.coding.n()));
-        let attempt = Attempt { shipment, plan: Mutex::new(plan) };
+        let wanted = (0..choice.coding.n()).collect();
+        let attempt = Attempt { shipment, wanted, plan: Mutex::new(plan) };
         let failed_before = failed.len();
         let result = attempt.run(&mut failed).await;
-        sealed = match result {
-            Ok(Some(placement)) => return Ok(placement),
-            Ok(None) => {
-                let needed = usize::from(choice.coding.n());
-                let found = needed.saturating_sub(failed.len() - failed_before);
-                too_few = OwnerError::TooFewFarmers { found, needed };
-                attempt.shipment.coded.sealed().to_vec()
-            }
-            Err(error) => return Err(NotPlaced { error, sealed: attempt.shipment.coded.sealed().to_vec() }),
-        };
+        drop(attempt);
+        if let Ok(Some(shards)) = result {
+            return Ok(record(segment, &coded, outer_key, shards));
+        }
+        (sealed, place) = coded.into_sealed().await.map_err(NotPlaced::lost)?;
+        if let Err(error) = result {
+            return Err(NotPlaced { error, sealed: Some((sealed, place)) });
+        }
+        let needed = usize::from(choice.coding.n());
+        let found = needed.saturating_sub(failed.len() - failed_before);
+        too_few = OwnerError::TooFewFarmers { found, needed };
     }
-    Err(NotPlaced { error: too_few, sealed })
+    Err(NotPlaced { error: too_few, sealed: Some((sealed, place)) })
 }
 
-async fn code(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, OwnerError> {
-    let coding = move || coder.encode(sealed).map_err(OwnerError::Coding);
-    tokio::task::spawn_blocking(coding).await.map_err(|_| OwnerError::Stopped)?
+fn record(
+    segment: SegmentId,
+    coded: &Coded<'_>,
+    outer_key: SecretKey,
+    mut shards: Vec<Shard>,
+) -> PlacementRecord {
+    shards.sort_unstable_by_key(|shard| shard.column);
+    PlacementRecord {
+        segment,
+        k: coded.coding().k(),
+        n: coded.coding().n(),
+        bytes: coded.layout().bytes(),
+        outer_key,
+        roots: coded.roots().to_vec(),
+        signature: coded.signature(),
+        shards,
+    }
 }
 
 async fn plan(
@@ -142,7 +175,7 @@ pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result
     }
 }
 
-fn too_few(error: PlacementError) -> OwnerError {
+pub(super) fn too_few(error: PlacementError) -> OwnerError {
     match error {
         PlacementError::BadRule => OwnerError::NoFarmers,
         PlacementError::TooFewFarmers { needed, usable, .. } => {

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use hayloft_core::{
     ContractId, DeviceId, ShardId, Signature,
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
-    record::DeviceCertificate,
+    placement::Seen,
+    record::{AuditorRecord, DeviceCertificate, FarmerRecord, SignedFarmerRecord},
 };
 use hayloft_net::{
     Download, Fault, Net, NetError, Upload,
     limits::SHARDS_PER_PAGE,
     messages::{Answer, Envelope, Request},
 };
+
+use crate::auditor::second;
 
 /// How this owner asks.
 #[derive(Clone)]
@@ -33,9 +36,22 @@ impl Wire {
         self.net.ask(farmer, &self.envelope(request)).await
     }
 
-    /// Whether the farmer is there and answers.
-    pub(crate) async fn offer(&self, farmer: DeviceId) -> Result<(), NetError> {
-        self.ask(farmer, Request::Offer).await.map(drop)
+    /// An auditor for a contract with this farmer, of those that were found; none if nobody can judge it.
+    pub(crate) fn auditor_for(&self, farmer: &FarmerRecord, epoch_seconds: u32) -> Option<DeviceId> {
+        let willing = |record: &AuditorRecord| record.accepting && record.shortest_epoch <= epoch_seconds;
+        let device = farmer.device;
+        let address = self.net.address_of(device);
+        let judged = Seen { device, address, operator: farmer.operator.clone() };
+        let own = Seen { device: self.net.local_id(), address: None, operator: None };
+        second::draw(&self.net, willing, &[judged, own])
+    }
+
+    /// The farmer's offer, if it makes one, which shows that it is there; the signature is not yet verified.
+    pub(crate) async fn offer(&self, farmer: DeviceId) -> Result<Option<SignedFarmerRecord>, NetError> {
+        match self.ask(farmer, Request::Offer).await? {
+            Answer::Offer(offered) => Ok(offered.farmer),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
     }
 
     /// Both signatures under the proposed terms; the farmer's is not yet verified.

@@ -100,7 +100,7 @@ async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
         }
         6 => Ok(jobs.update(1, JobState::Paused, &json!("half")).await?),
         7 => owner.update_file(&[1; 32], b"renewed", Timestamp(900), true).await,
-        8 => owner.update_placement(SegmentId([2; 32]), b"moved", &[]).await,
+        8 => owner.update_placement(SegmentId([2; 32]), b"moved", &[], &[]).await,
         9 => {
             let save = Save { files: vec![file(2, 4, 1)], replace: true, ..Save::default() };
             owner.save(&save).await

@@ -140,7 +140,8 @@ CREATE TABLE owner_shards (
 -- Audits that this owner made by itself. receipt: of the newest of each contract alone.
 CREATE TABLE own_audits (
     number INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
+    -- null: of all that the farmer keeps
+    name TEXT,
     contract BLOB NOT NULL,
     farmer BLOB NOT NULL,
     verdict INTEGER NOT NULL,
@@ -163,6 +164,23 @@ CREATE TABLE removals (
     shard BLOB PRIMARY KEY NOT NULL,
     farmer BLOB NOT NULL,
     contract BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Shards that their farmers do not have any more. shown: 1 by an audit or by their bytes, 0 only by the farmer's word.
+CREATE TABLE lost_shards (
+    shard BLOB PRIMARY KEY NOT NULL,
+    farmer BLOB NOT NULL,
+    contract BLOB NOT NULL,
+    shown INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Farmers that are not simply there. absent: since when they do not answer; leaves: until when they stay, if they leave.
+CREATE TABLE farmer_presence (
+    farmer BLOB PRIMARY KEY NOT NULL,
+    absent INTEGER,
+    leaves INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE jobs (
@@ -215,6 +233,19 @@ CREATE TABLE verdicts (
     receipt BLOB,
     PRIMARY KEY (contract, epoch)
 ) STRICT, WITHOUT ROWID;
+
+-- Data that this auditor stores with farmers itself, made from its seed. terms: as they are proposed; planted: once the farmer
+-- has signed for all of it and it is followed; probe: when it is next read; until: after that it is forgotten.
+CREATE TABLE plantings (
+    planting BLOB PRIMARY KEY NOT NULL,
+    farmer BLOB NOT NULL,
+    contract BLOB NOT NULL UNIQUE,
+    terms BLOB NOT NULL,
+    planted INTEGER NOT NULL DEFAULT 0,
+    probe INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX plantings_by_farmer ON plantings (farmer);
 
 CREATE TABLE audited_farmers (
     farmer BLOB PRIMARY KEY NOT NULL,

@@ -4,8 +4,10 @@ import { expect, test, vi } from "vitest";
 import { GB } from "../format";
 import { words } from "../words";
 import Choice from "./Choice.svelte";
+import Gauge from "./Gauge.svelte";
 import Health from "./Health.svelte";
 import SpaceSlider from "./SpaceSlider.svelte";
+import Strip from "./Strip.svelte";
 import Toggle from "./Toggle.svelte";
 
 test("a file nobody was asked about is never shown as good", () => {
@@ -54,4 +56,11 @@ test("a choice and a toggle tell what was chosen", async () => {
   render(Toggle, { label: "On", checked: false, onchange: chosen });
   await userEvent.click(screen.getByRole("switch"));
   expect(chosen).toHaveBeenLastCalledWith(true);
+});
+
+test("a strip and a gauge say what they show to those who do not see them", () => {
+  render(Strip, { label: "Proved, Failed", verdicts: ["passed", "failed"] });
+  expect(screen.getByRole("img", { name: "Proved, Failed" }).querySelectorAll("i")).toHaveLength(2);
+  render(Gauge, { label: "Keeping data", value: 0.95, limit: 0.96, low: true });
+  expect(screen.getByRole("meter", { name: "Keeping data" }).getAttribute("aria-valuenow")).toBe("0.95");
 });

@@ -8,7 +8,7 @@ import { attempt, notices } from "./notices.svelte";
 const LOOK_AGAIN_MS = 4_000;
 /** What was seen of a file grows old: the next few are asked for again. */
 const ASK_AGAIN_MS = 10 * 60_000;
-/** Files whose keepers are asked by themselves after a list was read; more would flood the network. */
+/** Files whose farmers are asked by themselves after a list was read; more would flood the network. */
 const ASK_AT_ONCE = 20;
 /** The node's clock and ours may differ by the second that a new job begins in. */
 const CLOCK_SLACK_S = 2;
@@ -22,7 +22,7 @@ class NodeState {
   closeAsked = $state(false);
   /** Where downloads of this session were saved, by job. */
   outputs: Record<number, string> = $state({});
-  /** How many keepers sent wrong data, by finished download. */
+  /** How many farmers sent wrong data, by finished download. */
   blamed: Record<number, number> = $state({});
   #dismissed: ReadonlySet<number> = $state(new Set());
   #turn = 0;
@@ -68,7 +68,7 @@ class NodeState {
     await attempt(async () => {
       this.files = await node.files();
     });
-    await this.#askKeepers();
+    await this.#askFarmers();
   }
 
   async lookAtJobs() {
@@ -98,6 +98,12 @@ class NodeState {
     if (farm) this.farm = farm;
   }
 
+  /** Begins to leave, or stays after all. */
+  async farmLeave(leave: boolean) {
+    const farm = await attempt(() => node.farmLeave(leave));
+    if (farm) this.farm = farm;
+  }
+
   dismiss(...jobs: number[]) {
     this.#dismissed = new Set([...this.#dismissed, ...jobs]);
   }
@@ -109,8 +115,8 @@ class NodeState {
     else this.status = this.farm = undefined;
   }
 
-  /** Asks the keepers of files that nobody has looked at yet, once for each, so that their health is known. */
-  async #askKeepers() {
+  /** Asks the farmers of files that nobody has looked at yet, once for each, so that their health is known. */
+  async #askFarmers() {
     if (!this.status?.peers) return;
     const unknown = this.files.filter(({ name, health }) => health === "unknown" && !this.#asked.has(name)).slice(0, ASK_AT_ONCE);
     if (unknown.length === 0) return;
@@ -147,7 +153,7 @@ class NodeState {
     if (news.event === "job") await this.#hearOfJob(news.body);
     else if (news.event === "files_changed") await this.lookAtFiles();
     else if (news.event === "status_changed") await this.lookAtStatus();
-    else notices.news(news.body);
+    else notices.warn(news.body);
   }
 }
 

@@ -20,7 +20,11 @@ class Notices {
   }
 
   error(error: unknown) {
-    const text = sentence(error);
+    this.warn(sentence(error));
+  }
+
+  /** What a person should know and perhaps do something about. */
+  warn(text: string) {
     if (!this.list.some((notice) => notice.text === text)) this.#add("error", text);
   }
 
@@ -28,7 +32,7 @@ class Notices {
   once(text: string) {
     if (this.#said.has(text)) return;
     this.#said.add(text);
-    this.#add("error", text);
+    this.warn(text);
   }
 
   dismiss(id: number) {

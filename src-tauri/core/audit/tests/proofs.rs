@@ -125,7 +125,7 @@ fn a_challenge_without_blocks_is_answered_by_nothing() {
     let proof = world.prove_part(&full);
     assert_eq!(verify(&world.verifiers[0], &empty, &proof), Err(ProofError::Empty));
     let nothing = Prover::new(&world.provers[0], &empty).unwrap().finish();
-    assert_eq!(nothing, Err(ProveError::DamagedTag(PointError::Infinity)));
+    assert_eq!(nothing, Err(ProveError::DamagedTag { block: 0, cause: PointError::Infinity }));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_tag_damaged_on_disk_is_noticed_before_a_wrong_proof_leaves() {
     for (name, bad, cause) in points::bad_points(&tags[0].0) {
         let with_small_part = name.contains("order");
         match prove(Tag(bad)) {
-            Err(error) => assert_eq!(error, ProveError::DamagedTag(cause), "{name}"),
+            Err(error) => assert_eq!(error, ProveError::DamagedTag { block: 0, cause }, "{name}"),
             Ok(_) => assert!(with_small_part, "{name}"),
         }
     }

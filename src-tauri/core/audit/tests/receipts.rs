@@ -63,6 +63,27 @@ fn a_signed_wrong_proof_is_evidence_against_the_farmer() {
 }
 
 #[test]
+fn an_admitted_loss_is_evidence_for_its_own_question_and_a_shard_asked_for() {
+    let world = world();
+    let lost = world.shards[1].entry.id;
+    let admitted = |transcript: &Transcript, lost| {
+        let answer = Answer::admit(transcript, lost, &farmer());
+        let receipt = Receipt::new(transcript.clone(), answer, &world.entries());
+        Receipt::decode(&receipt.encode()).unwrap()
+    };
+    let whole = admitted(&world.transcript(), lost);
+    assert_eq!(world.judge(&whole), Ok(Finding { outcome: Err(Failure::Lost(lost)), ..PASSED }));
+    let moved = Receipt { transcript: Transcript { epoch: Epoch(8), ..world.transcript() }, ..whole.clone() };
+    assert_eq!(world.judge(&moved), Err(ReceiptError::BadSignature));
+    let mut other = whole;
+    other.answer.lost = Some(world.shards[0].entry.id);
+    assert_eq!(world.judge(&other), Err(ReceiptError::BadSignature));
+    let scope = Scope::Shards(vec![world.shards[0].entry.id]);
+    let not_asked = admitted(&Transcript { scope, ..world.transcript() }, lost);
+    assert_eq!(world.judge(&not_asked), Err(ReceiptError::NotAsked(lost)));
+}
+
+#[test]
 fn a_beacon_of_nonces_and_an_easier_audit_are_told_apart() {
     let world = world();
     let revealed = Beacon::Revealed { auditor: [1; 32], farmer: [2; 32] };

@@ -148,7 +148,7 @@ async fn bad_farmer(
     tokio::spawn(async move {
         while let Some(inbound) = incoming.next().await {
             let from = inbound.from;
-            let _ = inbound.answer(Answer::Offer(Box::new(record(&key)))).await;
+            let _ = inbound.answer(Answer::Offer(Box::new(record(&key).into()))).await;
             let _ = asked.send((what, from)).await;
         }
     });

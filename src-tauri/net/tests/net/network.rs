@@ -67,6 +67,7 @@ pub(crate) fn record(network: &NetworkName, key: &DeviceKey) -> SignedFarmerReco
         egress_price: Amount(0),
         operator: None,
         country: None,
+        leaves: None,
         at,
         expires: at.plus_seconds(600),
     };
@@ -107,7 +108,7 @@ impl Farmer {
         match inbound.envelope.request.clone() {
             Request::Offer => {
                 self.offers.fetch_add(1, Ordering::SeqCst);
-                inbound.answer(Answer::Offer(Box::new(record(network, key)))).await
+                inbound.answer(Answer::Offer(Box::new(record(network, key).into()))).await
             }
             Request::Upload { shard, bytes, .. } => self.take(inbound, shard, bytes).await,
             Request::Download { shard, offset, bytes, .. } => self.give(inbound, shard, offset, bytes).await,

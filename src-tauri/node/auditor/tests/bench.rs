@@ -1,6 +1,6 @@
 //! A node that audits, an owner that tells it of a contract, and the contract's farmer, who does what a test says.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use hayloft_core::{
     Amount, DeviceId, NetworkName, ShardId, Timestamp,
@@ -17,14 +17,15 @@ use hayloft_core::{
 };
 use hayloft_net::{
     Inbound, Incoming, Net, NetConfig, NetError,
-    messages::{Answer, Envelope, Followed, Refusal, RefusalCode, Request},
+    messages::{Answer, Envelope, Followed, Mandated, Refusal, RefusalCode, Request},
 };
 use hayloft_store::auditor::Judged;
 
 use crate::{Clock, Node, NodeOptions};
 
 pub(super) const DAY: u64 = 24 * 3600;
-pub(super) const START: Timestamp = Timestamp(1_900_000_000);
+/// Now, for all who take part: auditors that are found show records that are fresh by the machine's clock.
+pub(super) static START: LazyLock<Timestamp> = LazyLock::new(|| Clock::system().now());
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(super) fn network() -> NetworkName {
@@ -37,10 +38,14 @@ pub(super) enum Ways {
     Honest,
     /// Drops every question unanswered.
     Silent,
+    /// Drops those of this device alone.
+    SilentTo(DeviceId),
     /// Proves from its shards with one bit flipped.
     Flipped,
     /// Says beforehand that it lost these.
     Lost(Vec<ShardId>),
+    /// Says so only when it is asked for it.
+    Admits(ShardId),
     /// Shows another nonce than it committed to.
     OtherNonce,
     /// Signs with another key.
@@ -85,12 +90,13 @@ pub(super) struct Bench {
     epoch_seconds: u32,
 }
 
-async fn node(home: &tempfile::TempDir, clock: &Clock) -> Node {
+async fn node(home: &tempfile::TempDir, clock: &Clock, bootstrap: &[String]) -> Node {
     let options = NodeOptions {
         home: home.path().to_owned(),
         network: Some(network()),
         listen: vec!["/memory/0".into()],
         memory: true,
+        bootstrap: bootstrap.to_vec(),
         audit: Some(true),
         disk_guard_bytes: Some(0),
         clock: clock.clone(),
@@ -108,6 +114,18 @@ async fn stranger(auditor: &Node) -> (Net, Incoming, DeviceKey) {
     (net, incoming, key)
 }
 
+/// Asks until there is a connection.
+async fn reach(net: &Net, auditor: DeviceId) {
+    let reached = async {
+        while let Err(NetError::Unreachable(_)) =
+            net.ask(auditor, &Envelope { certificate: None, request: Request::Offer }).await
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.expect("the auditor is reached");
+}
+
 fn noise(seed: u8, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut bytes);
@@ -118,8 +136,8 @@ impl Bench {
     /// A contract with epochs of a day and three tagged shards, which nobody follows yet.
     pub(super) async fn new() -> Self {
         let home = tempfile::tempdir().expect("temp dir");
-        let clock = Clock::by_hand(START);
-        let node = node(&home, &clock).await;
+        let clock = Clock::by_hand(*START);
+        let node = node(&home, &clock, &[]).await;
         let owner = RecoveryPhrase::random(&mut rand::rng()).seed().keys(&network());
         let audit_key = AuditKey::derive(&owner.audit, Sectors::MIN);
         let tagger = Tagger::new(&audit_key);
@@ -129,7 +147,7 @@ impl Bench {
             network: network(),
             owner: owner.owner.id(),
             farmer: key.id(),
-            start: START,
+            start: *START,
             epoch_seconds: DAY as u32,
             storage_price: Amount(0),
             egress_price: Amount(0),
@@ -148,7 +166,7 @@ impl Bench {
         let (key, prover) = (Arc::new(key), Arc::new(audit_key.prover_key()));
         let shards: Vec<Shard> = (1..=3).map(|seed| shard(&tagger, &prover, seed)).collect();
         let added = shards.iter().map(|shard| shard.entry.clone()).collect();
-        let (state, revision) = revised(&state, &owner, &key, added, vec![], START);
+        let (state, revision) = revised(&state, &owner, &key, added, vec![], *START);
         let (ways, first, asked) = (Ways::Honest, None, Vec::new());
         let kept = Kept { terms: signed, revision, shards, ways, first, asked };
         let kept = Arc::new(Mutex::new(kept));
@@ -159,14 +177,7 @@ impl Bench {
         let bench =
             Self { home, clock, node, farmer, owner, net: asking, state, tagger, epoch_seconds: DAY as u32 };
         // The farmer dials the auditor, which thereby knows where it is.
-        let reached = async {
-            while let Err(NetError::Unreachable(_)) =
-                net.ask(auditor, &Envelope { certificate: None, request: Request::Offer }).await
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, reached).await.expect("the auditor is reached");
+        reach(&net, auditor).await;
         bench
     }
 
@@ -180,7 +191,7 @@ impl Bench {
 
     /// This owner's word for any device.
     pub(super) fn certificate_for(&self, device: DeviceId) -> DeviceCertificate {
-        DeviceCertificate::issue(&self.owner.owner, &network(), device, START, 300 * DAY)
+        DeviceCertificate::issue(&self.owner.owner, &network(), device, *START, 300 * DAY)
     }
 
     pub(super) async fn ask(&self, request: Request) -> Result<Answer, NetError> {
@@ -198,6 +209,22 @@ impl Bench {
             Answer::Following { number } => Ok(number),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Another auditor, found by this one, which knows where farmer and owner are.
+    pub(super) async fn second(&self) -> (tempfile::TempDir, Node) {
+        let home = tempfile::tempdir().expect("temp dir");
+        let first = self.node.status().await.expect("status");
+        let second = node(&home, &self.clock, &first.addresses).await;
+        let status = second.status().await.expect("status");
+        let device = status.device.parse().expect("a device");
+        for net in [&self.net, &self.farmer._net] {
+            net.hint(device, &status.addresses);
+            reach(net, device).await;
+        }
+        let met = self.node.auditor_for_tests();
+        tokio::time::timeout(PATIENCE, met.meet_for_tests()).await.expect("the auditor finds the other");
+        (home, second)
     }
 
     /// Owner and farmer sign a revision; the auditor is not told.
@@ -247,21 +274,38 @@ impl Bench {
     /// The node ends between two steps, and starts again.
     pub(super) async fn restart(&mut self) {
         self.node.shutdown().await.expect("closes");
-        self.node = node(&self.home, &self.clock).await;
+        self.node = node(&self.home, &self.clock, &[]).await;
         let status = self.node.status().await.expect("status");
         let auditor = status.device.parse().expect("a device");
         for net in [&self.net, &self.farmer._net] {
             net.hint(auditor, &status.addresses);
-            let reached = async {
-                while let Err(NetError::Unreachable(_)) =
-                    net.ask(auditor, &Envelope { certificate: None, request: Request::Offer }).await
-                {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(PATIENCE, reached).await.expect("the auditor is reached");
+            reach(net, auditor).await;
         }
     }
+}
+
+/// A contract between an owner and a farmer of one hand, with a shard that nobody has. All of it is signed.
+pub(super) fn made_up(owner: &OwnerKeys, farmer: &DeviceKey, auditor: DeviceId) -> Followed {
+    let terms = Terms {
+        network: network(),
+        owner: owner.owner.id(),
+        farmer: farmer.id(),
+        start: *START,
+        epoch_seconds: DAY as u32,
+        storage_price: Amount(0),
+        egress_price: Amount(0),
+        audit_share_ppm: 0,
+        auditor: Some(auditor),
+        escrow: None,
+        grace_seconds: MIN_GRACE_SECONDS,
+        nonce: rand::random(),
+    };
+    let terms =
+        SignedTerms { owner: terms.sign_as_owner(&owner.owner), farmer: terms.sign_as_farmer(farmer), terms };
+    let state = State::new(terms.clone()).expect("signed by both");
+    let entry = ShardEntry { id: ShardId(rand::random()), bytes: 9, tag_key: Some([1; 32]) };
+    let (_, revision) = revised(&state, owner, farmer, vec![entry.clone()], vec![], *START);
+    Followed { terms, revision, shards: Some(vec![entry]) }
 }
 
 fn shard(tagger: &Tagger, prover: &ProverKey, seed: u8) -> Shard {
@@ -299,11 +343,11 @@ async fn serve(mut incoming: Incoming, kept: Arc<Mutex<Kept>>, key: Arc<DeviceKe
 }
 
 fn answer(inbound: &Inbound, kept: &mut Kept, key: &DeviceKey, prover: &ProverKey) -> Option<Answer> {
-    if kept.ways == Ways::Silent {
+    if kept.ways == Ways::Silent || kept.ways == Ways::SilentTo(inbound.from) {
         return None;
     }
     let entries: Vec<ShardEntry> = kept.shards.iter().map(|shard| shard.entry.clone()).collect();
-    Some(match inbound.envelope.request.clone() {
+    Some(match plain(inbound.envelope.request.clone()) {
         Request::Contract { .. } => Answer::Contract {
             terms: Box::new(kept.terms.clone()),
             revision: Some(Box::new(kept.revision.clone())),
@@ -315,7 +359,7 @@ fn answer(inbound: &Inbound, kept: &mut Kept, key: &DeviceKey, prover: &ProverKe
         Request::AuditKeys { .. } => Answer::AuditKeys(vec![prover.verifier().encode().to_vec()]),
         Request::Lost { contract, after } => {
             let shards = if let Ways::Lost(lost) = &kept.ways { lost.clone() } else { Vec::new() };
-            let (network, farmer, at) = (network(), key.id(), START);
+            let (network, farmer, at) = (network(), key.id(), *START);
             let report = LossReport { network, contract, farmer, after, shards, more: false, at };
             Answer::Lost(Box::new(report.sign(key)))
         }
@@ -326,6 +370,18 @@ fn answer(inbound: &Inbound, kept: &mut Kept, key: &DeviceKey, prover: &ProverKe
         Request::Challenge(question) => prove(kept, *question, &entries, key, prover),
         _ => refusal(RefusalCode::BadRequest),
     })
+}
+
+/// What is asked, in whoever's place.
+fn plain(request: Request) -> Request {
+    let Request::Mandated { mandate, ask } = request else { return request };
+    let (contract, epoch) = (mandate.mandate.contract, mandate.mandate.epoch);
+    match *ask {
+        Mandated::AuditKeys => Request::AuditKeys { contract },
+        Mandated::Lost { after } => Request::Lost { contract, after },
+        Mandated::Commit(commitment) => Request::Commit { contract, epoch, commitment },
+        Mandated::Challenge(question) => Request::Challenge(question),
+    }
 }
 
 fn refusal(code: RefusalCode) -> Answer {
@@ -353,6 +409,10 @@ fn prove(
     }
     let root = kept.revision.revision.root;
     let transcript = question.transcript(network(), key.id(), root, Some(nonce)).expect("both nonces");
+    if let Ways::Admits(lost) = kept.ways {
+        let answer = audit::Answer::admit(&transcript, lost, key);
+        return Answer::Proved { nonce: Some(nonce), answer: Box::new(answer) };
+    }
     let challenge = Challenge::expand(&transcript, entries).expect("a sound challenge");
     let proofs = challenge.parts().iter().map(|part| {
         let mut proving = Prover::new(prover, part).expect("its key");

@@ -1,12 +1,19 @@
 //! Who may have what followed, and who is told what.
 
-use hayloft_core::{DeviceId, contract::SignedTerms};
+use futures::{StreamExt as _, stream};
+use hayloft_core::{
+    DeviceId,
+    contract::SignedTerms,
+    keys::{DeviceKey, RecoveryPhrase},
+    record::DeviceCertificate,
+};
 use hayloft_net::{
     NetError,
-    messages::{Answer, Followed, RefusalCode, Request},
+    messages::{Answer, Envelope, Followed, RefusalCode, Request},
 };
+use hayloft_store::auditor::Bounds;
 
-use super::bench::{Bench, DAY};
+use super::bench::{Bench, DAY, START, made_up, network};
 
 fn code<T: std::fmt::Debug>(result: Result<T, NetError>) -> RefusalCode {
     match result {
@@ -59,4 +66,38 @@ async fn nobody_but_owner_and_farmer_is_told_who_stores_with_whom() {
     assert_eq!(verdicts.len(), 1);
     let farmer = DeviceId([5; 32]);
     assert_eq!(bench.ask(Request::Standing { farmer }).await, Ok(Answer::Standing(None)));
+}
+
+/// Owner and farmer are of one hand: all that it asks to be followed is signed by both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_contracts_to_follow_ends_at_an_owners_share_and_others_are_followed_beside_it() {
+    let bench = Bench::new().await;
+    let auditor = bench.auditor().await;
+    let owner = RecoveryPhrase::random(&mut rand::rng()).seed().keys(&network());
+    let farmer = DeviceKey::random(&mut rand::rng());
+    let device = bench.net.local_id();
+    let certificate = DeviceCertificate::issue(&owner.owner, &network(), device, *START, 30 * DAY);
+    let share = usize::try_from(Bounds::default().contracts_per_owner).expect("a small number");
+    let flood = stream::iter(0..share + 100).map(|_| {
+        let request = Request::Follow(Box::new(made_up(&owner, &farmer, auditor)));
+        let envelope = Envelope { certificate: Some(certificate.clone()), request };
+        let net = &bench.net;
+        async move { net.ask(auditor, &envelope).await }
+    });
+    let flood = flood.buffer_unordered(16).collect::<Vec<_>>();
+    let honest = async {
+        loop {
+            match bench.follow().await {
+                Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {}
+                followed => return followed,
+            }
+        }
+    };
+    let (answers, honest) = futures::join!(flood, honest);
+    assert_eq!(honest, Ok(0), "an honest owner is followed meanwhile");
+    let followed = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(followed, share, "and no more than an owner's share");
+    for answer in answers.into_iter().filter(Result::is_err) {
+        assert!(matches!(code(answer), RefusalCode::NoSpace | RefusalCode::Busy));
+    }
 }

@@ -1,7 +1,8 @@
 //! Epoch by epoch: what farmers do, and what is judged.
 
 use hayloft_core::{
-    audit::Epoch,
+    ShardId,
+    audit::{Epoch, Failure},
     auditor::{Reason, Verdict, exported::Exported},
     score::{Kind, Standing},
 };
@@ -101,6 +102,26 @@ async fn a_reported_loss_is_asked_around_and_the_owner_can_see_it() {
     assert_eq!(verdicts[0].judgement.verdict, Verdict::Undecided);
     assert_eq!(verdicts[0].judgement.reason, Some(Reason::LossReported));
     assert!(!format!("{:?}", bench.asked()[0].scope).contains(&format!("{lost:?}")));
+}
+
+#[tokio::test]
+async fn a_loss_told_only_when_asked_fails_with_that_reason_and_nonsense_does_not_escape_a_verdict() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    let lost = bench.shard_ids()[1];
+    bench.behave(Ways::Admits(lost));
+    bench.pass(DAY).await;
+    let verdicts = bench.verdicts().await;
+    assert_eq!(newest_first(&verdicts), [Verdict::Failed]);
+    assert_eq!(verdicts[0].judgement.reason, Some(Reason::WrongProof(Failure::Lost(lost))));
+    assert!(verdicts[0].receipt, "anybody can check it");
+    bench.behave(Ways::Admits(ShardId([77; 32])));
+    bench.pass(DAY).await;
+    assert_eq!(
+        newest_first(&bench.verdicts().await),
+        [Verdict::Missed, Verdict::Failed],
+        "no answer to this"
+    );
 }
 
 #[tokio::test]

@@ -2,4 +2,7 @@
 
 mod bench;
 mod following;
+mod hooks;
 mod judging;
+mod second;
+mod vetting;

@@ -5,11 +5,11 @@ use std::{fs, path::PathBuf};
 
 use futures::future::join_all;
 use hayloft_core::{
-    ContractId, ShardId,
+    Amount, ContractId, DeviceId, ShardId,
     audit::{
-        AuditKey, Beacon, Commitment, Committer, Epoch, Evidence, Failure, Finding, MAX_BLOCKS_ASKED,
-        Opening, ProofError, ProverKey, Question, Receipt, ReceiptError, Scope, Sectors, Tag, Tagger,
-        Transcript, VerifierKey,
+        AuditKey, Beacon, Commitment, Committer, Epoch, Evidence, Failure, Finding, MANDATE_SECONDS,
+        MAX_BLOCKS_ASKED, Mandate, Opening, ProofError, ProverKey, Question, Receipt, ReceiptError, Scope,
+        Sectors, Tag, Tagger, Transcript, VerifierKey,
     },
     contract::{ShardEntry, SignedRevision, SignedTerms, State, quota_bytes},
     keys::DeviceKey,
@@ -17,7 +17,7 @@ use hayloft_core::{
 use hayloft_net::{
     NetError,
     limits::{AUDIT_KEYS_PER_OWNER, LABOURS_PER_PEER},
-    messages::{Answer, RefusalCode, Request},
+    messages::{Answer, Mandated, RefusalCode, Request},
 };
 
 use super::bench::{Bench, MIB, Script, noise, offering, refused};
@@ -220,11 +220,11 @@ async fn what_the_disk_lost_or_changed_never_passes_and_the_reason_is_told() {
     let wrong = Ok(Err(Failure::Proof(ProofError::DoesNotFit)));
     let deleted = kept().await;
     fs::remove_file(bench.file(deleted.shards[1])).expect("removed");
-    refused(deleted.audit(&owner).await, RefusalCode::ShardLost);
+    assert_eq!(deleted.audit(&owner).await, Ok(Err(Failure::Lost(deleted.shards[1]))));
     let truncated = kept().await;
     let file = fs::read(bench.file(truncated.shards[2])).expect("read");
     fs::write(bench.file(truncated.shards[2]), &file[..file.len() - 1]).expect("cut");
-    refused(truncated.audit(&owner).await, RefusalCode::ShardLost);
+    assert_eq!(truncated.audit(&owner).await, Ok(Err(Failure::Lost(truncated.shards[2]))));
     let swapped = kept().await;
     let [one, other] = [0, 3].map(|at| bench.file(swapped.shards[at]));
     let (first, second) = (fs::read(&one).expect("read"), fs::read(&other).expect("read"));
@@ -289,7 +289,8 @@ async fn losses_that_a_scrub_found_are_reported_signed_and_before_anybody_asks()
     let mut news = bench.node.subscribe();
     let lost = stored.shards[3];
     fs::remove_file(bench.file(lost)).expect("removed");
-    refused(stored.audit(&owner).await, RefusalCode::ShardLost);
+    let admitted = Ok(Err(Failure::Lost(lost)));
+    assert_eq!(stored.audit(&owner).await, admitted, "signed, as a proof is");
     let found = async {
         while report().await.is_empty() {
             let _ = news.recv().await;
@@ -297,7 +298,7 @@ async fn losses_that_a_scrub_found_are_reported_signed_and_before_anybody_asks()
     };
     tokio::time::timeout(super::bench::PATIENCE, found).await.expect("the loss that showed is examined");
     assert_eq!(report().await, [lost]);
-    refused(stored.audit(&owner).await, RefusalCode::ShardLost);
+    assert_eq!(stored.audit(&owner).await, admitted);
     let removed = owner.propose(&stored.state, Vec::new(), vec![lost]);
     let state = owner.revise(&stored.state, &removed).await.expect("revised");
     let stored = Stored { state, ..stored };
@@ -435,6 +436,55 @@ async fn only_the_owner_and_the_auditor_in_the_terms_may_ask() {
         refused(auditor.download(contract, shard, 0, 10).await, RefusalCode::NotAllowed);
         stranger.certificate = None;
     }
+}
+
+#[tokio::test]
+async fn whom_the_auditor_sends_is_answered_about_one_epoch_and_for_minutes() {
+    let (bench, owner) = bench().await;
+    let key = DeviceKey::random(&mut rand::rng());
+    let mut second = Script::new(&bench, DeviceKey::random(&mut rand::rng())).await;
+    second.certificate = None;
+    let terms = hayloft_core::contract::Terms { auditor: Some(key.id()), ..owner.terms() };
+    let stored = owner.kept(owner.agree_to(terms).await.expect("agreed"), Sectors::MIN, &[5 * BLOCK]).await;
+    let unaudited = owner.kept(owner.agree().await, Sectors::MIN, &[5 * BLOCK]).await;
+    let mandate = |change: &dyn Fn(&mut Mandate), by: &DeviceKey| {
+        let mut mandate = Mandate {
+            network: super::bench::network(),
+            contract: stored.state.contract(),
+            epoch: Epoch(0),
+            second: second.net.local_id(),
+            until: bench.clock.now().plus_seconds(MANDATE_SECONDS),
+        };
+        change(&mut mandate);
+        Box::new(mandate.sign(by))
+    };
+    let ask = async |mandate, ask| second.ask(Request::Mandated { mandate, ask: Box::new(ask) }).await;
+    let question = stored.question();
+    let commitment = question.commitment().expect("a nonce");
+    let right = || mandate(&|_| {}, &key);
+    let committed = ask(right(), Mandated::Commit(commitment)).await.expect("committed");
+    assert!(matches!(committed, Answer::Committed { .. }));
+    assert!(
+        matches!(ask(right(), Mandated::AuditKeys).await, Ok(Answer::AuditKeys(keys)) if keys.len() == 1)
+    );
+    assert!(matches!(ask(right(), Mandated::Lost { after: None }).await, Ok(Answer::Lost(_))));
+    let proved = ask(right(), Mandated::Challenge(Box::new(question.clone()))).await.expect("proved");
+    let Answer::Proved { nonce, answer } = proved else { panic!("{proved:?}") };
+    let network = super::bench::network();
+    let transcript = question.clone().transcript(network, owner.farmer, stored.root(), nonce);
+    let receipt = Receipt { transcript: transcript.expect("both nonces"), answer: *answer, shards: None };
+    assert_eq!(stored.judged(&owner, &receipt).await.map(|finding| finding.outcome), Ok(Ok(())));
+    let challenge = || Mandated::Challenge(Box::new(question.clone()));
+    let not_allowed = RefusalCode::NotAllowed;
+    refused(ask(mandate(&|m| m.second = DeviceId([9; 32]), &key), challenge()).await, not_allowed);
+    refused(ask(mandate(&|m| m.until = bench.clock.now(), &key), challenge()).await, not_allowed);
+    refused(ask(mandate(&|m| m.until = m.until.plus_seconds(86_400), &key), challenge()).await, not_allowed);
+    refused(ask(mandate(&|m| m.epoch = Epoch(1), &key), challenge()).await, not_allowed);
+    refused(ask(mandate(&|_| {}, &DeviceKey::random(&mut rand::rng())), challenge()).await, not_allowed);
+    let other = mandate(&|m| m.contract = unaudited.state.contract(), &key);
+    refused(ask(other, Mandated::AuditKeys).await, RefusalCode::UnknownContract);
+    let question = Question { contract: unaudited.state.contract(), ..question.clone() };
+    refused(ask(right(), Mandated::Challenge(Box::new(question))).await, not_allowed);
 }
 
 #[tokio::test]

@@ -246,7 +246,12 @@ impl Script {
 
     /// One shard under a new contract, stored and signed for.
     pub(crate) async fn stored(&self, bytes: &[u8]) -> (State, ShardId) {
-        let state = self.agree().await;
+        self.stored_under(self.terms(), bytes).await
+    }
+
+    /// The same under terms of one's own.
+    pub(crate) async fn stored_under(&self, terms: Terms, bytes: &[u8]) -> (State, ShardId) {
+        let state = self.agree_to(terms).await.expect("agreed");
         let id = ShardId(rand::random());
         self.reserve_for(state.contract(), bytes.len() as u64).await;
         let entry = self.upload(state.contract(), id, bytes).await.expect("stored");

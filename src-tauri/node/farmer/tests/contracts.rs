@@ -15,6 +15,7 @@ async fn offer_is_freshly_signed_and_needs_no_certificate() {
     let Answer::Offer(signed) = owner.ask(Request::Offer).await.expect("offered") else {
         panic!("not an offer")
     };
+    let signed = signed.farmer.expect("it farms");
     let record = signed.verify(&super::bench::network(), &owner.farmer, START).expect("verifies");
     assert!(record.accepting);
     assert_eq!((record.free_bytes, record.at), (64 * MIB, START));
@@ -22,7 +23,7 @@ async fn offer_is_freshly_signed_and_needs_no_certificate() {
     let Answer::Offer(later) = owner.ask(Request::Offer).await.expect("offered") else {
         panic!("not an offer")
     };
-    assert_eq!(later.record.at, START.plus_seconds(60));
+    assert_eq!(later.farmer.expect("it farms").record.at, START.plus_seconds(60));
 }
 
 #[tokio::test]

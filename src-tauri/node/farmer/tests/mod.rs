@@ -7,4 +7,5 @@ mod life;
 mod money;
 mod scrub;
 mod space;
+mod standings;
 mod transfers;

@@ -2,16 +2,21 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use hayloft_core::{
+    DeviceId,
+    manifest::{PlacementRecord, Shard},
+};
 use tempfile::TempDir;
 
 use crate::{
     Clock, Node, NodeOptions,
     model::{
         ApiError, FarmSettings, FileEntry, GetReport, GetRequest, Job, JobReport, JobState, PresetName,
-        PutReport, PutRequest,
+        PutReport, PutRequest, RepairReport,
     },
 };
 
@@ -36,7 +41,18 @@ pub(super) struct Bed {
 }
 
 async fn open(home: &Path, bootstrap: &[String], farm: Option<FarmSettings>, clock: &Clock) -> Node {
+    open_audited(home, bootstrap, farm, clock, None).await
+}
+
+async fn open_audited(
+    home: &Path,
+    bootstrap: &[String],
+    farm: Option<FarmSettings>,
+    clock: &Clock,
+    auditor: Option<&str>,
+) -> Node {
     let options = NodeOptions {
+        auditor: auditor.map(str::to_owned),
         home: home.to_owned(),
         network: Some("bed".parse().expect("a name")),
         listen: vec!["/memory/0".into()],
@@ -61,8 +77,19 @@ impl Bed {
         Self { _own: Some(own), ..bed }
     }
 
+    /// With an owner whose contracts name this auditor.
+    pub(super) async fn audited(farmers: usize, clock: Clock, auditor: &str) -> Self {
+        let own = tempfile::tempdir().expect("a temp folder can be made");
+        let bed = Self::named(own.path(), farmers, clock, Some(auditor)).await;
+        Self { _own: Some(own), ..bed }
+    }
+
     /// With all homes in this folder, which an earlier bed may have left.
     pub(super) async fn at(folder: &Path, farmers: usize, clock: Clock) -> Self {
+        Self::named(folder, farmers, clock, None).await
+    }
+
+    async fn named(folder: &Path, farmers: usize, clock: Clock, auditor: Option<&str>) -> Self {
         let settings = FarmSettings { enabled: true, quota_bytes: 1 << 30, ..FarmSettings::default() };
         let mut farms: Vec<Farm> = Vec::new();
         let mut bootstrap = Vec::new();
@@ -76,13 +103,39 @@ impl Bed {
         }
         let (home, disk) = (folder.join("owner"), folder.join("disk"));
         std::fs::create_dir_all(&disk).expect("a folder can be made");
-        let node = open(&home, &bootstrap, None, &clock).await;
+        let node = open_audited(&home, &bootstrap, None, &clock, auditor).await;
         if node.status().await.expect("a status").owner.is_none() {
             node.create_identity("", false).await.expect("an identity");
         }
         let bed = Self { farms, home, node, disk, clock, bootstrap, _own: None };
         bed.see_farmers(farmers as u32).await;
         bed
+    }
+
+    /// A node that audits, found by the owner.
+    pub(super) async fn auditor(&self) -> (TempDir, Node) {
+        let home = tempfile::tempdir().expect("a temp folder can be made");
+        let options = NodeOptions {
+            home: home.path().to_owned(),
+            network: Some("bed".parse().expect("a name")),
+            listen: vec!["/memory/0".into()],
+            memory: true,
+            bootstrap: self.bootstrap.clone(),
+            audit: Some(true),
+            vet: Some(false),
+            disk_guard_bytes: Some(0),
+            clock: self.clock.clone(),
+            ..NodeOptions::default()
+        };
+        let node = Node::open(options).await.expect("a node opens");
+        let net = self.node.owner_for_tests().await.inner.net.clone();
+        let found = async {
+            while net.auditors().is_empty() {
+                net.find_auditors(1, Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, found).await.expect("the auditor is found");
+        (home, node)
     }
 
     pub(super) async fn see_farmers(&self, farmers: u32) {
@@ -132,6 +185,57 @@ impl Bed {
     /// A farmer vanishes.
     pub(super) async fn kill(&self, farmer: usize) {
         self.farms[farmer].node.shutdown().await.expect("closes");
+    }
+
+    /// A farmer that nobody knew comes.
+    pub(super) async fn join(&mut self) {
+        let number = self.farms.len();
+        let home = self.home.with_file_name(format!("farmer-{number}"));
+        let settings = FarmSettings { enabled: true, quota_bytes: 1 << 30, ..FarmSettings::default() };
+        let node = open(&home, &self.bootstrap, Some(settings), &self.clock).await;
+        let device = node.status().await.expect("a status").device;
+        self.farms.push(Farm { home, node });
+        let net = self.node.owner_for_tests().await.inner.net.clone();
+        let found = async {
+            while !net.farmers().iter().any(|farmer| farmer.device.to_string() == device) {
+                net.find_farmers(self.farms.len() + 1, Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, found).await.expect("it is found");
+    }
+
+    /// The number of a farmer.
+    pub(super) async fn number_of(&self, farmer: DeviceId) -> usize {
+        for (number, farm) in self.farms.iter().enumerate() {
+            if farm.node.status().await.expect("a status").device == farmer.to_string() {
+                return number;
+            }
+        }
+        panic!("{farmer} is none of the bed's");
+    }
+
+    /// The first segment of a file, and where its shards lie now.
+    pub(super) async fn placement(&self, name: &str) -> Arc<PlacementRecord> {
+        let owner = self.node.owner_for_tests().await.inner;
+        let record = owner.catalog.file(name).await.expect("stored");
+        owner.catalog.placement_now(record.items[0].segment).await.expect("placed")
+    }
+
+    /// A farmer's disk loses a shard.
+    pub(super) async fn lose(&self, shard: &Shard) {
+        let (farmer, id) = (self.number_of(shard.farmer).await, shard.id.to_string());
+        let path = self.farms[farmer].home.join("shards").join(&id[..2]).join(&id);
+        std::fs::remove_file(path).expect("the shard was there");
+    }
+
+    /// Repairs a file because a person asks.
+    pub(super) async fn repair(&self, name: &str) -> Result<RepairReport, String> {
+        let id = self.node.repair(name).await.map_err(|error| error.to_string())?;
+        let job = self.end(id).await;
+        match self.node.job_report(id).await.expect("a report") {
+            Some(JobReport::Repair(report)) => Ok(report),
+            _ => Err(job.message.unwrap_or_default()),
+        }
     }
 
     /// It comes back, at its old address or another one.

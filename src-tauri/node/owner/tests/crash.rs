@@ -81,18 +81,28 @@ impl Scene {
             3 => self.get(number, get("film", true)).await,
             4 => self.get(number, get("album", false)).await,
             5 => self.get(number, get("album", true)).await,
-            6 => drop(self.bed.node.renew("film", 200 * DAY, None).await.expect("renewed")),
-            7 => {
+            6 => {
+                self.job(number, async || {
+                    let lost = self.bed.placement("film").await.shards[0].clone();
+                    self.bed.lose(&lost).await;
+                    self.bed.node.repair("film").await.expect("begins")
+                })
+                .await;
+                let health = self.bed.node.health("film").await.expect("health");
+                assert_eq!(health.segments[0].alive, FARMERS as u8, "{health:?}");
+            }
+            7 => drop(self.bed.node.renew("film", 200 * DAY, None).await.expect("renewed")),
+            8 => {
                 self.remove(|name| (0..REMOVED).any(|number| *name == format!("album/{number}"))).await;
                 self.bed.nothing_is_dead().await;
             }
-            8 => {
+            9 => {
                 for (name, bytes) in album().into_iter().skip(REMOVED as usize) {
                     assert!(self.bed.get_bytes(&name).await == bytes, "{name} came back changed");
                 }
                 assert!(self.bed.get_bytes("film").await == film(), "the film came back changed");
             }
-            9 => {
+            10 => {
                 self.remove(|_| true).await;
                 self.bed.used_becomes(|used| used == 0).await;
                 self.bed.nothing_is_reserved().await;

@@ -1,0 +1,142 @@
+//! An auditor's own data with a real farmer: it is stored by somebody whom nobody knows, and what is proved of it counts.
+
+use hayloft_core::{
+    DeviceId,
+    auditor::record::Account,
+    score::{Kind, Standing},
+};
+use hayloft_net::messages::Answer;
+
+use super::bench::{DAY, START, network};
+use crate::{Clock, Node, NodeOptions, model::FarmSettings};
+
+struct Pair {
+    clock: Clock,
+    farmer_home: tempfile::TempDir,
+    farmer: Node,
+    auditor_home: tempfile::TempDir,
+    auditor: Node,
+}
+
+fn options(home: &tempfile::TempDir, clock: &Clock) -> NodeOptions {
+    NodeOptions {
+        home: home.path().to_owned(),
+        network: Some(network()),
+        listen: vec!["/memory/0".into()],
+        memory: true,
+        disk_guard_bytes: Some(0),
+        clock: clock.clone(),
+        ..NodeOptions::default()
+    }
+}
+
+/// An auditor whose looks are a test's.
+async fn auditor(home: &tempfile::TempDir, clock: &Clock, farmer: &Node) -> Node {
+    let bootstrap = farmer.status().await.expect("a status").addresses;
+    let options = NodeOptions { audit: Some(true), vet: Some(false), bootstrap, ..options(home, clock) };
+    let node = Node::open(options).await.expect("opens");
+    node.auditor_for_tests().meet_farmer_for_tests().await;
+    node
+}
+
+impl Pair {
+    async fn new(storage_price: u64) -> Self {
+        let clock = Clock::by_hand(*START);
+        let [farmer_home, auditor_home] = std::array::from_fn(|_| tempfile::tempdir().expect("temp dir"));
+        let farm =
+            FarmSettings { enabled: true, quota_bytes: 1 << 30, storage_price, ..FarmSettings::default() };
+        let farmer = Node::open(NodeOptions { farm: Some(farm), ..options(&farmer_home, &clock) }).await;
+        let farmer = farmer.expect("opens");
+        let auditor = auditor(&auditor_home, &clock, &farmer).await;
+        Self { clock, farmer_home, farmer, auditor_home, auditor }
+    }
+
+    /// Days in which everything that is due happens.
+    async fn pass(&self, days: u64) {
+        let auditor = self.auditor.auditor_for_tests();
+        for _ in 0..days * 24 {
+            self.clock.advance(DAY / 24);
+            auditor.work().await;
+            auditor.vet_for_tests().await;
+        }
+    }
+
+    async fn account(&self) -> Account {
+        let farmer: DeviceId =
+            self.farmer.status().await.expect("a status").device.parse().expect("a device");
+        match self.auditor.auditor_for_tests().told_for_tests(farmer).await {
+            Answer::Standing(Some(account)) => *account,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn lose_everything(&self) {
+        for folder in std::fs::read_dir(self.farmer_home.path().join("shards")).expect("a folder").flatten() {
+            let shards = std::fs::read_dir(folder.path()).into_iter().flatten().flatten();
+            for shard in shards.filter(|shard| shard.file_name().len() == 64) {
+                std::fs::remove_file(shard.path()).expect("removed");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audits_of_vetting_data_count_in_public_and_reads_of_it_are_scored_apart() {
+    let pair = Pair::new(0).await;
+    pair.auditor.auditor_for_tests().vet_for_tests().await;
+    let contracts = pair.farmer.farm_status().await.expect("a status").contracts;
+    assert_eq!(contracts.len(), 1);
+    assert!((1..=3).contains(&contracts[0].shards), "{contracts:?}");
+    let status = pair.auditor.status().await.expect("a status");
+    assert!(status.owner.is_none() && contracts[0].owner != status.device, "no owner that anybody knows");
+    pair.pass(4).await;
+    let account = pair.account().await;
+    assert!(account.passed >= 3, "{account:?}");
+    let value = |account: &Account, kind: Kind| {
+        account.scores.iter().find(|score| score.kind == kind).and_then(|score| score.value_ppm)
+    };
+    assert_eq!(value(&account, Kind::Audits), Some(1_000_000), "passes of an owner's data would not count");
+    assert_eq!(value(&account, Kind::Service), Some(1_000_000));
+    assert_eq!(pair.farmer.farm_status().await.expect("a status").contracts.len(), 1, "one is enough");
+    pair.lose_everything();
+    pair.pass(4).await;
+    let account = pair.account().await;
+    assert!(matches!(account.standing, Standing::Suspended { over: Kind::Audits, .. }), "{account:?}");
+    assert!(value(&account, Kind::Service) < Some(1_000_000), "{account:?}");
+    for node in [&pair.auditor, &pair.farmer] {
+        node.shutdown().await.expect("closes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_planting_that_was_begun_goes_on_after_a_restart_as_the_same_contract() {
+    let mut pair = Pair::new(0).await;
+    pair.auditor.auditor_for_tests().begin_planting_for_tests().await;
+    assert!(pair.farmer.farm_status().await.expect("a status").contracts.is_empty());
+    pair.auditor.shutdown().await.expect("closes");
+    pair.auditor = auditor(&pair.auditor_home, &pair.clock, &pair.farmer).await;
+    let before = pair.auditor.auditor_for_tests().plantings_for_tests().await;
+    assert_eq!(before.len(), 1);
+    pair.auditor.auditor_for_tests().vet_for_tests().await;
+    let contracts = pair.farmer.farm_status().await.expect("a status").contracts;
+    let contracts: Vec<String> = contracts.into_iter().map(|contract| contract.contract).collect();
+    assert_eq!(contracts, [before[0].terms.id().to_string()]);
+    // Signed by the farmer, and not yet written down here: it is found again.
+    pair.auditor.auditor_for_tests().forget_planted_for_tests().await;
+    pair.auditor.auditor_for_tests().vet_for_tests().await;
+    assert_eq!(pair.farmer.farm_status().await.expect("a status").contracts.len(), 1);
+    assert!(pair.auditor.auditor_for_tests().plantings_for_tests().await[0].planted);
+    for node in [&pair.auditor, &pair.farmer] {
+        node.shutdown().await.expect("closes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn farmers_who_want_money_are_not_vetted_yet() {
+    let pair = Pair::new(7).await;
+    pair.auditor.auditor_for_tests().vet_for_tests().await;
+    assert!(pair.auditor.auditor_for_tests().plantings_for_tests().await.is_empty());
+    for node in [&pair.auditor, &pair.farmer] {
+        node.shutdown().await.expect("closes");
+    }
+}
