@@ -50,9 +50,8 @@ pub const MAX_SEGMENT: usize = 64 * 1024 * 1024;
 /// Sealed bytes at which a node fills its segments: what breaks off has little to send again.
 pub const TARGET_SEGMENT: usize = 16 * 1024 * 1024;
 /// The same while they go quickly: a segment costs each farmer the same few requests and syncs, however large it is. Two of
-/// them, coded, fit in memory; and buffers beyond 32 MiB go back to the system when they are freed, where smaller ones stay
-/// with the allocator (glibc's, by default).
-pub const TARGET_SEGMENT_QUICK: usize = 33 * 1024 * 1024;
+/// them, coded, fit in memory.
+pub const TARGET_SEGMENT_QUICK: usize = 24 * 1024 * 1024;
 
 /// The format that this release writes and the only one it reads.
 pub(crate) const VERSION: u8 = 1;

@@ -68,6 +68,7 @@ async fn forty(wish: &Wish, table: &mut Table) -> Result<()> {
     let file = owner.noise("one", GIB)?;
     if wish.wants("network") {
         put_and_get(&owner, &file, "1 GiB", table).await?;
+        again(&owner, table).await?;
     } else {
         // Farmers' databases have their usual size before the overhead is counted.
         owner.put(&file).await?;
@@ -162,6 +163,15 @@ async fn put_and_get(owner: &Owner, file: &Path, size: &str, table: &mut Table) 
     let what = format!("first byte of {size}");
     table.figure(&what, moved.first_byte, "s", Target::AtMost(0.1), String::new());
     memory("get", &moved, table);
+    Ok(())
+}
+
+/// A first put has each farmer check the owner's audit key too.
+async fn again(owner: &Owner, table: &mut Table) -> Result<()> {
+    let moved = owner.put(&owner.noise("again", GIB)?).await?;
+    moved.tell("put another 1 GiB", Target::AtLeast(80.0), table);
+    let note = "after two puts and a get".to_owned();
+    table.figure("owner's peak memory by then", moved.peak_mb, "MB", Target::AtMost(250.0), note);
     Ok(())
 }
 
