@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use hayloft_tests::{Devnet, NodeProcess, hayloft, hayloft_fed, hayloft_held};
+use hayloft_tests::{Devnet, NodeProcess, binary, hayloft, hayloft_fed, hayloft_held};
 use serde_json::{Value, json};
 
 /// The fields of a JSON object.
@@ -84,6 +84,20 @@ fn init_shows_24_words_once_and_says_where_they_open() -> Result<()> {
     let protected = tempfile::tempdir()?;
     let identity = hayloft_fed(protected.path(), ["init"], "an oat field\n")?.done()?;
     assert_eq!(identity["protection"], "passphrase");
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_an_error_and_words_that_nobody_saw_are_told_of() -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let full = std::fs::File::options().write(true).open("/dev/full")?;
+    let mut command = std::process::Command::new(binary()?);
+    let run = command.arg("--home").arg(home.path()).arg("init").stdin(std::process::Stdio::null());
+    let run = run.stdout(full).output()?;
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{said}");
+    assert!(said.contains("delete identity.sealed"), "{said}");
     Ok(())
 }
 

@@ -397,8 +397,7 @@ pub(crate) struct Devnet {
 pub(crate) fn print_completions(shell: Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "hayloft", &mut script);
-    crate::output::print_bytes(&script);
-    Ok(())
+    Ok(crate::output::print_bytes(&script)?)
 }
 
 /// Writes one manual page per command into `folder`.

@@ -1,6 +1,6 @@
 //! `hayloft init`: an identity, and its words this once.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use hayloft_node::identity::{self, NewIdentity};
 use hayloft_node::model::Protection;
 use serde_json::json;
@@ -13,6 +13,9 @@ use crate::passphrase;
 
 /// Until restoring is built, everybody who makes an identity is told.
 const ONLY_HERE: &str = "These files open only on this computer.";
+
+const WORDS_UNSEEN: &str = "the words of the new identity could not be printed, so nobody has them: stop the node of this \
+     home if one runs, delete identity.sealed in it, and begin again";
 
 /// Makes an identity, in the running node or in a home at rest.
 pub(crate) async fn init(place: &Place, wish: Init, output: Output) -> Result<()> {
@@ -35,7 +38,7 @@ pub(crate) async fn init(place: &Place, wish: Init, output: Output) -> Result<()
     let value = json!({
         "owner": made.owner, "words": *made.words, "protection": word(&made.protection), "note": ONLY_HERE,
     });
-    output.result(&value, || sheet(&made))
+    output.once(&value, || sheet(&made)).context(WORDS_UNSEEN)
 }
 
 fn sheet(made: &NewIdentity) -> String {

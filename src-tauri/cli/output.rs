@@ -3,8 +3,9 @@
 //! Invariant: names, which may hold anything, reach a terminal with their control characters escaped.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
 
+use anyhow::Context as _;
 use bytesize::ByteSize;
 use hayloft_node::model::{ApiError, ErrorCode};
 use jiff::Timestamp;
@@ -31,13 +32,19 @@ impl Output {
         Self { json }
     }
 
-    /// Prints the result: `value` as one JSON document, or the text made by `human`.
+    /// Prints the result: `value` as one JSON document, or the text made by `human`. A reader that has gone away (`| head`) is
+    /// no error.
     pub(crate) fn result(self, value: &impl Serialize, human: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let text = if self.json { serde_json::to_string(value)? } else { human() };
-        if !text.is_empty() {
-            print_bytes(format!("{}\n", text.trim_end()).as_bytes());
+        match self.once(value, human) {
+            Err(gone) if gone.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed.context("the result could not be printed"),
         }
-        Ok(())
+    }
+
+    /// Prints a result that can be had but once: a reader that has gone away is an error too.
+    pub(crate) fn once(self, value: &impl Serialize, human: impl FnOnce() -> String) -> io::Result<()> {
+        let text = if self.json { serde_json::to_string(value)? } else { human() };
+        if text.is_empty() { Ok(()) } else { print_bytes(format!("{}\n", text.trim_end()).as_bytes()) }
     }
 
     /// Says something on the side.
@@ -49,9 +56,9 @@ impl Output {
     pub(crate) fn refuse(self, error: &anyhow::Error) {
         let message = format!("{error:#}");
         if self.json {
-            print_bytes(
-                format!("{}\n", json!({"error": {"code": code_of(error), "message": message}})).as_bytes(),
-            );
+            let refusal = json!({"error": {"code": code_of(error), "message": message}});
+            // The exit code tells of it too.
+            let _ = print_bytes(format!("{refusal}\n").as_bytes());
         }
         eprintln!("hayloft: {message}");
     }
@@ -59,7 +66,8 @@ impl Output {
     /// Prints why the words were wrong.
     pub(crate) fn refuse_usage(self, message: &str) {
         let first = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        print_bytes(format!("{}\n", json!({"error": {"code": "usage", "message": first}})).as_bytes());
+        let _ =
+            print_bytes(format!("{}\n", json!({"error": {"code": "usage", "message": first}})).as_bytes());
         eprint!("{message}");
     }
 }
@@ -79,10 +87,10 @@ pub(crate) fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// Writes to stdout. A reader that has gone away (`| head`) is no error.
-pub(crate) fn print_bytes(bytes: &[u8]) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+/// Writes to stdout.
+pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
 }
 
 /// Bytes for people, in powers of ten as disks are sold.

@@ -22,6 +22,7 @@ use tokio_util::io::StreamReader;
 
 use crate::door::{ApiFile, DoorError};
 use crate::routes::{Begun, Leave, Made, Name, Names, Renewal, Secret};
+use crate::server;
 
 /// How long the first question to a door that may be stale waits.
 const KNOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,7 +63,8 @@ impl Client {
         let door = ApiFile::read(home)?.ok_or_else(missing)?;
         // Never through a proxy: the token must not leave this computer. Plain HTTP needs no certificates.
         let http =
-            reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(ConnectError::Http)?;
+            reqwest::Client::builder().no_proxy().tls_certs_only([]).pool_idle_timeout(server::HEAD / 2);
+        let http = http.build().map_err(ConnectError::Http)?;
         let base = format!("http://127.0.0.1:{}/v1", door.port);
         let client = Self { http, base, token: door.token, pid: door.pid };
         let knock = client.request(Method::GET, "/status").timeout(KNOCK_TIMEOUT).send().await;

@@ -7,9 +7,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use hayloft_node::Node;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::door::{ApiFile, DoorError};
@@ -17,6 +27,12 @@ use crate::routes;
 
 /// How long requests under way may take to finish once the gateway closes.
 const CLOSING_GRACE: Duration = Duration::from_secs(3);
+/// Connections served at once: others wait, so that nobody without a token takes the descriptors that files and farmers need.
+pub(crate) const CONNECTIONS: usize = 64;
+/// How long a connection may take over the head of its next request.
+pub(crate) const HEAD: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+/// How long is waited when no connection can be taken.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The running HTTP API of a node.
 pub struct Gateway {
@@ -24,7 +40,7 @@ pub struct Gateway {
     address: SocketAddr,
     closing: CancellationToken,
     stop_asked: CancellationToken,
-    server: Option<JoinHandle<std::io::Result<()>>>,
+    server: Option<JoinHandle<()>>,
 }
 
 /// Why the API could not be opened.
@@ -48,11 +64,7 @@ impl Gateway {
         let stop_asked = CancellationToken::new();
         let state = routes::Shared::new(node, &door, closing.clone(), stop_asked.clone());
         let app = routes::router(Arc::new(state));
-        let server = tokio::spawn(
-            axum::serve(listener, app)
-                .with_graceful_shutdown(closing.clone().cancelled_owned())
-                .into_future(),
-        );
+        let server = tokio::spawn(serve(listener, app, closing.clone()));
         let gateway = Self { home, address, closing, stop_asked, server: Some(server) };
         door.write(&gateway.home)?;
         Ok(gateway)
@@ -77,6 +89,39 @@ impl Gateway {
             server.abort();
         }
     }
+}
+
+/// Serves until it closes, and then what is under way.
+async fn serve(listener: TcpListener, app: Router, closing: CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+    let mut connections = JoinSet::new();
+    let accept = async || {
+        let place = places.clone().acquire_owned().await;
+        (place, listener.accept().await)
+    };
+    while let Some((place, accepted)) = closing.run_until_cancelled(accept()).await {
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => {
+                let service = TowerToHyperService::new(app.clone());
+                let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+                connections.spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "a connection to the local API broke off");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection to the local API can be taken");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+    drop(listener);
+    graceful.shutdown().await;
 }
 
 impl Drop for Gateway {

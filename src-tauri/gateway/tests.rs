@@ -7,8 +7,9 @@ use hayloft_node::model::{ErrorCode, GetRequest};
 use hayloft_node::{Node, NodeOptions};
 use reqwest::StatusCode;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{ApiFile, Client, ConnectError, Gateway};
+use super::{ApiFile, Client, ConnectError, Gateway, server};
 
 /// A node with its gateway on a home of its own.
 struct Open {
@@ -58,6 +59,26 @@ async fn ask(url: &str, token: Option<&str>, host: Option<&str>) -> (StatusCode,
     }
     let answer = request.send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())
+}
+
+/// Whoever is on this computer may connect, and needs no token for it.
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_out_for_long() {
+    let open = Open::start().await;
+    let mut silent = Vec::new();
+    for number in 0..2 * server::CONNECTIONS {
+        let mut stream = tokio::net::TcpStream::connect(open.gateway.address()).await.unwrap();
+        if number % 2 == 0 {
+            stream.write_all(b"GET /v1/status HTTP/1.1\r\n").await.unwrap();
+        }
+        silent.push(stream);
+    }
+    assert_eq!(ask(&open.url(), Some(&open.door().token), None).await.0, StatusCode::OK);
+    for mut stream in silent {
+        // With an answer that it took too long, or with nothing.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    open.close().await;
 }
 
 #[tokio::test]

@@ -101,11 +101,19 @@ impl Built {
     }
 }
 
+/// An error with its causes: the outermost alone may say nothing.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    let mut told: Vec<String> = causes.filter(|cause| !cause.is_empty()).collect();
+    told.dedup();
+    told.join(": ")
+}
+
 impl Listening {
     async fn bind(&mut self, text: &str) -> Result<(), StartError> {
         let failed = |reason: String| StartError::Listen { address: text.to_owned(), reason };
         let listener =
-            self.swarm.listen_on(address::parse(text)?).map_err(|error| failed(error.to_string()))?;
+            self.swarm.listen_on(address::parse(text)?).map_err(|error| failed(in_full(&error)))?;
         let bound = async {
             loop {
                 match self.swarm.select_next_some().await {
@@ -113,7 +121,7 @@ impl Listening {
                     SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
                         return Err(reason
                             .err()
-                            .map_or_else(|| "closed".to_owned(), |error| error.to_string()));
+                            .map_or_else(|| "closed".to_owned(), |error| in_full(&error)));
                     }
                     event => self.on_event(event),
                 }

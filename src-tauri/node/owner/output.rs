@@ -26,7 +26,10 @@ impl Output {
     /// # Errors
     /// [`OwnerError`] if something is in the way, or there is no such folder.
     pub(crate) fn check(&self) -> Result<(), OwnerError> {
-        if self.path.is_dir() {
+        // A link is replaced, not followed; a device or a pipe would be gone.
+        let there = std::fs::symlink_metadata(&self.path).ok();
+        let replaceable = |there: std::fs::Metadata| there.is_file() || there.is_symlink();
+        if self.path.is_dir() || !there.is_none_or(replaceable) {
             return Err(OwnerError::WrongOutput(self.path.clone()));
         }
         self.check_place()
@@ -54,6 +57,17 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Who may read, write and run a file; not as whom it runs.
+fn who_may(file: &std::fs::Metadata) -> std::fs::Permissions {
+    let permissions = file.permissions();
+    #[cfg(unix)]
+    let permissions = {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::Permissions::from_mode(permissions.mode() & 0o777)
+    };
+    permissions
 }
 
 /// A file on its way to be an output, with the hash of what it holds.
@@ -119,8 +133,10 @@ impl PartFile {
     fn rename(&mut self, output: &Output) -> io::Result<()> {
         crash_point!(PartSynced);
         if output.overwrite {
-            if let Ok(replaced) = std::fs::metadata(&output.path) {
-                self.file.set_permissions(replaced.permissions())?;
+            if let Some(replaced) =
+                std::fs::symlink_metadata(&output.path).ok().filter(std::fs::Metadata::is_file)
+            {
+                self.file.set_permissions(who_may(&replaced))?;
             }
             std::fs::rename(&self.path, &output.path)?;
         } else {
@@ -321,7 +337,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temp folder");
         let (path, precious) = (folder.path().join(part_name()), folder.path().join("precious"));
         std::fs::write(&precious, b"precious").expect("a file can be written");
-        let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
+        let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o7777;
         for resume in [true, false] {
             std::os::unix::fs::symlink(&precious, &path).expect("a link can be made");
             drop(written(&path, resume, b"new").await);
@@ -329,7 +345,8 @@ mod tests {
             assert!(path.symlink_metadata().expect("it is there").is_file() && mode(&path) == 0o600);
             std::fs::remove_file(&path).expect("it was there");
         }
-        std::fs::set_permissions(&precious, std::fs::Permissions::from_mode(0o644)).expect("allowed");
+        // What it runs as is not taken over.
+        std::fs::set_permissions(&precious, std::fs::Permissions::from_mode(0o4644)).expect("allowed");
         let replacing = Output { path: precious.clone(), overwrite: true };
         written(&path, true, b"new")
             .await
@@ -340,5 +357,19 @@ mod tests {
             (std::fs::read(&precious).expect("it is there"), mode(&precious)),
             (b"new".to_vec(), 0o644)
         );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_a_pipe_or_a_folder_is_never_replaced_and_a_link_is() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let checked = |path: &Path| Output { path: path.to_owned(), overwrite: true }.check();
+        let (pipe, link) = (folder.path().join("pipe"), folder.path().join("link"));
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe can be made");
+        std::os::unix::fs::symlink(&pipe, &link).expect("a link can be made");
+        for wrong in [&pipe, Path::new("/dev/null"), folder.path()] {
+            assert!(matches!(checked(wrong), Err(OwnerError::WrongOutput(_))), "{}", wrong.display());
+        }
+        assert!(checked(&link).is_ok());
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use super::{
     OwnerError,
     room::{Place, Room},
-    scan::{Source, Stamp},
+    scan::{self, Source, Stamp},
 };
 
 /// Bytes read at once.
@@ -130,7 +130,7 @@ impl<R: rand::CryptoRng> Reader<'_, R> {
 
     fn read_file(&mut self, index: usize, file: &ToRead) -> Result<[u8; 32], Stop> {
         let failed = |cause: io::Error| Stop::File(unreadable(&file.source, cause));
-        let mut open = File::open(&file.source.path).map_err(failed)?;
+        let mut open = scan::open(&file.source.path).map_err(failed)?;
         let is_fresh = file.source.stamp.is_fresh(SystemTime::now());
         self.check_unchanged(&open, &file.source)?;
         let hash = self.read_through(index, file, &mut open)?;
@@ -278,7 +278,7 @@ fn unreadable(source: &Source, cause: io::Error) -> OwnerError {
 /// # Errors
 /// [`OwnerError`] if it cannot be read.
 pub(crate) fn hash_file(source: &Source) -> Result<[u8; 32], OwnerError> {
-    let opened = File::open(&source.path);
+    let opened = scan::open(&source.path);
     let hash = opened.and_then(|mut open| hash_open(&mut open, &mut vec![0; READ]));
     hash.map_err(|cause| unreadable(source, cause))
 }
@@ -298,7 +298,7 @@ fn hash_open(open: &mut File, buffer: &mut [u8]) -> io::Result<[u8; 32]> {
 /// # Errors
 /// Whatever the file system says.
 pub(crate) fn prefixes(source: &Source, ends: &[u64]) -> io::Result<Vec<[u8; 32]>> {
-    let mut open = File::open(&source.path)?;
+    let mut open = scan::open(&source.path)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; READ];
     let (mut at, mut prefixes) = (0, Vec::with_capacity(ends.len()));

@@ -6,7 +6,8 @@
 
 use std::{
     collections::HashSet,
-    fs::{File, Metadata},
+    fs::{File, Metadata, OpenOptions},
+    io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -110,6 +111,19 @@ impl Scan {
     }
 }
 
+/// Opens a file to read it. What is no file any more, as a pipe that took its place, is an error and never waited for.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file any more")) }
+}
+
 /// Finds the files of a put.
 ///
 /// # Errors
@@ -131,7 +145,7 @@ pub(crate) fn scan(paths: &[PathBuf], name: Option<&str>) -> Result<Scan, OwnerE
         if metadata.is_dir() {
             scan_folder(path, &top, &mut found)?;
         } else if metadata.is_file() {
-            File::open(path).map_err(|cause| unreadable(path, cause))?;
+            open(path).map_err(|cause| unreadable(path, cause))?;
             found.sources.push(Source { path: path.clone(), name: top, stamp: Stamp::of(&metadata) });
         } else {
             return Err(OwnerError::NotAFile(path.clone()));
@@ -161,7 +175,7 @@ fn scan_folder(folder: &Path, top: &str, found: &mut Scan) -> Result<(), OwnerEr
             continue;
         }
         let name = entry.path().strip_prefix(folder).ok().and_then(|inner| inner_name(top, inner));
-        match (name, File::open(entry.path()).and_then(|file| file.metadata())) {
+        match (name, open(entry.path()).and_then(|file| file.metadata())) {
             (Some(name), Ok(metadata)) => {
                 found.sources.push(Source { path: entry.into_path(), name, stamp: Stamp::of(&metadata) });
             }
@@ -229,6 +243,15 @@ pub(crate) fn check_name(name: &str) -> Result<(), OwnerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let path = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).expect("a pipe can be made");
+        assert!(open(&path).expect_err("it is no file").to_string().contains("no file any more"));
+    }
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().expect("a temp folder can be made")
