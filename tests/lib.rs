@@ -14,6 +14,7 @@ mod line;
 #[cfg(target_os = "linux")]
 mod memory;
 mod run_command;
+mod shards;
 
 pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
 pub use asker::{Asker, Audited, Verdict};
@@ -28,3 +29,4 @@ pub use line::{Carried, Conditions, Line, Lines, Place};
 #[cfg(target_os = "linux")]
 pub use memory::{Memory, bytes_written};
 pub use run_command::{Finished, binary, built, hayloft, hayloft_fed, hayloft_held};
+pub use shards::{exchange, flip_in_one_percent, job_end, noise_file, shard_files};

@@ -11,10 +11,11 @@ use std::{
 };
 
 use hayloft_core::{
+    audit::Sectors,
     contract::MIN_GRACE_SECONDS,
     keys::{DeviceKey, OwnerKeys},
 };
-use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered};
+use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered, Wall};
 use hayloft_store::{Guard, Home, Store, StoreOptions};
 use tokio::{
     sync::{Mutex, RwLock, broadcast},
@@ -82,6 +83,7 @@ impl Running {
             events: broadcast::Sender::new(EVENTS),
             stop: CancellationToken::new(),
             epoch_seconds: options.epoch_seconds,
+            sectors: options.sectors.unwrap_or(Sectors::DEFAULT),
         };
         let auditor = Auditor::start(parts.clone(), settings.audit, settings.vet).await;
         let auditor = auditor.map_err(|error| ApiError::disk(errors::sentence(&error)))?;
@@ -199,7 +201,7 @@ impl Running {
             let settings = self.settings.lock().await;
             (settings.auditor.clone(), settings.repair)
         };
-        let Parts { network, device, net, store, clock, witness, events, stop, epoch_seconds } =
+        let Parts { network, device, net, store, clock, witness, events, stop, epoch_seconds, sectors } =
             self.parts.clone();
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
         let parts = OwnerParts {
@@ -214,6 +216,7 @@ impl Running {
             events,
             stop,
             epoch_seconds,
+            sectors,
             auditor,
             repair,
         };
@@ -363,9 +366,14 @@ async fn net_config(
         bootstrap: options.bootstrap.iter().chain(&settings.bootstrap).cloned().collect(),
         mdns: options.mdns,
         memory: options.memory,
+        serves_dht: !options.dht_client,
         remembered: remembered.collect(),
         rates: RateLimits { up: settings.farm.upload_limit, down: settings.farm.download_limit },
         bounds: Bounds::default(),
+        wall: {
+            let clock = options.clock.clone();
+            Wall::new(move || clock.now())
+        },
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use hayloft_core::NetworkName;
+use hayloft_core::{NetworkName, audit::Sectors};
 
 use crate::{Clock, model::FarmSettings};
 
@@ -22,6 +22,8 @@ pub struct NodeOptions {
     pub mdns: bool,
     /// Use in-process addresses (`/memory/…`) alone; for tests.
     pub memory: bool,
+    /// Only ask the DHT, and keep no part of it: two hundred nodes in one process would know each other all. For tests.
+    pub dht_client: bool,
     /// Unseals the seed at once. None leaves a seed that has a passphrase sealed; one in the keychain or without
     /// protection is unsealed anyway.
     pub passphrase: Option<String>,
@@ -38,6 +40,8 @@ pub struct NodeOptions {
     /// The length of an epoch in contracts that this node proposes, and the shortest it takes; none is a day, and a minute.
     /// For tests.
     pub epoch_seconds: Option<u32>,
+    /// Sectors of the blocks that this node tags; none is what costs least. For tests: no front end sets it.
+    pub sectors: Option<Sectors>,
     /// Bytes of the disk that are never given to shards; none is the store's own guard.
     pub disk_guard_bytes: Option<u64>,
     /// The time.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hayloft_core::{
     NetworkName,
+    audit::Sectors,
     keys::{DeviceKey, OwnerKeys},
     record::DeviceCertificate,
 };
@@ -35,6 +36,8 @@ pub struct Parts {
     pub stop: CancellationToken,
     /// The length of an epoch, if it is not the usual day: for tests.
     pub epoch_seconds: Option<u32>,
+    /// Sectors of the blocks that this node tags.
+    pub sectors: Sectors,
 }
 
 /// What the owner role is built from: an unsealed seed on top of what every role shares.
@@ -62,6 +65,8 @@ pub struct OwnerParts {
     pub stop: CancellationToken,
     /// The length of an epoch, if it is not the usual day: for tests.
     pub epoch_seconds: Option<u32>,
+    /// Sectors of the blocks that this node tags.
+    pub sectors: Sectors,
     /// The auditor that new contracts name, by an address ending in `/p2p/…`.
     pub auditor: Option<String>,
     /// Whether files are repaired without anybody's asking.

@@ -143,7 +143,7 @@ impl Owner {
         let certificate = parts.certificate;
         let wire = Wire::new(parts.net.clone(), certificate.clone());
         let farmers = Farmers::load(parts.net.clone(), parts.store.peers(), parts.clock.clone()).await?;
-        let tagging = Arc::new(Tagging::new(&parts.keys.audit));
+        let tagging = Arc::new(Tagging::new(&parts.keys.audit, parts.sectors));
         let contracts = Contracts::new(
             wire.clone(),
             tagging.clone(),

@@ -53,7 +53,7 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
     let offers = owner.farmers.offers(hayloft_core::presets::MAX_SHARDS).await;
     let bytes = found.bytes();
     let segment = bytes.clamp(1, LARGEST_SEGMENT);
-    let (choice, _) = choice_for(&offers, segment, preset(request.preset))?;
+    let (choice, _) = choice_for(&offers, segment, preset(request.preset), &owner.tagging)?;
     let stored_bytes = (bytes as f64 * choice.price_factor).ceil() as u64;
     let dearest = offers.iter().map(|offer| offer.record.storage_price).max().unwrap_or_default();
     let monthly_price = dearest.for_storage(stored_bytes, MONTH_SECONDS).unwrap_or(Amount(u64::MAX));

@@ -32,7 +32,6 @@ use super::{
     lock,
     making::{CutOff, Making},
     race::Runner,
-    tagging::tag_bytes,
     upload::Keep,
 };
 use crate::jobs::Sent;
@@ -174,7 +173,7 @@ impl Shipment<'_> {
     /// Bytes of each of the segment's shards, and of its tags.
     fn sizes(&self) -> (u64, u64) {
         let bytes = self.load.layout().shard_len();
-        (bytes, tag_bytes(bytes))
+        (bytes, self.owner.tagging.tag_bytes(bytes))
     }
 
     /// Bytes that a farmer is sent for one shard.
