@@ -19,7 +19,7 @@ mod shards;
 pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
 pub use asker::{Asker, Audited, Verdict};
 pub use bed::{
-    Devnet, Farmer, Flood, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
+    Devnet, Farmer, Flood, Ledger, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
 };
 pub use books::{Books, Segments, kept_bytes, segments, without_tags};
 #[cfg(target_os = "linux")]

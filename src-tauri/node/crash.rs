@@ -1,8 +1,8 @@
 //! Named points at which tests let the process die. Nothing of this is in a build that people get: there a point is no
 //! instruction at all.
 //!
-//! Every point must be hit: the owner's crash scene, or the auditor's, dies at each in turn and plays on; a point that it does
-//! not come by makes it fail. What a store does on its own has its points there.
+//! Every point must be hit: the owner's crash scene dies at each in turn and plays on, the auditor's and money's at their own; a
+//! point that its scene does not come by makes it fail. What a store does on its own has its points there.
 
 /// Lets the process die here if a test wants it.
 macro_rules! crash_point {
@@ -77,4 +77,30 @@ dying::points! {
     AnswerHeard,
     ReadBegun,
     ReadDone,
+    // An escrow is set up, and the others take note of it.
+    FundingKept,
+    EscrowRaised,
+    FarmerTold,
+    FundingNoted,
+    EscrowNoted,
+    // An escrow is settled.
+    SettlementSigned,
+    SettlementCosigned,
+    SettlementHandedIn,
+    // An escrow's reserve returns.
+    MergeSubmitted,
 }
+
+/// Points that only contracts with a price come by.
+#[cfg(test)]
+pub(crate) const MONEY: &[Point] = &[
+    Point::FundingKept,
+    Point::EscrowRaised,
+    Point::FarmerTold,
+    Point::FundingNoted,
+    Point::EscrowNoted,
+    Point::SettlementSigned,
+    Point::SettlementCosigned,
+    Point::SettlementHandedIn,
+    Point::MergeSubmitted,
+];

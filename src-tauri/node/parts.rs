@@ -13,7 +13,7 @@ use hayloft_store::Store;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, model::Event, witness::Witness};
+use crate::{Clock, model::Event, money::Money, witness::Witness};
 
 /// What every role shares. Clones share everything.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The time by which anything is deleted.
     pub witness: Arc<Witness>,
+    /// The wallet, and what roles do on the ledger.
+    pub money: Money,
     /// News for front ends; nobody listening is no error.
     pub events: broadcast::Sender<Event>,
     /// Cancelled when the node shuts down.
@@ -59,6 +61,8 @@ pub struct OwnerParts {
     pub clock: Clock,
     /// The time by which anything is deleted.
     pub witness: Arc<Witness>,
+    /// The wallet, and what roles do on the ledger.
+    pub money: Money,
     /// News for front ends; nobody listening is no error.
     pub events: broadcast::Sender<Event>,
     /// Cancelled when the node shuts down.

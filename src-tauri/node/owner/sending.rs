@@ -133,7 +133,7 @@ impl Shipment<'_> {
         let columns = self.load.columns().await.map_err(Failure::Load)?;
         let sealer = Arc::new(ShardSealer::new(columns, column, &self.outer_key, &mut rand::rng()));
         let offer = self.offer(farmer)?;
-        let with = || async { Ok(self.owner.contracts.with(offer).await?) };
+        let with = || async { Ok(self.owner.contracts.with(offer, self.bytes_sent()).await?) };
         let mut contract = self.over_the_line(farmer, with).await?;
         let mut upload = match self.begin(&sealer, farmer, contract).await {
             // A contract that the farmer does not know any more is made anew, once.
