@@ -184,7 +184,7 @@ async fn import(client: &Client, output: Output) -> Result<()> {
 
 fn export(text: &str, path: Option<&Path>, output: Output) -> Result<()> {
     let Some(path) = path else {
-        print_bytes(text.as_bytes());
+        print_bytes(text.as_bytes())?;
         return Ok(());
     };
     std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
