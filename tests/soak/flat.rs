@@ -120,7 +120,7 @@ mod tests {
     fn peaks_are_flat_and_steady_growth_is_not() {
         let peaks = course(|at| 50_000 + (at % 3 / 2) * 200_000, |at| 30 + (at % 5 / 4) * 100);
         assert_eq!(flat(&peaks), [true; 3]);
-        let long = |at: u64| if at < 95 || at % 8 == 0 { 50_000 } else { 110_000 };
+        let long = |at: u64| if at < 95 || at.is_multiple_of(8) { 50_000 } else { 110_000 };
         let peaks = course(long, |_| 30);
         assert_eq!(flat(&peaks), [true; 3]);
         let memory = course(|at| 50_000 + at * 500, |_| 30);
