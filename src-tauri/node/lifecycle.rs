@@ -11,10 +11,11 @@ use std::{
 };
 
 use hayloft_core::{
+    audit::Sectors,
     contract::MIN_GRACE_SECONDS,
     keys::{DeviceKey, OwnerKeys},
 };
-use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered};
+use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered, Wall};
 use hayloft_store::{Guard, Home, Store, StoreOptions};
 use tokio::{
     sync::{Mutex, RwLock, broadcast},
@@ -28,7 +29,10 @@ use crate::{
     errors,
     farmer::Farmer,
     identity::{self, NewIdentity, off_the_runtime},
-    model::{ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, Status},
+    model::{
+        ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, SpendingLimits, Status,
+    },
+    money::{self, Money, MoneyOptions, Most, kept_limits, shown_limits},
     notices,
     owner::Owner,
     parts::{OwnerParts, Parts},
@@ -72,16 +76,29 @@ impl Running {
         let config = net_config(&options, &settings, &store).await?;
         let (net, incoming) = Net::start(config, &device).await.map_err(errors::start)?;
         let witness = Witness::load(store.clone(), options.clock.clone()).await.map_err(errors::database)?;
+        let (network, events) = (settings.network.clone(), broadcast::Sender::new(EVENTS));
+        let most = Most { spending: settings.spending, price: settings.price_ceiling };
+        let periods = options.escrow_periods.unwrap_or(money::PERIODS);
+        let wish = MoneyOptions { ledger: settings.ledger.as_deref(), most, periods };
+        let money = Money::open(
+            (store.clone(), net.clone()),
+            network.clone(),
+            options.clock.clone(),
+            events.clone(),
+            &wish,
+        )?;
         let parts = Parts {
-            network: settings.network.clone(),
+            network,
             device,
             net,
             store,
             clock: options.clock.clone(),
             witness: Arc::new(witness),
-            events: broadcast::Sender::new(EVENTS),
+            money,
+            events,
             stop: CancellationToken::new(),
             epoch_seconds: options.epoch_seconds,
+            sectors: options.sectors.unwrap_or(Sectors::DEFAULT),
         };
         let auditor = Auditor::start(parts.clone(), settings.audit, settings.vet).await;
         let auditor = auditor.map_err(|error| ApiError::disk(errors::sentence(&error)))?;
@@ -96,6 +113,7 @@ impl Running {
             parts,
         });
         running.tasks.spawn(remember(running.parts.clone()));
+        running.start_money().await;
         if let Err(error) = running.unlock_at_start(options.passphrase.as_deref()).await {
             let _ = running.shutdown().await;
             return Err(error);
@@ -199,9 +217,21 @@ impl Running {
             let settings = self.settings.lock().await;
             (settings.auditor.clone(), settings.repair)
         };
-        let Parts { network, device, net, store, clock, witness, events, stop, epoch_seconds } =
-            self.parts.clone();
+        let Parts {
+            network,
+            device,
+            net,
+            store,
+            clock,
+            witness,
+            money,
+            events,
+            stop,
+            epoch_seconds,
+            sectors,
+        } = self.parts.clone();
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
+        money.unlocked(&keys.stellar, certificate.clone());
         let parts = OwnerParts {
             keys,
             certificate,
@@ -211,13 +241,33 @@ impl Running {
             store,
             clock,
             witness,
+            money,
             events,
             stop,
             epoch_seconds,
+            sectors,
             auditor,
             repair,
         };
         Owner::start(parts).await
+    }
+
+    /// A home that owns or farms gets its lumens by itself, where they are given away.
+    async fn start_money(&self) {
+        if self.settings.lock().await.farm.enabled {
+            self.parts.money.wants_lumens();
+        }
+        self.tasks.spawn(self.parts.money.clone().run(self.parts.stop.clone()));
+    }
+
+    pub(crate) async fn set_limits(&self, limits: SpendingLimits) -> Result<SpendingLimits, ApiError> {
+        let mut settings = self.settings.lock().await;
+        let most = kept_limits(limits);
+        let next = Settings { spending: most.spending, price_ceiling: most.price, ..settings.clone() };
+        next.save(self.parts.store.home())?;
+        self.parts.money.limit(most);
+        *settings = next;
+        Ok(shown_limits(most))
     }
 
     pub(crate) async fn status(&self) -> Result<Status, ApiError> {
@@ -235,6 +285,7 @@ impl Running {
             owner,
             farming: self.farmer.settings().enabled,
             auditing: self.auditor.is_enabled(),
+            ledger: self.parts.money.has_ledger(),
             peers: u32::try_from(self.parts.net.peer_count()).unwrap_or(u32::MAX),
             farmers: unlocked.map_or(0, |owner| owner.farmer_count()),
             addresses: self.parts.net.addresses(),
@@ -267,6 +318,9 @@ impl Running {
             return Err(error);
         }
         *settings = next;
+        if settings.farm.enabled {
+            self.parts.money.wants_lumens();
+        }
         drop(settings);
         self.farmer.status().await
     }
@@ -319,7 +373,7 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
 
 /// The home, its settings with what is wished, and whether they are to be saved.
 async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
-    let NodeOptions { home: path, network, farm, audit, vet, auditor, repair, .. } = options.clone();
+    let NodeOptions { home: path, network, farm, audit, vet, auditor, repair, ledger, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
@@ -333,6 +387,7 @@ async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiE
             settings.auditor = Some(auditor);
         }
         settings.audit = audit.unwrap_or(settings.audit);
+        settings.ledger = ledger.or(settings.ledger);
         settings.repair = repair.unwrap_or(settings.repair);
         settings.vet = vet.unwrap_or(settings.vet);
         let changed = settings != kept;
@@ -363,9 +418,14 @@ async fn net_config(
         bootstrap: options.bootstrap.iter().chain(&settings.bootstrap).cloned().collect(),
         mdns: options.mdns,
         memory: options.memory,
+        serves_dht: !options.dht_client,
         remembered: remembered.collect(),
         rates: RateLimits { up: settings.farm.upload_limit, down: settings.farm.download_limit },
         bounds: Bounds::default(),
+        wall: {
+            let clock = options.clock.clone();
+            Wall::new(move || clock.now())
+        },
     })
 }
 

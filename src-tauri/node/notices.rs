@@ -1,13 +1,10 @@
 //! What people are told without asking: what a start found and mended, shown until the next start; that a file is in danger,
 //! and an auditor's opinion of this farmer that fell, once each ([`hayloft_core::warning`]).
 
-use hayloft_core::{score::Kind, warning::Warning};
+use hayloft_core::{alarm::Alarm, score::Kind, warning::Warning};
 use hayloft_store::{CatalogState, DatabaseState, OpenReport};
 
-use crate::{
-    auditor::shown,
-    model::{FarmerStanding, HealthWord},
-};
+use crate::{auditor::shown, model::FarmerStanding};
 
 /// A sentence for each thing that a person should know.
 pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
@@ -50,15 +47,15 @@ pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
 }
 
 /// A file of which so many pieces are gone that the next losses may take it, or too few are there now.
-pub(crate) fn of_danger(name: &str, health: HealthWord, repaired_by_itself: bool) -> String {
-    match (health, repaired_by_itself) {
-        (HealthWord::Lost, _) => {
+pub(crate) fn of_danger(name: &str, alarm: Alarm, repaired_by_itself: bool) -> String {
+    match (alarm, repaired_by_itself) {
+        (Alarm::OutOfReach, _) => {
             format!(
                 "Too few pieces of “{name}” can be reached now: it can come back when more farmers are online."
             )
         }
-        (_, true) => format!("“{name}” has lost many of its pieces. It is repaired by itself."),
-        (_, false) => format!("“{name}” has lost many of its pieces: repair it now."),
+        (Alarm::InDanger, true) => format!("“{name}” has lost many of its pieces. It is repaired by itself."),
+        (Alarm::InDanger, false) => format!("“{name}” has lost many of its pieces: repair it now."),
     }
 }
 

@@ -53,6 +53,6 @@ mod settlement;
 mod standing;
 
 pub use check::{Disagreement, MAX_AHEAD_SECONDS, Opinion, check};
-pub use plan::{MAX_PERIODS, MERGE_FEE, Plan, PlanError};
+pub use plan::{MAX_PERIODS, MERGE_FEE, Plan, PlanError, reserves};
 pub use settlement::{HandedIn, Settlement, SettlementError, recovery, settle};
 pub use standing::{Fault, Payouts, Standing, look};

@@ -360,7 +360,16 @@ impl Wallet {
     /// # Errors
     /// The ledger or the store cannot be asked.
     pub async fn history(&self, page: &Page) -> Result<Vec<Entry>, WalletError> {
+        Ok(self.history_page(page).await?.0)
+    }
+
+    /// The same, and the page that follows; none after the last.
+    ///
+    /// # Errors
+    /// As [`Wallet::history`].
+    pub async fn history_page(&self, page: &Page) -> Result<(Vec<Entry>, Option<Page>), WalletError> {
         let records = self.horizon().payments(self.address(), page).await?;
+        let next = page.after(&records);
         let escrows = self.escrows().await?;
         let mut entries = Vec::with_capacity(records.len());
         for record in &records {
@@ -368,7 +377,7 @@ impl Wallet {
             let purpose = row.and_then(|row| Purpose::decode(&row.row.purpose).ok());
             entries.extend(history::entry(self.address(), record, purpose, &escrows));
         }
-        Ok(entries)
+        Ok((entries, next))
     }
 }
 
@@ -383,7 +392,8 @@ fn setup_of(row: &OutboxRow) -> Option<Address> {
 const PLAN_VERSION: u8 = 1;
 const PLAN_BYTES: usize = 8192;
 
-fn encode(plan: &Plan) -> Vec<u8> {
+/// A plan as it is kept and told.
+pub fn encode(plan: &Plan) -> Vec<u8> {
     hayloft_core::codec::encode(PLAN_VERSION, plan)
 }
 

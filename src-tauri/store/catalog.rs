@@ -1,7 +1,8 @@
 //! The catalog log: what an owner cannot make again, kept outside the database too, so that losing the database loses no
-//! file. Sealed content and placement records with their notes, contracts with their revisions, and transfers; all as
-//! they are in the rows. Deliberately absent: what can be found again (peers, marks, shards in flight or to be removed:
-//! the owner works those out from contracts and placements, see [`crate::Owner::unsettled`]).
+//! file and no money. Sealed content and placement records with their notes, contracts with their revisions, transfers,
+//! escrows with what they are for, and payments; all as they are in the rows. Deliberately absent: what can be found again
+//! (peers, marks, older revisions and vouchers, which the other party has too, shards in flight or to be removed: the owner
+//! works those out from contracts and placements, see [`crate::Owner::unsettled`]).
 //!
 //! **Log first, rows second.** Every change of these tables is a list of [`Entry`]s. They are applied to the rows in one
 //! transaction, appended to the log as one batch and synced, and only then is the transaction committed. The same
@@ -33,7 +34,7 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use entry::{Entry, JobEntry};
+pub(crate) use entry::{Entry, EscrowEntry, JobEntry, PaymentEntry};
 pub(crate) use log::{Log, marker};
 pub use opening::CatalogState;
 pub(crate) use opening::open;

@@ -12,7 +12,8 @@ use hayloft_core::{ContractId, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::{
-    Auditor, CatalogState, DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Outbox, Owner, Peers,
+    Auditor, CatalogState, DatabaseError, Farmer, FarmerError, Funds, Guard, Home, Jobs, Outbox, Owner,
+    Peers,
     catalog::{self, Change, Log},
     db::Db,
     disk::Disk,
@@ -205,6 +206,11 @@ impl Store {
     /// Transactions handed in, and escrows.
     pub fn outbox(&self) -> Outbox {
         Outbox { inner: self.inner.clone() }
+    }
+
+    /// Which contracts escrows pay for.
+    pub fn funds(&self) -> Funds {
+        Funds { inner: self.inner.clone() }
     }
 
     /// Remembered peers and marks.

@@ -12,6 +12,7 @@ use crate::{
     catalog::{Change, Entry},
     db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     files::Removal,
+    funding,
     holdings::forget_lost,
     open::Inner,
 };
@@ -160,6 +161,7 @@ impl Owner {
             return Err(OwnerError::NotNext { found, newest });
         }
         write.make_lazily(Entry::Revision(Box::new(revision.clone()))).await?;
+        funding::remember(&mut write, revision).await?;
         crash_point!(OwnerRevisionWritten);
         write.commit().await?;
         crash_point!(OwnerRevisionCommitted);
@@ -177,6 +179,7 @@ impl Owner {
         if known.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?.is_none() {
             return Err(OwnerError::UnknownContract);
         }
+        funding::remember(&mut write, revision).await?;
         let (revision, shards) = (Box::new(revision.clone()), shards.to_vec());
         write.make_lazily(Entry::Rebased { revision, shards }).await?;
         Ok(write.commit().await?)

@@ -244,6 +244,8 @@ impl OwnerError {
                 ErrorCode::NotFound
             }
             Self::NameTaken(_) | Self::OutputTaken(_) => ErrorCode::Exists,
+            Self::Contract(ContractError::Money(error)) => error.code(),
+            Self::Contract(ContractError::Auditor(_)) => ErrorCode::NotEnoughFarmers,
             Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } | Self::Offline => {
                 ErrorCode::NotEnoughFarmers
             }

@@ -446,12 +446,16 @@ impl Cells<'_> {
         let range = layout.cells_range(stripes.clone());
         let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, *layout).read(stripes);
         let bytes = range.end - range.start;
+        let mut meter = owner.vouching.meter(shard.contract, bytes).await?;
         let mut download =
             owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
         download.tell(arrived);
         owner.farmers.answered(shard.farmer, asked.elapsed());
         while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
             on_move();
+            if let Some(meter) = &mut meter {
+                meter.came(frame.len() as u64);
+            }
             reader.push(&frame)?;
         }
         on_all(reader.finish()?);

@@ -81,6 +81,7 @@ async fn told(owner: &Inner, contract: ContractId, number: u64) -> Result<(), Ow
 async fn tell(owner: &Inner, auditor: DeviceId, stored: OwnerContract) -> Result<u64, NetError> {
     let Some(revision) = stored.revision else { return Err(NetError::Protocol(Fault::WrongAnswer)) };
     let number = revision.revision.number;
+    owner.contracts.tell_auditor(auditor, &stored.terms.terms).await?;
     let shards = (stored.shards.len() <= SHARDS_PER_PAGE).then_some(stored.shards);
     let followed = Followed { terms: stored.terms, revision, shards };
     let request = Request::Follow(Box::new(followed));

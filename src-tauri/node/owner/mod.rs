@@ -8,10 +8,12 @@ mod attempt;
 mod audits;
 mod catalog;
 pub(crate) mod contracts;
+mod egress;
 mod error;
 mod farmers;
 mod fetch;
 mod following;
+mod funding;
 mod gathering;
 pub(crate) mod get;
 mod get_folder;
@@ -84,6 +86,7 @@ pub(crate) struct Inner {
     pub(crate) farmers: Farmers,
     pub(crate) line: OwnLine,
     pub(crate) wire: Wire,
+    pub(crate) vouching: egress::Vouching,
     pub(crate) tagging: Arc<Tagging>,
     pub(crate) net: hayloft_net::Net,
     pub(crate) clock: Clock,
@@ -143,9 +146,9 @@ impl Owner {
         let certificate = parts.certificate;
         let wire = Wire::new(parts.net.clone(), certificate.clone());
         let farmers = Farmers::load(parts.net.clone(), parts.store.peers(), parts.clock.clone()).await?;
-        let tagging = Arc::new(Tagging::new(&parts.keys.audit));
+        let tagging = Arc::new(Tagging::new(&parts.keys.audit, parts.sectors));
         let contracts = Contracts::new(
-            wire.clone(),
+            (wire.clone(), parts.money.clone()),
             tagging.clone(),
             store.clone(),
             parts.keys.clone(),
@@ -156,12 +159,19 @@ impl Owner {
                 auditor: following::meet(&parts.net, parts.auditor.as_deref()),
             },
         );
+        let vouching = egress::Vouching::new(
+            (parts.device, certificate.clone()),
+            parts.network.clone(),
+            (wire.clone(), parts.money),
+            (store.clone(), parts.store.funds()),
+        );
         let inner = Arc::new(Inner {
             certificate: certificate.clone(),
             catalog: Catalog::new(store, parts.keys, parts.network),
             contracts,
             farmers,
             line: OwnLine::new(parts.net.clone(), wire.clone()),
+            vouching,
             wire,
             tagging,
             net: parts.net,

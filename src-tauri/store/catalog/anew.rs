@@ -3,7 +3,7 @@
 use hayloft_core::{ContractId, FileId, SegmentId, Timestamp, codec};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{Entry, JobEntry, log::Anew, log::Log};
+use super::{Entry, EscrowEntry, JobEntry, PaymentEntry, log::Anew, log::Log};
 use crate::{
     DatabaseError,
     db::{Write, bytes, from_blob, id, maybe_number, number},
@@ -22,6 +22,8 @@ const JOBS: i64 = 200;
 pub(super) async fn write(write: &mut Write, old: &Log, marker: &[u8; 16]) -> Result<Anew, DatabaseError> {
     let (path, disk, marker, number) = (old.path().to_owned(), old.disk().clone(), *marker, old.head.number);
     let mut anew = blocking(move || Anew::begin(&path, disk, &marker, number)).await?;
+    // What contracts are paid for comes before them: their revisions are counted only then.
+    anew = append(anew, escrows(write).await?).await?;
     let query = "SELECT number, contract, terms, revision, denied FROM owner_contracts \
                  WHERE number > ? ORDER BY number LIMIT ?";
     let mut last = 0;
@@ -37,6 +39,10 @@ pub(super) async fn write(write: &mut Write, old: &Log, marker: &[u8; 16]) -> Re
         (anew, last) = (append(anew, entries).await?, next);
     }
     anew = append(anew, jobs(write).await?).await?;
+    last = 0;
+    while let Some((entries, next)) = payments(write, last).await? {
+        (anew, last) = (append(anew, entries).await?, next);
+    }
     blocking(move || anew.sync()).await
 }
 
@@ -131,6 +137,46 @@ async fn files(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
         entries.push(Entry::File(file));
     }
     Ok(Some((entries, end)))
+}
+
+async fn escrows(write: &mut Write) -> Result<Vec<Entry>, DatabaseError> {
+    let query = "SELECT account, terms FROM funding ORDER BY account";
+    let rows = sqlx::query(query).fetch_all(&mut **write).await?;
+    let funding = rows
+        .iter()
+        .map(|row| Ok(Entry::Funding { account: id(row, 0)?, terms: Box::new(from_blob(&bytes(row, 1)?)?) }));
+    let mut entries = funding.collect::<Result<Vec<_>, DatabaseError>>()?;
+    let query = "SELECT account, plan, role, state FROM escrows ORDER BY account";
+    for row in &sqlx::query(query).fetch_all(&mut **write).await? {
+        let (role, state) = (row.try_get(2)?, row.try_get(3)?);
+        entries.push(Entry::Escrow(EscrowEntry { account: id(row, 0)?, plan: bytes(row, 1)?, role, state }));
+    }
+    Ok(entries)
+}
+
+async fn payments(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
+    let query = "SELECT number, network, hash, source, sequence, latest, envelope, purpose, spends, signed, \
+                 state, ledger, reason FROM outbox WHERE number > ? ORDER BY number LIMIT ?";
+    let rows = page(write, query, last).await?;
+    let Some(end) = end_of(&rows)? else { return Ok(None) };
+    let entries = rows.iter().map(|row| {
+        Ok(Entry::Payment(PaymentEntry {
+            number: number(row, 0)?,
+            network: id(row, 1)?,
+            hash: id(row, 2)?,
+            source: id(row, 3)?,
+            sequence: row.try_get(4)?,
+            latest: number(row, 5)?,
+            envelope: bytes(row, 6)?,
+            purpose: bytes(row, 7)?,
+            spends: number(row, 8)?,
+            signed: number(row, 9)?,
+            state: row.try_get(10)?,
+            ledger: maybe_number(row, 11)?.and_then(|ledger| u32::try_from(ledger).ok()),
+            reason: row.try_get(12)?,
+        }))
+    });
+    Ok(Some((entries.collect::<Result<_, DatabaseError>>()?, end)))
 }
 
 async fn jobs(write: &mut Write) -> Result<Vec<Entry>, DatabaseError> {

@@ -3,14 +3,16 @@
 
 use std::{fs, path::Path};
 
-use hayloft_core::{FileId, SegmentId, Timestamp};
+use hayloft_core::{Amount, FileId, SegmentId, Timestamp, spending::Limits};
 use serde_json::{Value, json};
 
 use crate::{
     CatalogState, DatabaseState, Guard, Home, OpenReport, Store, StoreOptions,
     disk::{Deed, Disk},
     files::{FileSegment, NewSegment, Removal, Save, Segment, StoredFile},
+    funding::Funding,
     jobs::{JobRow, JobState},
+    outbox::{EscrowRow, EscrowState, Fate, NewRow, OutboxError, OutboxRow, Role},
     owner::{OwnerContract, OwnerError, Placing},
     samples::{contract_id, entry, revision, shard_id, terms},
 };
@@ -34,6 +36,8 @@ struct Records {
     segments: Vec<Segment>,
     contracts: Vec<OwnerContract>,
     jobs: Vec<JobRow>,
+    funding: Vec<Funding>,
+    payments: Vec<OutboxRow>,
 }
 
 async fn records(store: &Store) -> Records {
@@ -43,6 +47,8 @@ async fn records(store: &Store) -> Records {
         segments: owner.segments().await.unwrap(),
         contracts: owner.contracts(None).await.unwrap(),
         jobs: store.jobs().list(100).await.unwrap(),
+        funding: store.funds().list(None).await.unwrap(),
+        payments: store.outbox().list().await.unwrap(),
     }
 }
 
@@ -76,7 +82,7 @@ fn placing(seed: u32) -> Placing {
 }
 
 /// How many steps there are.
-const STEPS: usize = 16;
+const STEPS: usize = 22;
 
 /// One change of an owner's life; each is one commit.
 async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
@@ -113,7 +119,34 @@ async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
         12 => owner.rebase(&revision(1, 7, vec![], vec![]), &[entry(1, 10), entry(5, 50)]).await,
         13 => Ok(jobs.finish(1, JobState::Done, &nothing, Some(&json!("report")), NOW).await?),
         14 => owner.deny_contract(contract_id(1), NOW).await,
-        _ => owner.remove_files(&[[3; 32]]).await,
+        15 => owner.remove_files(&[[3; 32]]).await,
+        16 => Ok(store.funds().keep([1; 32], &terms(1).terms).await?),
+        17 => Ok(store.outbox().keep_escrow(&escrow(EscrowState::Expected)).await?),
+        18 => match store.outbox().insert(&payment(), &Limits::default(), NOW).await {
+            Err(OutboxError::Database(error)) => Err(error.into()),
+            Err(error) => panic!("{error}"),
+            Ok(_) => Ok(()),
+        },
+        19 => Ok(store.outbox().close(&[2; 32], &Fate::Failed { ledger: 7, reason: "why".into() }).await?),
+        20 => Ok(store.outbox().keep_escrow(&escrow(EscrowState::Seen)).await?),
+        _ => Ok(store.outbox().begin_anew(b"another").await?),
+    }
+}
+
+fn escrow(state: EscrowState) -> EscrowRow {
+    EscrowRow { account: [1; 32], plan: vec![7; 20], role: Role::Owner, state }
+}
+
+fn payment() -> NewRow {
+    NewRow {
+        network: [1; 32],
+        hash: [2; 32],
+        source: [3; 32],
+        sequence: 4,
+        latest: NOW.plus_seconds(300),
+        envelope: vec![5],
+        purpose: vec![6],
+        spends: Amount(7),
     }
 }
 

@@ -1,0 +1,438 @@
+//! Owner, farmer and auditor, each in a process of its own with its own keys and nobody else's, go through the whole life of
+//! an escrow: setup, settlements, closing. One of them dies between two steps, and goes on from what is on its disk. Then the
+//! books agree with the ledger, everything was paid once, and nothing is left locked.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use hayloft_core::Amount;
+use hayloft_ledger::{Closing, Ledger, LedgerOptions};
+use hayloft_payments::{
+    Address, Horizon,
+    escrow::{Payouts, Plan},
+    horizon::{HorizonOptions, Page},
+    lumens::LUMEN,
+    wallet::{EscrowState, Fate, Role, decode},
+};
+use hayloft_store::{Guard, Home, Store, StoreOptions};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, Command},
+    sync::Semaphore,
+};
+
+use crate::{
+    Node, NodeOptions,
+    crash::{AT, Point},
+    model::{EscrowStage, FarmSettings, GetRequest, JobState, PresetName, PutRequest, Wallet},
+    money::account::{Account, Periods},
+};
+
+/// What a process is told.
+const STAGE: &str = "HAYLOFT_MONEY_STAGE";
+const NAME: &str =
+    "money::tests::deaths::whoever_dies_between_two_steps_everything_is_paid_once_and_nothing_is_stuck";
+/// Before the address at which a process is reached.
+const READY: &str = "reached at ";
+const EPOCH_SECONDS: u32 = 3;
+const PERIODS: u32 = 3;
+/// At which an epoch of the file owes more than a hundred fees of its period's settlement.
+const PRICE: Amount = Amount(1_000_000_000_000_000);
+/// Reading the file once owes a hundred stroops.
+const EGRESS_PRICE: Amount = Amount(8_000_000);
+const FILE_BYTES: usize = 12_000_000;
+/// Ledgers close faster than people expect of them: a merge waits for sixty.
+const CLOSING: Duration = Duration::from_millis(250);
+/// What friendbot gives, and pays as its own fee.
+const GIFT: u64 = 10_000 * LUMEN;
+const GIFT_FEE: u64 = 100;
+/// Far longer than the life of an escrow here.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Scenes played at once: most of their time they wait.
+const WORKERS: usize = 5;
+
+/// Who dies where.
+const DEATHS: &[(Role, Point)] = &[
+    (Role::Owner, Point::FundingKept),
+    (Role::Owner, Point::EscrowRaised),
+    (Role::Farmer, Point::FundingNoted),
+    (Role::Farmer, Point::EscrowNoted),
+    (Role::Owner, Point::FarmerTold),
+    (Role::Auditor, Point::FundingNoted),
+    (Role::Auditor, Point::EscrowNoted),
+    (Role::Auditor, Point::SettlementSigned),
+    (Role::Farmer, Point::SettlementCosigned),
+    (Role::Farmer, Point::SettlementHandedIn),
+    (Role::Owner, Point::SettlementCosigned),
+    (Role::Owner, Point::SettlementHandedIn),
+    (Role::Owner, Point::MergeSubmitted),
+];
+
+/// What a process plays.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Stage {
+    part: Part,
+    home: PathBuf,
+    ledger: String,
+    /// Where it listens; nowhere in particular the first time.
+    listen: Option<String>,
+    /// The others, as far as they are there.
+    others: Vec<String>,
+    /// For the owner.
+    auditor: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Part {
+    Owner,
+    Farmer,
+    Auditor,
+}
+
+impl From<Role> for Part {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Farmer => Self::Farmer,
+            Role::Auditor => Self::Auditor,
+        }
+    }
+}
+
+impl Stage {
+    async fn play(self) {
+        let farm = FarmSettings {
+            enabled: true,
+            quota_bytes: 1 << 30,
+            storage_price: PRICE.0,
+            egress_price: EGRESS_PRICE.0,
+            ..FarmSettings::default()
+        };
+        let options = NodeOptions {
+            home: self.home.clone(),
+            network: Some("scene".parse().expect("a name")),
+            listen: vec![self.listen.clone().unwrap_or_else(|| "/ip4/127.0.0.1/udp/0/quic-v1".into())],
+            bootstrap: self.others.clone(),
+            farm: (self.part == Part::Farmer).then_some(farm),
+            audit: Some(self.part == Part::Auditor),
+            vet: Some(false),
+            auditor: self.auditor.clone(),
+            ledger: Some(self.ledger.clone()),
+            epoch_seconds: Some(EPOCH_SECONDS),
+            escrow_periods: Some(PERIODS),
+            disk_guard_bytes: Some(0),
+            ..NodeOptions::default()
+        };
+        let node = Node::open(options).await.expect("a node opens");
+        let addresses = node.status().await.expect("a status").addresses;
+        println!("\n{READY}{}", addresses.first().expect("it listens"));
+        match self.part {
+            Part::Owner => self.own(&node).await,
+            Part::Farmer | Part::Auditor => {}
+        }
+        until(&node, |wallet| {
+            let over = |escrow: &crate::model::Escrow| escrow.stage == EscrowStage::Over;
+            !wallet.escrows.is_empty() && wallet.escrows.iter().all(over)
+        })
+        .await;
+        node.shutdown().await.expect("closes");
+    }
+
+    /// Stores a file until it was paid for once, and ends it.
+    async fn own(&self, node: &Node) {
+        if node.status().await.expect("a status").owner.is_none() {
+            node.create_identity("", false).await.expect("an identity");
+        }
+        let ended = self.home.join("ended");
+        if ended.exists() {
+            return;
+        }
+        until(node, |wallet| wallet.exists).await;
+        if node.jobs().await.expect("jobs").is_empty() {
+            let path = self.home.join("file");
+            let mut noise = vec![0; FILE_BYTES];
+            blake3::Hasher::new().finalize_xof().fill(&mut noise);
+            std::fs::write(&path, noise).expect("a file can be written");
+            let request = PutRequest {
+                paths: vec![path],
+                name: None,
+                keep_seconds: 90 * 24 * 3600,
+                renew: false,
+                replace: false,
+                preset: PresetName::Standard,
+            };
+            let ready = async {
+                while let Err(error) = node.quote(request.clone()).await {
+                    tracing::debug!(%error, "no farmer is found yet");
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, ready).await.expect("farmers are found");
+            node.put(request).await.expect("begins");
+        }
+        until(node, |wallet| wallet.status.paid > 0).await;
+        let get = GetRequest {
+            name: "file".into(),
+            output: self.home.join("got"),
+            overwrite: true,
+            offset: 0,
+            bytes: None,
+        };
+        let got = node.get(get).await.expect("begins");
+        let done = async {
+            let mut news = node.subscribe();
+            while !node
+                .jobs()
+                .await
+                .expect("jobs")
+                .iter()
+                .any(|job| job.id == got && job.state == JobState::Done)
+            {
+                let _ = tokio::time::timeout(CLOSING, news.recv()).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, done).await.expect("the file comes back");
+        let names: Vec<String> =
+            node.files().await.expect("files").into_iter().map(|file| file.name).collect();
+        node.remove(names).await.expect("removed");
+        std::fs::write(ended, []).expect("a mark can be made");
+    }
+}
+
+/// Returns once the wallet is as wanted.
+async fn until(node: &Node, wanted: impl Fn(&Wallet) -> bool) {
+    let becomes = async {
+        loop {
+            if node.wallet().await.is_ok_and(|wallet| wanted(&wallet)) {
+                return;
+            }
+            let mut news = node.subscribe();
+            let _ = tokio::time::timeout(CLOSING, news.recv()).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, becomes).await.is_err() {
+        panic!("it did not come about: {:?}", node.wallet().await);
+    }
+}
+
+/// A process, and how it is reached.
+struct Player {
+    stage: Stage,
+    child: Child,
+    address: String,
+    said: tokio::task::JoinHandle<String>,
+}
+
+impl Player {
+    /// Starts a process; none if it died before it was reached.
+    async fn start(stage: Stage, crash_at: Option<Point>) -> Option<Self> {
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        command.args(["--exact", NAME, "--nocapture"]);
+        command.env(STAGE, serde_json::to_string(&stage).expect("it can be written"));
+        match crash_at {
+            Some(point) => command.env(AT, format!("{point:?} 1")),
+            None => command.env_remove(AT),
+        };
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("it can be started");
+        let mut errors = child.stderr.take().expect("piped");
+        let said = tokio::spawn(async move {
+            let mut text = String::new();
+            let _ = errors.read_to_string(&mut text).await;
+            text
+        });
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        while let Some(line) = lines.next_line().await.expect("it can be read") {
+            if let Some(address) = line.strip_prefix(READY) {
+                let address = address.to_owned();
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return Some(Self { stage, child, address, said });
+            }
+        }
+        None
+    }
+
+    /// Plays to the end; if it dies on the way, again from what is on its disk.
+    async fn play(mut self, mut dies: bool) {
+        let (part, began) = (self.stage.part, self.stage.clone());
+        loop {
+            let status = self.child.wait().await.expect("it can be waited for");
+            let said = self.said.await.expect("it can be read");
+            assert!(!said.contains("panicked"), "{part:?}: {said}");
+            if status.success() {
+                assert!(!dies, "{part:?} did not come by its death: {said}");
+                return;
+            }
+            assert!(std::mem::take(&mut dies), "{part:?} died by itself: {said}");
+            let again = Stage { listen: Some(without_peer(&self.address)), ..began.clone() };
+            self = Self::start(again, None).await.expect("it starts again");
+        }
+    }
+}
+
+fn without_peer(address: &str) -> String {
+    address.split("/p2p/").next().unwrap_or_default().to_owned()
+}
+
+/// A ledger, and the three that use it.
+struct Scene {
+    ledger: Ledger,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temp folder can be made");
+        let options = LedgerOptions {
+            closing: Closing::Every(CLOSING),
+            ..LedgerOptions::new(folder.path().join("ledger"))
+        };
+        Self { ledger: Ledger::start(options).await.expect("a ledger"), folder }
+    }
+
+    fn home(&self, part: Part) -> PathBuf {
+        self.folder.path().join(format!("{part:?}").to_lowercase())
+    }
+
+    async fn start(&self, part: Part, others: &[&Player], dies: Option<(Role, Point)>) -> Player {
+        let auditor = others.iter().find(|other| other.stage.part == Part::Auditor);
+        let stage = Stage {
+            part,
+            home: self.home(part),
+            ledger: self.ledger.url().to_owned(),
+            listen: None,
+            others: others.iter().map(|other| other.address.clone()).collect(),
+            auditor: auditor.map(|auditor| auditor.address.clone()),
+        };
+        let at = dies.filter(|(who, _)| Part::from(*who) == part).map(|(_, point)| point);
+        Player::start(stage, at).await.expect("it starts")
+    }
+
+    /// Plays to the end.
+    async fn play(&self, dies: (Role, Point)) {
+        let auditor = self.start(Part::Auditor, &[], Some(dies)).await;
+        let farmer = self.start(Part::Farmer, &[&auditor], Some(dies)).await;
+        let owner = self.start(Part::Owner, &[&auditor, &farmer], Some(dies)).await;
+        let mine = |part| Part::from(dies.0) == part;
+        let all = async {
+            tokio::join!(
+                auditor.play(mine(Part::Auditor)),
+                farmer.play(mine(Part::Farmer)),
+                owner.play(mine(Part::Owner))
+            )
+        };
+        tokio::time::timeout(2 * PATIENCE, all).await.expect("it ends");
+    }
+
+    async fn books(&self, part: Part) -> Store {
+        open(&self.home(part)).await
+    }
+
+    /// Everything is where it should be.
+    async fn check(&self, dies: (Role, Point)) {
+        let horizon = Horizon::new(&HorizonOptions::local(self.ledger.url())).expect("an address");
+        let (owner, farmer, auditor) =
+            (self.books(Part::Owner).await, self.books(Part::Farmer).await, self.books(Part::Auditor).await);
+        for store in [&owner, &farmer, &auditor] {
+            for row in store.outbox().list().await.expect("rows") {
+                let found = horizon.transaction(&row.row.hash).await.expect("asked");
+                match row.fate {
+                    Fate::Applied { .. } => assert!(found.is_some_and(|found| found.successful), "{dies:?}"),
+                    Fate::Failed { .. } => assert!(found.is_some_and(|found| !found.successful), "{dies:?}"),
+                    Fate::Void { .. } => assert!(found.is_none(), "{dies:?}"),
+                    Fate::Open => panic!("{dies:?}: it is not known what came of a payment"),
+                }
+            }
+        }
+        let (mut paid_in_all, mut accounts, mut served) = (0, Vec::new(), 0);
+        for funding in owner.funds().list(None).await.expect("funding") {
+            let plan: Plan = decode(&funding.escrow.plan).expect("a plan");
+            assert_eq!(funding.escrow.state, EscrowState::Over, "{dies:?}");
+            accounts.extend([plan.owner, plan.farmer]);
+            let stands = horizon.account(plan.escrow).await.expect("asked").is_some();
+            let locked = horizon.balances(plan.escrow, &Page::default()).await.expect("asked");
+            assert!(!stands && locked.is_empty(), "{dies:?}: something is stuck in an escrow");
+            let paid = Payouts::default().catch_up(&horizon, &plan).await.expect("asked");
+            paid_in_all += paid.0;
+            let egress = farmer.funds().egress(funding.contract).await.expect("egress");
+            served = egress.iter().map(|(_, bytes)| bytes).sum::<u64>().max(served);
+            let most = owed(&auditor, &farmer, &funding, &plan).await;
+            assert!(paid <= most, "{dies:?}: {} was paid and {} owed", paid.0, most.0);
+        }
+        assert!(paid_in_all > 0, "{dies:?}");
+        assert!(served >= FILE_BYTES as u64, "{dies:?}: {served} bytes were vouched for");
+        accounts.sort();
+        accounts.dedup();
+        assert_eq!(accounts.len(), 2, "{dies:?}");
+        let mut sum = horizon.newest_ledger().await.expect("asked").fee_pool.0;
+        for account in &accounts {
+            sum += balance(&horizon, *account).await;
+        }
+        // Who died before it heard of its gift asks once more, and the giver pays for being refused by the ledger.
+        let asked_again = sum.checked_sub(2 * (GIFT + GIFT_FEE)).expect("no lumens are lost");
+        let refused = [0, GIFT_FEE, 2 * GIFT_FEE].contains(&asked_again);
+        assert!(refused, "{dies:?}: {asked_again} stroops were made");
+        for store in [owner, farmer, auditor] {
+            store.close().await;
+        }
+    }
+}
+
+async fn open(home: &Path) -> Store {
+    let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
+    Store::open(Home::open(home).expect("a home"), options).await.expect("opens").0
+}
+
+async fn balance(horizon: &Horizon, account: Address) -> u64 {
+    horizon.account(account).await.expect("asked").map_or(0, |account| account.balance.0)
+}
+
+/// What an escrow owes in all by the auditor's verdicts and the farmer's revisions.
+async fn owed(
+    auditor: &Store,
+    farmer: &Store,
+    funding: &hayloft_store::funding::Funding,
+    plan: &Plan,
+) -> Amount {
+    let judged = auditor.auditor().verdicts(funding.contract, None, 1000).await.expect("verdicts");
+    let verdicts: Vec<_> = judged.into_iter().map(|judged| judged.judgement).collect();
+    let spans = farmer.funds().spans(funding.contract).await.expect("spans");
+    let periods = Periods::of(plan, &funding.terms).expect("its periods are the contract's");
+    let egress = farmer.funds().egress(funding.contract).await.expect("egress");
+    let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };
+    account.owed_so_far(periods).expect("a sum")
+}
+
+async fn dies_at(dies: (Role, Point)) {
+    let scene = Scene::new().await;
+    scene.play(dies).await;
+    scene.check(dies).await;
+}
+
+#[test]
+fn whoever_dies_between_two_steps_everything_is_paid_once_and_nothing_is_stuck() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    if let Ok(stage) = std::env::var(STAGE) {
+        let stage: Stage = serde_json::from_str(&stage).expect("a stage");
+        return runtime.block_on(stage.play());
+    }
+    runtime.block_on(async {
+        let workers = Semaphore::new(WORKERS);
+        let scenes = DEATHS.iter().map(async |dies| {
+            let _worker = workers.acquire().await.expect("open");
+            dies_at(*dies).await;
+        });
+        futures::future::join_all(scenes).await;
+    });
+}
+
+#[test]
+fn every_point_about_money_is_somebodys_death() {
+    for point in crate::crash::MONEY {
+        assert!(DEATHS.iter().any(|(_, named)| named == point), "{point:?}");
+    }
+}

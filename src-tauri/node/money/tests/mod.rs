@@ -1,0 +1,4 @@
+//! What is signed for whom, and what holds whoever dies.
+
+mod cosigning;
+mod deaths;
