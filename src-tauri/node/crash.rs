@@ -33,6 +33,8 @@ pub(crate) const OF_THE_AUDITOR: &[Point] = &[
     Point::AnswerHeard,
     Point::ReadBegun,
     Point::ReadDone,
+    Point::PlantingTakenBack,
+    Point::LastRevisionFollowed,
 ];
 
 #[cfg(test)]
@@ -68,7 +70,7 @@ dying::points! {
     ContractsExtended,
     // A job's work is done, and not yet written down.
     JobWorked,
-    // An auditor gives a farmer data of its own, asks it, and reads.
+    // An auditor gives a farmer data of its own, asks it, reads, and takes the data back.
     PlantingAgreed,
     PlantingSent,
     PlantingSigned,
@@ -77,6 +79,8 @@ dying::points! {
     AnswerHeard,
     ReadBegun,
     ReadDone,
+    PlantingTakenBack,
+    LastRevisionFollowed,
     // An escrow is set up, and the others take note of it.
     FundingKept,
     EscrowRaised,

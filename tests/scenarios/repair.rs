@@ -116,8 +116,10 @@ async fn a_file_whose_farmers_vanish_is_repaired_by_itself_once_others_are_there
     let fresh: Vec<_> =
         (0..4).map(|number| devnet.join(&format!("fresh-{number}"), &words)).collect::<Result<_>>()?;
     becomes_whole(&owner, "file").await?;
+    // That is with each of the fresh ones: eight farmers have a shard each, and four of those that are left are old. They may
+    // have data of the auditor's too.
     for farmer in &fresh {
-        ensure!(shard_files(farmer.home())?.len() == 1, "a fresh farmer has nothing");
+        ensure!(!shard_files(farmer.home())?.is_empty(), "a fresh farmer has nothing");
     }
     ensure!(owner.jobs().await?.iter().any(|job| job.kind == JobKind::Repair), "nobody repaired it");
     comes_back(home, &file)?;
@@ -251,7 +253,7 @@ async fn a_farmer_leaves_and_nothing_is_lost_and_one_that_stays_after_all_keeps_
     let file = stored(home, &scratch, "file", 3_000_000)?;
     let [leaver, stayer] = &devnet.farmers()[..2] else { anyhow::bail!("five farmers") };
     let status = hayloft(&stayer.home, ["farm", "leave"])?.done()?;
-    ensure!(status["accepting"] == false && status["leaving"]["shards"] == 1, "{status}");
+    ensure!(status["accepting"] == false && status["leaving"]["shards"].as_u64() >= Some(1), "{status}");
     let status = hayloft(&stayer.home, ["farm", "leave", "--cancel"])?.done()?;
     ensure!(status["accepting"] == true && status["leaving"].is_null(), "{status}");
     hayloft(&leaver.home, ["farm", "leave"])?.done()?;
@@ -268,8 +270,7 @@ async fn a_farmer_leaves_and_nothing_is_lost_and_one_that_stays_after_all_keeps_
     };
     tokio::time::timeout(PATIENCE, empty).await.context("its shards are not moved in time")??;
     kill_9(leaver.pid)?;
-    ensure!(shard_files(fresh.home())?.len() == 1, "the fresh farmer has its shard");
-    // One more if the owner heard of it while it was about to leave: the old one is then still being removed.
+    ensure!(!shard_files(fresh.home())?.is_empty(), "the fresh farmer has its shard");
     ensure!(!shard_files(&stayer.home)?.is_empty(), "the one that stays keeps nothing");
     let health = owner.health("file").await?;
     ensure!(health.segments.iter().all(|segment| segment.alive == segment.n), "{health:?}");

@@ -6,12 +6,15 @@
 //!                              (intent)                                                               │ now and then
 //!                                                                        random range read, compared ◄─┘  served | not served
 //! ```
+//! A farmer that says that it leaves is not read any more: what it was given is taken back as an owner moves its files away, or
+//! it could never be done with leaving.
+//!
 //! Each planting has a connection of its own under its own device key, so that no farmer sees the auditor's: what ties them
 //! together is the address alone, which is no secret of an auditor that runs in one place.
 //!
 //! Invariants: whatever dies, no revision stands at a farmer that the books do not know; what is sent again is the same; a farmer has
 //! one planting that stands or is begun; a read that this node could not make says nothing.
-//! Deliberately absent: farmers who want money, until auditors pay; and how it is sent (`planting`).
+//! Deliberately absent: farmers who want money, until auditors pay; how it is sent (`planting`) and taken back (`taking_back`).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -176,12 +179,17 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads a random range of a planting. When it is read next is written down first: a read is counted once or not at all.
+    /// Reads a random range of a planting, or takes it back from a farmer that leaves. When it is read next is written down first: a read is counted once or not at all.
     async fn probe(&self, seed: &VettingSeed, planting: &Planting) -> Result<(), AuditorError> {
         let next = self.next_probe(&planting.terms);
         self.parts.store.auditor().probe_next(planting.id, next).await?;
         crash_point!(ReadBegun);
         let Ok(hand) = self.hand(seed, planting).await else { return Ok(()) };
+        if hand.leaves(planting.terms.farmer).await {
+            let gone = self.take_back(seed, planting, &hand).await;
+            hand.net.shutdown().await;
+            return gone;
+        }
         let index = rand::rng().random_range(0..hand.persona.shards);
         let made = self.made(seed, planting, &hand.persona, index).await;
         let served = match &made {

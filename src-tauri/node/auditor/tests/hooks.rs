@@ -37,6 +37,11 @@ impl Auditor {
         tokio::time::timeout(Duration::from_secs(60), found).await.expect("a farmer is found");
     }
 
+    /// Looks for farmers, once.
+    pub(crate) async fn look_for_tests(&self) {
+        self.shared.parts.net.find_farmers(usize::MAX, Duration::from_millis(200)).await;
+    }
+
     /// Looks for farmers until this one is found.
     pub(crate) async fn knows_for_tests(&self, farmer: DeviceId) {
         let net = self.shared.parts.net.clone();

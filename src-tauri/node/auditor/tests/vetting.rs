@@ -141,6 +141,34 @@ async fn a_planting_that_was_begun_goes_on_after_a_restart_as_the_same_contract(
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_farmer_that_leaves_gets_rid_of_vetting_data_and_one_that_stays_after_all_is_given_some_anew() {
+    let pair = Pair::new(0).await;
+    pair.auditor.auditor_for_tests().vet_for_tests().await;
+    let shards = async || {
+        let contracts = pair.farmer.farm_status().await.expect("a status").contracts;
+        contracts.iter().map(|contract| contract.shards).sum::<u64>()
+    };
+    assert!(shards().await > 0);
+    pair.farmer.farm_leave(true).await.expect("leaves");
+    pair.pass(2).await;
+    assert_eq!(shards().await, 0, "an owner that nobody can ask would hold it up until the end");
+    assert!(pair.auditor.auditor_for_tests().plantings_for_tests().await.is_empty());
+    let account = pair.account().await;
+    assert_eq!(account.standing, Standing::Good, "leaving is no failure");
+    pair.farmer.farm_leave(false).await.expect("stays");
+    let accepts = async {
+        while shards().await == 0 {
+            pair.auditor.auditor_for_tests().look_for_tests().await;
+            pair.auditor.auditor_for_tests().vet_for_tests().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), accepts).await.expect("it is vetted again");
+    for node in [&pair.auditor, &pair.farmer] {
+        node.shutdown().await.expect("closes");
+    }
+}
+
 /// A farmer that shows an offer, is known to the auditor, and answers nothing else.
 async fn stalled(auditor: &Node, clock: &Clock) -> Net {
     let key = DeviceKey::random(&mut rand::rng());
