@@ -190,7 +190,7 @@ fn check_folder(folder: Option<&Path>) -> Result<(), ApiError> {
 
 fn check_price(stroops: u64) -> Result<(), ApiError> {
     require(stroops <= GREATEST_PRICE_STROOPS, || {
-        format!("A price is at most {GREATEST_PRICE_STROOPS} stroops per TB.")
+        format!("A price is at most {} per TB.", Amount(GREATEST_PRICE_STROOPS))
     })
 }
 

@@ -52,7 +52,7 @@ pub enum WalletError {
     #[error("a memo has at most {MAX_MEMO_BYTES} bytes")]
     LongMemo,
     /// Too little is free.
-    #[error("only {} stroops are free, and {} are needed", .free.0, .needed.0)]
+    #[error("only {free} are free, and {needed} are needed")]
     TooLittle {
         /// What is free.
         free: Amount,
