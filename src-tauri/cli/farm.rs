@@ -1,7 +1,7 @@
 //! `hayloft farm`: what is offered to others.
 
 use anyhow::{Context, Result};
-use hayloft_core::Amount;
+use hayloft_node::Amount;
 use hayloft_node::model::{FarmSettings, FarmStatus, Hours};
 
 use crate::args::{Farm, FarmSet, WhenOpen};

@@ -29,7 +29,7 @@ mod witness;
 
 pub use api::Node;
 pub use clock::Clock;
-pub use hayloft_core::{NetworkName, Timestamp, auditor::exported::Exported};
+pub use hayloft_core::{Amount, NetworkName, Timestamp, auditor::exported::Exported};
 pub use hayloft_store::home::create_private_folder as make_home;
 pub use money::Money;
 pub use options::NodeOptions;
