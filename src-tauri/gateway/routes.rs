@@ -19,8 +19,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::middleware::{self, Next};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -240,23 +240,23 @@ async fn jobs(State(shared): App) -> Answer<Vec<Job>> {
     answer(shared.node.jobs().await)
 }
 
-async fn job(State(shared): App, Path(id): Path<u32>) -> Answer<Job> {
+async fn job(State(shared): App, JobNumber(id): JobNumber) -> Answer<Job> {
     answer(shared.node.job(id).await)
 }
 
-async fn job_report(State(shared): App, Path(id): Path<u32>) -> Answer<Option<JobReport>> {
+async fn job_report(State(shared): App, JobNumber(id): JobNumber) -> Answer<Option<JobReport>> {
     answer(shared.node.job_report(id).await)
 }
 
-async fn pause(State(shared): App, Path(id): Path<u32>) -> Answer<()> {
+async fn pause(State(shared): App, JobNumber(id): JobNumber) -> Answer<()> {
     answer(shared.node.pause(id).await)
 }
 
-async fn resume(State(shared): App, Path(id): Path<u32>) -> Answer<()> {
+async fn resume(State(shared): App, JobNumber(id): JobNumber) -> Answer<()> {
     answer(shared.node.resume(id).await)
 }
 
-async fn cancel(State(shared): App, Path(id): Path<u32>) -> Answer<()> {
+async fn cancel(State(shared): App, JobNumber(id): JobNumber) -> Answer<()> {
     answer(shared.node.cancel(id).await)
 }
 
@@ -354,6 +354,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         match Json::<T>::from_request(request, state).await {
             Ok(Json(value)) => Ok(Self(value)),
+            Err(fault) => Err(Refusal(bad_request(&fault.body_text()))),
+        }
+    }
+}
+
+/// A job's number in a path, whose faults are told as an [`ApiError`] too.
+struct JobNumber(u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobNumber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::<u32>::from_request_parts(parts, state).await {
+            Ok(Path(number)) => Ok(Self(number)),
             Err(fault) => Err(Refusal(bad_request(&fault.body_text()))),
         }
     }

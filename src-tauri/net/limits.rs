@@ -57,7 +57,7 @@ pub const CONNECTIONS_PENDING_PER_SUBNET: usize = 32;
 pub const CONNECTIONS_PER_SUBNET: usize = 128;
 /// Outbound connections that have not finished their handshake.
 pub const CONNECTIONS_PENDING_OUT: u32 = 128;
-/// Established connections with one peer: both may dial at once, over two transports.
+/// Established inbound connections of one peer, which may dial over two transports; the next one ends its oldest.
 pub const CONNECTIONS_PER_PEER: u32 = 4;
 /// Bytes of this process's memory beyond which no connection is accepted.
 pub const PROCESS_MEMORY_BYTES: usize = 1024 * 1024 * 1024;

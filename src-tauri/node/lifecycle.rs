@@ -57,6 +57,8 @@ pub(crate) struct Running {
     tasks: TaskTracker,
     closed: AtomicBool,
     notices: Vec<String>,
+    /// Why the owner's part could not be unlocked at the start, until it is.
+    locked: Mutex<Option<String>>,
 }
 
 impl Running {
@@ -110,6 +112,7 @@ impl Running {
             tasks: TaskTracker::new(),
             closed: AtomicBool::new(false),
             notices,
+            locked: Mutex::new(None),
             parts,
         });
         running.tasks.spawn(remember(running.parts.clone()));
@@ -191,24 +194,34 @@ impl Running {
         let passphrase = zeroize::Zeroizing::new(passphrase.to_owned());
         let keys = off_the_runtime(move || identity::unseal(store.home(), &network, &passphrase)).await?;
         *owner = Some(self.start_owner(keys).await?);
+        *self.locked.lock().await = None;
         self.changed();
         Ok(())
     }
 
-    /// Unseals what needs nobody, or what the given passphrase opens. A keychain that is not there yet (before the
-    /// person has logged in) leaves the node locked, and farming.
+    /// Unseals what needs nobody, or what the given passphrase opens. Whatever else fails (a damaged identity, a keychain
+    /// that is not there before the person has logged in) leaves the node locked, and farming.
+    ///
+    /// # Errors
+    /// If the given passphrase is wrong: whoever gave it can give another one.
     async fn unlock_at_start(&self, passphrase: Option<&str>) -> Result<(), ApiError> {
+        match self.try_to_unlock(passphrase).await {
+            Err(error) if error.code != ErrorCode::Locked => {
+                let notice = notices::of_lock(&error);
+                tracing::warn!("{notice}");
+                *self.locked.lock().await = Some(notice);
+                Ok(())
+            }
+            tried => tried,
+        }
+    }
+
+    async fn try_to_unlock(&self, passphrase: Option<&str>) -> Result<(), ApiError> {
         let Some(identity) = identity::look(self.parts.store.home())? else { return Ok(()) };
         match (Protection::from(identity.protection), passphrase) {
             (Protection::Passphrase, None) => Ok(()),
             (Protection::Passphrase, Some(passphrase)) => self.unlock(passphrase).await,
-            (Protection::None, _) => self.unlock("").await,
-            (Protection::Keychain, _) => {
-                if let Err(error) = self.unlock("").await {
-                    tracing::warn!(%error, "the identity stays locked");
-                }
-                Ok(())
-            }
+            (Protection::None | Protection::Keychain, _) => self.unlock("").await,
         }
     }
 
@@ -272,11 +285,16 @@ impl Running {
 
     pub(crate) async fn status(&self) -> Result<Status, ApiError> {
         let unlocked = self.owner.read().await.clone();
-        let owner = identity::look(self.parts.store.home())?.map(|identity| OwnerStatus {
+        // One that cannot be read is told of by a notice.
+        let identity = identity::look(self.parts.store.home()).ok().flatten();
+        let owner = identity.map(|identity| OwnerStatus {
             owner: identity.owner.to_string(),
             unlocked: unlocked.is_some(),
             protection: identity.protection.into(),
         });
+        let of_owner = unlocked.as_ref().and_then(Owner::notice).map(ToOwned::to_owned);
+        let locked = self.locked.lock().await.clone();
+        let notices = self.notices.iter().cloned().chain(of_owner).chain(locked).collect();
         Ok(Status {
             network: self.parts.network.to_string(),
             device: self.parts.device.id().to_string(),
@@ -287,9 +305,9 @@ impl Running {
             auditing: self.auditor.is_enabled(),
             ledger: self.parts.money.has_ledger(),
             peers: u32::try_from(self.parts.net.peer_count()).unwrap_or(u32::MAX),
-            farmers: unlocked.map_or(0, |owner| owner.farmer_count()),
+            farmers: unlocked.as_ref().map_or(0, Owner::farmer_count),
             addresses: self.parts.net.addresses(),
-            notices: self.notices.clone(),
+            notices,
         })
     }
 

@@ -4,7 +4,10 @@
 use hayloft_core::{alarm::Alarm, score::Kind, warning::Warning};
 use hayloft_store::{CatalogState, DatabaseState, OpenReport};
 
-use crate::{auditor::shown, model::FarmerStanding};
+use crate::{
+    auditor::shown,
+    model::{ApiError, FarmerStanding},
+};
 
 /// A sentence for each thing that a person should know.
 pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
@@ -44,6 +47,24 @@ pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
         )),
     }
     notices
+}
+
+/// Records of the owner were damaged; so many cannot be had from their copy either.
+pub(crate) fn of_records(lost: usize) -> String {
+    let said = match lost {
+        0 => {
+            return "Some of this home's records were damaged: they were brought back from their copy."
+                .into();
+        }
+        1 => "1 record of this home cannot be read, and its copy is of no help".to_owned(),
+        lost => format!("{lost} records of this home cannot be read, and their copy is of no help"),
+    };
+    format!("{said}: put hayloft.db and catalog.log back from a backup if there is one. All others are well.")
+}
+
+/// The owner's part stays locked although nobody needs to unlock it.
+pub(crate) fn of_lock(error: &ApiError) -> String {
+    format!("Your files stay locked: {}", error.message)
 }
 
 /// A file of which so many pieces are gone that the next losses may take it, or too few are there now.

@@ -9,7 +9,7 @@ use hayloft_core::{
 
 use crate::{
     DatabaseError,
-    catalog::{Change, Entry},
+    catalog::{self, Change, Entry},
     db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     files::Removal,
     funding,
@@ -93,6 +93,26 @@ pub struct Owner {
 impl Owner {
     pub(crate) async fn change(&self) -> Result<Change, DatabaseError> {
         Change::begin(&self.inner).await
+    }
+
+    /// Reads every contract, segment and file once.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if one of them cannot be read.
+    pub(crate) async fn check(&self) -> Result<(), OwnerError> {
+        self.contracts(None).await?;
+        self.segments().await?;
+        self.files().await.map(drop)
+    }
+
+    /// Brings everything that the owner keeps back from the catalog log, for records that do not open any more: answers
+    /// how many files there are then, or nothing, with all left as it is, if the log has not all of it either. Shards in
+    /// flight are forgotten and worked out again: no job may be running.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn restore(&self) -> Result<Option<u64>, OwnerError> {
+        Ok(catalog::restore(&self.inner).await?)
     }
 
     /// Keeps a contract. The same again is no error.

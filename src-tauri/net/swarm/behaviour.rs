@@ -12,7 +12,7 @@ use libp2p::{
 };
 
 use super::{door::Door, gate::Gate};
-use crate::{Bounds, NetConfig, StartError, farmer::Admission, limits};
+use crate::{NetConfig, StartError, farmer::Admission, limits};
 
 /// The behaviours; those that refuse connections come first.
 #[derive(NetworkBehaviour)]
@@ -66,7 +66,7 @@ impl Behaviour {
             .with_push_listen_addr_updates(true)
             .with_cache_size(0);
         Self {
-            limits: connection_limits::Behaviour::new(connection_limits(&config.bounds)),
+            limits: connection_limits::Behaviour::new(connection_limits()),
             gate: Gate::new(&config.bounds, admission),
             memory: memory_connection_limits::Behaviour::with_max_bytes(memory_bytes),
             kad,
@@ -79,12 +79,11 @@ impl Behaviour {
     }
 }
 
-/// What the gate leaves: outbound connections, and those with one peer.
-fn connection_limits(bounds: &Bounds) -> connection_limits::ConnectionLimits {
+/// What the gate leaves: outbound connections.
+fn connection_limits() -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
         .with_max_pending_outgoing(Some(limits::CONNECTIONS_PENDING_OUT))
         .with_max_established_outgoing(Some(limits::CONNECTIONS_OUT))
-        .with_max_established_per_peer(Some(bounds.connections_per_peer))
 }
 
 /// Records are refused and announcements looked at before they are kept; peers enter the routing table by hand.

@@ -71,16 +71,19 @@ pub(super) async fn look_through(
     let (now, surely) = (owner.clock.now(), owner.witness.credible());
     let mut over = Vec::new();
     for file in owner.catalog.store.files().await? {
-        match due(file.stored, file.keep_until, file.renew, now, surely) {
-            Due::Nothing if file.renew || !ends_soon(file.stored, file.keep_until, now) => {}
-            Due::Nothing => warn(owner, &owner.catalog.open(&file)?, told),
+        let due = due(file.stored, file.keep_until, file.renew, now, surely);
+        if due == Due::Nothing && (file.renew || !ends_soon(file.stored, file.keep_until, now)) {
+            continue;
+        }
+        let Some(record) = owner.catalog.readable(&file) else { continue };
+        match due {
+            Due::Nothing => warn(owner, &record, told),
             Due::Renew(until) => {
-                let name = owner.catalog.open(&file)?.name;
-                if let Err(error) = keep_until(owner, &name, until, None).await {
+                if let Err(error) = keep_until(owner, &record.name, until, None).await {
                     tracing::warn!(%error, "a file could not be renewed yet");
                 }
             }
-            Due::Remove => over.push(owner.catalog.open(&file)?.name),
+            Due::Remove => over.push(record.name),
         }
     }
     if !over.is_empty() {
@@ -129,7 +132,7 @@ async fn keep_until(
         let found = placement.shards.iter().filter(|shard| agreed.contains_key(&shard.contract)).count();
         let needed = usize::from(placement.k);
         if found < needed {
-            return Err(OwnerError::TooFewAnswer { found, needed });
+            return Err(OwnerError::TooFewAnswer { found, wrong: 0, needed });
         }
     }
     crash_point!(ContractsExtended);
@@ -176,7 +179,14 @@ async fn extend_contracts(owner: &Arc<Inner>) -> Result<bool, OwnerError> {
     let mut ends: BTreeMap<ContractId, Timestamp> = BTreeMap::new();
     for file in owner.catalog.store.files().await? {
         for part in &file.segments {
-            for shard in &owner.catalog.placement(part.segment).await?.shards {
+            let placement = match owner.catalog.placement(part.segment).await {
+                Ok(placement) => placement,
+                Err(error) => {
+                    tracing::warn!(segment = %part.segment, %error, "a segment's contracts are not extended");
+                    continue;
+                }
+            };
+            for shard in &placement.shards {
                 let end = ends.entry(shard.contract).or_default();
                 *end = file.keep_until.max(*end);
             }

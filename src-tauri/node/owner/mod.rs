@@ -26,6 +26,7 @@ mod load;
 mod losses;
 mod making;
 mod meet;
+mod mending;
 mod opening;
 pub(crate) mod output;
 mod patience;
@@ -130,6 +131,7 @@ pub(crate) struct Owner {
     inner: Arc<Inner>,
     jobs: Jobs,
     tasks: TaskTracker,
+    notice: Option<String>,
 }
 
 impl Owner {
@@ -188,8 +190,9 @@ impl Owner {
             seen: Mutex::default(),
             coders: Mutex::default(),
         });
-        let owner =
-            Self { jobs: Jobs::new(inner.clone(), parts.store.jobs()), inner, tasks: TaskTracker::new() };
+        let jobs = Jobs::new(inner.clone(), parts.store.jobs());
+        let notice = mending::mend(&inner, &jobs).await?;
+        let owner = Self { inner, jobs, tasks: TaskTracker::new(), notice };
         remove::leave_attempts(&owner.inner, |_| true).await?;
         remove::sweep(&owner.inner).await?;
         owner.until_stopped(meet::keep_looking(owner.inner.clone()));
@@ -212,6 +215,11 @@ impl Owner {
         self.jobs.stopped().await;
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// What its start found and mended.
+    pub(crate) fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 
     /// Farmers seen with a valid offer lately.

@@ -65,6 +65,7 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
         Amount(0) => Locks::default(),
         _ => owner.contracts.locks(&offers, choice.coding.n(), stored_bytes).await?,
     };
+    let free_bytes = offers.iter().map(|offer| offer.record.free_bytes).fold(0, u64::saturating_add);
     let cautions = choice.cautions.iter().map(|caution| sentence(*caution).to_owned());
     Ok(Quote {
         files: found.sources.len() as u64,
@@ -79,7 +80,20 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
         paid_until: locks.paid_until.map(|at| at.0),
         returns: locks.returns.map(|at| at.0),
         loss_odds: choice.loss_odds,
-        warnings: cautions.chain(found.warnings()).collect(),
+        warnings: cautions.chain(beyond(stored_bytes, free_bytes)).chain(found.warnings()).collect(),
+    })
+}
+
+/// What is said of a put for which the farmers seen have no room.
+fn beyond(stored_bytes: u64, free_bytes: u64) -> Option<String> {
+    let gib = |bytes: u64| bytes.div_ceil(1 << 30);
+    (stored_bytes > free_bytes).then(|| {
+        format!(
+            "This takes {} GiB on farmers' disks, and the farmers seen now offer less ({} GiB): it waits for more farmers \
+             when these are full.",
+            gib(stored_bytes),
+            free_bytes >> 30
+        )
     })
 }
 

@@ -121,7 +121,7 @@ pub(crate) async fn assessed(owner: &Inner) -> Result<Vec<Assessed>, OwnerError>
     let mut assessed = Vec::new();
     for segment in owner.catalog.store.segments().await? {
         if kept.contains(&segment.segment) {
-            let placement = owner.catalog.open_placement(&segment)?;
+            let Some(placement) = owner.catalog.readable_placement(&segment) else { continue };
             assessed.push(known.assessed(placement, owner.repairs.patience, now)?);
         }
     }
@@ -160,8 +160,8 @@ async fn warn(owner: &Inner, assessed: &[Assessed]) -> Result<(), OwnerError> {
     let due = alarms.due(&now);
     for file in &files {
         let Some(alarm) = due.get(&file.file) else { continue };
-        let name = owner.catalog.open(file)?.name;
-        let notice = Event::Notice(notices::of_danger(&name, *alarm, owner.repairs.automatic));
+        let Some(record) = owner.catalog.readable(file) else { continue };
+        let notice = Event::Notice(notices::of_danger(&record.name, *alarm, owner.repairs.automatic));
         // Where no front end listens, it is told later.
         if owner.events.send(notice).is_ok() {
             alarms.told(file.file, *alarm);

@@ -3,6 +3,7 @@
 mod audits;
 mod bed;
 mod crash;
+mod damage;
 mod folders;
 mod gathering;
 mod jobs;
