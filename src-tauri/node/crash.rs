@@ -87,6 +87,8 @@ dying::points! {
     FarmerTold,
     FundingNoted,
     EscrowNoted,
+    // A further one is raised, and nobody knows yet.
+    FurtherRaised,
     // An escrow is settled.
     SettlementSigned,
     SettlementCosigned,
@@ -103,6 +105,7 @@ pub(crate) const MONEY: &[Point] = &[
     Point::FarmerTold,
     Point::FundingNoted,
     Point::EscrowNoted,
+    Point::FurtherRaised,
     Point::SettlementSigned,
     Point::SettlementCosigned,
     Point::SettlementHandedIn,

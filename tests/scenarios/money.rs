@@ -337,7 +337,7 @@ async fn whoever_dies_nothing_is_paid_twice_and_nothing_is_stuck() -> Result<()>
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_ledger_that_is_wiped_is_noticed_and_contracts_get_new_escrows() -> Result<()> {
+async fn a_ledger_that_is_wiped_is_noticed_and_contracts_are_paid_for_anew() -> Result<()> {
     let devnet = devnet("3")?;
     let owner = devnet.owner().await?;
     wallet(&owner, "funding", |wallet| wallet.status.free > 0).await?;
@@ -373,5 +373,16 @@ async fn a_ledger_that_is_wiped_is_noticed_and_contracts_get_new_escrows() -> Re
     };
     let again = again.await?;
     ensure!(contracts(&again, EscrowStage::Standing) == contracts(&again, EscrowStage::Over), "{again:?}");
+    for farmer in devnet.farmers() {
+        let earns = |wallet: &Wallet| {
+            let paid = |escrow: &hayloft_node::model::Escrow| {
+                escrow.stage == EscrowStage::Standing && escrow.paid > 0
+            };
+            wallet.status.earned > 0
+                && wallet.escrows.iter().any(|escrow| escrow.stage == EscrowStage::Over)
+                && wallet.escrows.iter().any(paid)
+        };
+        wallet(&client(farmer).await?, "a payment anew", earns).await?;
+    }
     Ok(())
 }

@@ -3,8 +3,14 @@
 //!
 //! Invariants: an escrow is taken note of only when the ledger shows it as planned, between the right parties; a settlement
 //! is signed only if it is, to the last byte, what these records say; nothing is signed in the owner's name here.
+//!
+//! Which escrows may pay for a contract: the one that its terms name, and any other once it is agreed on, as a farmer's own
+//! contracts or an auditor's own books say. Before that the terms alone bind a contract to an escrow, so an owner cannot have
+//! a contract that nobody agreed on paid for by whatever stands on the ledger. Afterwards escrows only ever add up: none is
+//! replaced, none moves to another contract, and each owes what the books say for its own periods. One that is too small, or
+//! pays once more for what was settled, takes nothing from a farmer and costs its owner alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hayloft_core::{
     Amount, ContractId, DeviceId,
@@ -129,15 +135,23 @@ impl Money {
         if of_contract.iter().any(|known| known.escrow.account == plan.escrow.0) {
             return Ok(());
         }
+        let is_free = known.iter().all(|known| known.escrow.account != plan.escrow.0);
+        wrong(is_free, "it pays for another contract")?;
         let is_first = terms.escrow == Some(plan.escrow.0) && plan.start == terms.start;
-        wrong(is_first || !of_contract.is_empty(), "the contract names another escrow")?;
+        let may_pay = is_first || !of_contract.is_empty() || self.is_agreed(role, terms.id()).await?;
+        wrong(may_pay, "the contract names another escrow")?;
         let live = |known: &&Funding| known.escrow.state != EscrowState::Over;
         let of_owner = known.iter().filter(live).filter(|known| known.terms.owner == terms.owner).count();
         if of_owner >= ESCROWS_PER_OWNER || known.len() >= ESCROWS {
             return Err(Refused::TooMany);
         }
         let outbox = self.outbox().await?;
-        self.stands(&outbox, &plan).await?;
+        let stands = self.stands(&outbox, &plan).await;
+        if let Err(Refused::Fault(_)) = stands {
+            // Perhaps the ledger began anew, and this node has not noticed yet.
+            self.inner.wake.notify_one();
+        }
+        stands?;
         self.inner.store.funds().keep(plan.escrow.0, terms).await.map_err(MoneyError::from)?;
         crash_point!(FundingNoted);
         let row =
@@ -146,6 +160,21 @@ impl Money {
         crash_point!(EscrowNoted);
         self.inner.wake.notify_one();
         Ok(())
+    }
+
+    /// Whether this node's own books have the contract, with or without an escrow.
+    async fn is_agreed(&self, role: Role, contract: ContractId) -> Result<bool, MoneyError> {
+        match role {
+            Role::Owner => Ok(false),
+            Role::Farmer => {
+                let kept = self.inner.store.farmer().contract(contract).await;
+                Ok(kept.map_err(|error| MoneyError::Books(error.to_string()))?.is_some())
+            }
+            Role::Auditor => {
+                let followed = self.inner.store.auditor().followed(contract).await;
+                Ok(followed.map_err(|error| MoneyError::Books(error.to_string()))?.is_some())
+            }
+        }
     }
 
     /// Whether the ledger shows all of it: what is gone already would not be paid.
@@ -258,6 +287,17 @@ impl Money {
         let known = self.inner.store.funds().list(None).await?.into_iter().map(|known| known.escrow);
         let own = known.filter(|row| row.role == Role::Owner && row.state != EscrowState::Over);
         Ok(own.map(|row| row.account).collect())
+    }
+
+    /// Contracts that this node pays for by an escrow which their terms do not name, and which is not over.
+    pub(crate) async fn further_paid(&self) -> Result<BTreeSet<ContractId>, MoneyError> {
+        let known = self.inner.store.funds().list(None).await?.into_iter();
+        let further = known.filter(|known| {
+            known.escrow.role == Role::Owner
+                && known.escrow.state != EscrowState::Over
+                && known.terms.escrow != Some(known.escrow.account)
+        });
+        Ok(further.map(|known| known.contract).collect())
     }
 
     /// The terms of a contract that an escrow is known for.

@@ -1,5 +1,5 @@
 //! Telling auditors of this owner's contracts: at the start, and after each revision, until they have taken it in. From then on
-//! an auditor needs nothing more of the owner.
+//! an auditor needs nothing more of the owner. Farmers are told of further escrows with it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -27,6 +27,9 @@ pub(super) fn meet(net: &Net, address: Option<&str>) -> Option<DeviceId> {
 
 /// Tells for as long as the node runs.
 pub(super) async fn keep_telling(owner: Arc<Inner>) {
+    if let Err(error) = owner.contracts.tell_further_again().await {
+        tracing::warn!(%error, "what pays for contracts is not told again");
+    }
     let mut pause = AGAIN;
     loop {
         let told = tell_all(&owner).await.unwrap_or_else(|error| {
@@ -50,7 +53,8 @@ async fn tell_all(owner: &Inner) -> Result<bool, OwnerError> {
     let mut all = true;
     for (contract, number) in owner.catalog.store.untold().await? {
         let Some(stored) = owner.catalog.store.contract(contract).await? else { continue };
-        let number = match stored.terms.terms.auditor {
+        let terms = stored.terms.terms.clone();
+        let number = match terms.auditor {
             None => number,
             Some(auditor) if away.contains(&auditor) => {
                 all = false;
@@ -68,6 +72,16 @@ async fn tell_all(owner: &Inner) -> Result<bool, OwnerError> {
                 }
             },
         };
+        if away.contains(&terms.farmer) {
+            all = false;
+            continue;
+        }
+        if let Err(error) = owner.contracts.tell_farmer(&terms).await {
+            tracing::debug!(farmer = %terms.farmer, %contract, %error, "a farmer could not be told what pays it");
+            away.insert(terms.farmer);
+            all = false;
+            continue;
+        }
         told(owner, contract, number).await?;
     }
     Ok(all)

@@ -166,6 +166,26 @@ impl Contracts {
         Ok(())
     }
 
+    /// Tells a contract's farmer which further escrows pay for it; the first one it took note of before it agreed.
+    pub(super) async fn tell_farmer(&self, terms: &Terms) -> Result<(), ContractError> {
+        if !is_priced(terms) {
+            return Ok(());
+        }
+        let plans = self.money.plans(terms.id()).await?;
+        for plan in plans.iter().filter(|plan| terms.escrow != Some(plan.escrow.0)) {
+            self.money.tell_funding(terms.farmer, terms, encode(plan)).await?;
+        }
+        Ok(())
+    }
+
+    /// A further escrow that was raised just before this node died may be known to nobody else yet: it is told once more.
+    pub(super) async fn tell_further_again(&self) -> Result<(), ContractError> {
+        for contract in self.money.further_paid().await? {
+            self.store.tell_again(contract).await?;
+        }
+        Ok(())
+    }
+
     /// Accounts of escrows whose contract was never agreed on.
     async fn unused_escrows(&self) -> Result<Vec<[u8; 32]>, ContractError> {
         let agreed: HashSet<[u8; 32]> =
@@ -210,7 +230,8 @@ impl Contracts {
         let wanted = revision.revision.capacity_bytes;
         let bytes = Prices::from(terms).bytes_ahead(self.money.periods(), period, wanted);
         let prepared = self.money.prepare_further(terms, others, bytes, start).await?;
-        // An auditor that is away, or has not noticed yet that the ledger began anew, is told until it takes note.
+        crash_point!(FurtherRaised);
+        // Who is away, or has not noticed yet that the ledger began anew, is told until it takes note.
         self.store.tell_again(contract).await?;
         self.revised.notify_one();
         Ok(self.money.tell_funding(terms.farmer, terms, prepared.plan).await?)

@@ -76,6 +76,7 @@ struct Scene {
     farmer: DeviceKey,
     farmer_account: Address,
     shown: Shown,
+    wallet: Wallet,
     closing: JoinHandle<()>,
     _net: Net,
     _homes: [tempfile::TempDir; 3],
@@ -92,8 +93,15 @@ fn entry(seed: u8, bytes: u64) -> ShardEntry {
 }
 
 impl Scene {
-    /// Ten MiB are kept from the beginning, and the first seven epochs were judged so.
+    /// Ten MiB are kept from the beginning, the first seven epochs were judged so, and the escrow is taken note of.
     async fn new(verdicts: [Verdict; 7]) -> Self {
+        let scene = Self::untold(verdicts).await;
+        scene.note(&scene.plan).await.expect("taken note of");
+        scene
+    }
+
+    /// The same, but nobody told the auditor what pays for it.
+    async fn untold(verdicts: [Verdict; 7]) -> Self {
         let homes = std::array::from_fn(|_| tempfile::tempdir().expect("a temp folder"));
         let options =
             LedgerOptions { closing: Closing::ByHand, ..LedgerOptions::new(homes[0].path().to_owned()) };
@@ -199,12 +207,11 @@ impl Scene {
             farmer,
             farmer_account,
             shown,
+            wallet,
             closing,
             _net: net,
             _homes: homes,
         };
-        let noted = scene.money().take_note(Role::Auditor, &scene.terms, &encode(&scene.plan), None).await;
-        noted.expect("taken note of");
         let first = scene.revision(None, entry(1, KEPT), Some(START.plus_seconds(9 * DAY)));
         scene.shown.lock().expect("no panic").push(first.1.clone());
         scene.judge(&first.1, verdicts).await;
@@ -214,6 +221,32 @@ impl Scene {
 
     fn money(&self) -> Money {
         self.auditor.money_for_tests()
+    }
+
+    async fn note(&self, plan: &Plan) -> Result<(), Refused> {
+        self.money().take_note(Role::Auditor, &self.terms, &encode(plan), None).await
+    }
+
+    /// A further escrow of the owner's whose periods hold this much.
+    async fn further(&self, amount: Amount) -> Plan {
+        let key = StellarKey::from_bytes(&rand::random());
+        let newest = self.horizon.newest_ledger().await.expect("a ledger");
+        let plan = Plan {
+            escrow: Address::of(&key),
+            amounts: vec![amount; 3],
+            setup_sequence: self
+                .wallet
+                .outbox()
+                .next_sequence(self.wallet.address())
+                .await
+                .expect("a number"),
+            merge_ledger: Plan::merge_ledger_after(newest.number),
+            ..self.plan.clone()
+        };
+        let fate = self.wallet.set_up(&plan, &key, &Limits::default(), self.clock.now()).await;
+        let fate = fate.expect("handed in");
+        assert!(matches!(fate, Fate::Applied { .. }), "{fate:?}");
+        plan
     }
 
     fn contract(&self) -> ContractId {
@@ -272,16 +305,19 @@ impl Scene {
 
     /// A settlement up to a period that pays so much in all, handed in by this account.
     async fn proposal(&self, through: u32, owed: u64, by: Address) -> Signed {
+        self.proposal_of(&self.plan, through, owed, by).await
+    }
+
+    async fn proposal_of(&self, plan: &Plan, through: u32, owed: u64, by: Address) -> Signed {
         let network = self.horizon.network().await.expect("a network");
-        let standing = look(&self.horizon, &network, &self.plan).await.expect("asked").expect("it stands");
+        let standing = look(&self.horizon, &network, plan).await.expect("asked").expect("it stands");
         // Whoever asks may claim that it is later than it is.
-        let now = self.plan.end(through).max(self.clock.now());
-        let settlement =
-            settle(&self.plan, &standing.open, through, Amount(owed), Amount(0), now).expect("due");
+        let now = plan.end(through).max(self.clock.now());
+        let settlement = settle(plan, &standing.open, through, Amount(owed), Amount(0), now).expect("due");
         let sequence =
             self.horizon.account(by).await.expect("asked").map_or(1, |account| account.sequence + 1);
         let until = self.clock.now().plus_seconds(120);
-        settlement.draft(&self.plan, &HandedIn { by, sequence, step_fee: Amount(100), until }).unsigned()
+        settlement.draft(plan, &HandedIn { by, sequence, step_fee: Amount(100), until }).unsigned()
     }
 
     async fn ask(&self, newest: u64, proposal: &Signed) -> Result<Vec<u8>, Refused> {
@@ -398,4 +434,40 @@ async fn a_higher_revision_counts_only_if_both_signed_it() {
     scene.ask(1, &proposal).await.expect("signed");
     let kept = scene.money().inner.store.funds().spans(scene.contract()).await.expect("spans");
     assert_eq!(kept.last().map(|span| span.bytes), Some(KEPT + 20 * MIB));
+}
+
+#[tokio::test]
+async fn a_contract_that_is_followed_may_be_paid_by_another_escrow_than_its_terms_name() {
+    let scene = Scene::untold(KEPT_IT).await;
+    let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount");
+    // The ledger began anew before the auditor was told of the first one.
+    let anew = scene.further(whole).await;
+    scene.note(&anew).await.expect("taken note of");
+    let proposal = scene.proposal_of(&anew, 0, whole.0, scene.farmer_account).await;
+    scene.ask(0, &proposal).await.expect("signed");
+}
+
+#[tokio::test]
+async fn a_contract_that_nobody_agreed_on_is_paid_only_by_the_escrow_that_its_terms_name() {
+    let scene = Scene::untold(KEPT_IT).await;
+    let other = scene.further(Amount(1)).await;
+    let terms = Terms { nonce: rand::random(), ..scene.terms.clone() };
+    let refused = scene.money().take_note(Role::Auditor, &terms, &encode(&other), None).await;
+    assert!(matches!(refused, Err(Refused::WrongPlan("the contract names another escrow"))), "{refused:?}");
+    // Nor is one that pays for a contract moved to another.
+    scene.note(&scene.plan).await.expect("taken note of");
+    let refused = scene.money().take_note(Role::Auditor, &terms, &encode(&scene.plan), None).await;
+    assert!(matches!(refused, Err(Refused::WrongPlan("it pays for another contract"))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_smaller_escrow_replaces_none_and_takes_nothing_from_the_farmer() {
+    let scene = Scene::new(KEPT_IT).await;
+    let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
+    let smaller = scene.further(Amount(1)).await;
+    scene.note(&smaller).await.expect("taken note of");
+    // The same account with other amounts is no other escrow.
+    scene.note(&Plan { amounts: smaller.amounts.clone(), ..scene.plan.clone() }).await.expect("known");
+    scene.disagrees(1, whole).await;
+    scene.ask(0, &scene.proposal(0, whole, scene.farmer_account).await).await.expect("signed");
 }

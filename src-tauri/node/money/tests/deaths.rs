@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, Command},
-    sync::Semaphore,
 };
 
 use crate::{
@@ -34,12 +33,11 @@ use crate::{
 
 /// What a process is told.
 const STAGE: &str = "HAYLOFT_MONEY_STAGE";
-const NAME: &str =
-    "money::tests::deaths::whoever_dies_between_two_steps_everything_is_paid_once_and_nothing_is_stuck";
 /// Before the address at which a process is reached.
 const READY: &str = "reached at ";
 const EPOCH_SECONDS: u32 = 3;
-const PERIODS: u32 = 3;
+/// The file is stored and read well within them, also on a machine with more to do: outside them reads are free.
+const PERIODS: u32 = 4;
 /// At which an epoch of the file owes more than a hundred fees of its period's settlement.
 const PRICE: Amount = Amount(1_000_000_000_000_000);
 /// Reading the file once owes a hundred stroops.
@@ -52,11 +50,9 @@ const GIFT: u64 = 10_000 * LUMEN;
 const GIFT_FEE: u64 = 100;
 /// Far longer than the life of an escrow here.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Scenes played at once: most of their time they wait.
-const WORKERS: usize = 5;
 
-/// Who dies where.
-const DEATHS: &[(Role, Point)] = &[
+/// Who dies where, while an escrow is set up.
+const SETUP: &[(Role, Point)] = &[
     (Role::Owner, Point::FundingKept),
     (Role::Owner, Point::EscrowRaised),
     (Role::Farmer, Point::FundingNoted),
@@ -64,6 +60,10 @@ const DEATHS: &[(Role, Point)] = &[
     (Role::Owner, Point::FarmerTold),
     (Role::Auditor, Point::FundingNoted),
     (Role::Auditor, Point::EscrowNoted),
+    (Role::Owner, Point::FurtherRaised),
+];
+/// And while it is settled and closed.
+const SETTLEMENT: &[(Role, Point)] = &[
     (Role::Auditor, Point::SettlementSigned),
     (Role::Farmer, Point::SettlementCosigned),
     (Role::Farmer, Point::SettlementHandedIn),
@@ -76,6 +76,8 @@ const DEATHS: &[(Role, Point)] = &[
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stage {
     part: Part,
+    /// The test that plays it.
+    test: String,
     home: PathBuf,
     ledger: String,
     /// Where it listens; nowhere in particular the first time.
@@ -84,6 +86,8 @@ struct Stage {
     others: Vec<String>,
     /// For the owner.
     auditor: Option<String>,
+    /// Whether the owner stores its file until a further escrow pays for it.
+    further: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +146,7 @@ impl Stage {
         node.shutdown().await.expect("closes");
     }
 
-    /// Stores a file until it was paid for once, and ends it.
+    /// Stores a file, reads it, and ends it once it was paid for.
     async fn own(&self, node: &Node) {
         if node.status().await.expect("a status").owner.is_none() {
             node.create_identity("", false).await.expect("an identity");
@@ -174,7 +178,13 @@ impl Stage {
             tokio::time::timeout(PATIENCE, ready).await.expect("farmers are found");
             node.put(request).await.expect("begins");
         }
-        until(node, |wallet| wallet.status.paid > 0).await;
+        let stored = async {
+            let mut news = node.subscribe();
+            while node.files().await.expect("files").is_empty() {
+                let _ = tokio::time::timeout(CLOSING, news.recv()).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, stored).await.expect("the file is stored");
         let get = GetRequest {
             name: "file".into(),
             output: self.home.join("got"),
@@ -196,6 +206,8 @@ impl Stage {
             }
         };
         tokio::time::timeout(PATIENCE, done).await.expect("the file comes back");
+        let escrows = if self.further { 2 } else { 1 };
+        until(node, |wallet| wallet.status.paid > 0 && wallet.escrows.len() >= escrows).await;
         let names: Vec<String> =
             node.files().await.expect("files").into_iter().map(|file| file.name).collect();
         node.remove(names).await.expect("removed");
@@ -231,7 +243,7 @@ impl Player {
     /// Starts a process; none if it died before it was reached.
     async fn start(stage: Stage, crash_at: Option<Point>) -> Option<Self> {
         let mut command = Command::new(std::env::current_exe().expect("this test"));
-        command.args(["--exact", NAME, "--nocapture"]);
+        command.args(["--exact", &stage.test, "--nocapture"]);
         command.env(STAGE, serde_json::to_string(&stage).expect("it can be written"));
         match crash_at {
             Some(point) => command.env(AT, format!("{point:?} 1")),
@@ -280,18 +292,19 @@ fn without_peer(address: &str) -> String {
 
 /// A ledger, and the three that use it.
 struct Scene {
+    test: &'static str,
     ledger: Ledger,
     folder: tempfile::TempDir,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    async fn new(test: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("a temp folder can be made");
         let options = LedgerOptions {
             closing: Closing::Every(CLOSING),
             ..LedgerOptions::new(folder.path().join("ledger"))
         };
-        Self { ledger: Ledger::start(options).await.expect("a ledger"), folder }
+        Self { test, ledger: Ledger::start(options).await.expect("a ledger"), folder }
     }
 
     fn home(&self, part: Part) -> PathBuf {
@@ -302,11 +315,13 @@ impl Scene {
         let auditor = others.iter().find(|other| other.stage.part == Part::Auditor);
         let stage = Stage {
             part,
+            test: self.test.to_owned(),
             home: self.home(part),
             ledger: self.ledger.url().to_owned(),
             listen: None,
             others: others.iter().map(|other| other.address.clone()).collect(),
             auditor: auditor.map(|auditor| auditor.address.clone()),
+            further: dies.is_some_and(|(_, point)| point == Point::FurtherRaised),
         };
         let at = dies.filter(|(who, _)| Part::from(*who) == part).map(|(_, point)| point);
         Player::start(stage, at).await.expect("it starts")
@@ -360,6 +375,13 @@ impl Scene {
             paid_in_all += paid.0;
             let egress = farmer.funds().egress(funding.contract).await.expect("egress");
             served = egress.iter().map(|(_, bytes)| bytes).sum::<u64>().max(served);
+            for other in [&farmer, &auditor] {
+                let known = other.funds().list(Some(funding.contract)).await.expect("funding");
+                let noted = known.iter().any(|known| known.escrow.account == funding.escrow.account);
+                assert!(noted || paid == Amount(0), "{dies:?}: an escrow paid that not all know of");
+                let further = dies.1 == Point::FurtherRaised;
+                assert!(noted || !further, "{dies:?}: nobody was told of an escrow");
+            }
             let most = owed(&auditor, &farmer, &funding, &plan).await;
             assert!(paid <= most, "{dies:?}: {} was paid and {} owed", paid.0, most.0);
         }
@@ -407,32 +429,40 @@ async fn owed(
     account.owed_so_far(periods).expect("a sum")
 }
 
-async fn dies_at(dies: (Role, Point)) {
-    let scene = Scene::new().await;
-    scene.play(dies).await;
-    scene.check(dies).await;
-}
-
-#[test]
-fn whoever_dies_between_two_steps_everything_is_paid_once_and_nothing_is_stuck() {
+/// Plays all these deaths side by side: most of their time they wait. Or one of the parts, if this process was started for it.
+fn play(test: &'static str, deaths: &[(Role, Point)]) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     if let Ok(stage) = std::env::var(STAGE) {
         let stage: Stage = serde_json::from_str(&stage).expect("a stage");
         return runtime.block_on(stage.play());
     }
     runtime.block_on(async {
-        let workers = Semaphore::new(WORKERS);
-        let scenes = DEATHS.iter().map(async |dies| {
-            let _worker = workers.acquire().await.expect("open");
-            dies_at(*dies).await;
+        let scenes = deaths.iter().map(async |dies| {
+            let scene = Scene::new(test).await;
+            scene.play(*dies).await;
+            scene.check(*dies).await;
         });
         futures::future::join_all(scenes).await;
     });
 }
 
 #[test]
+fn whoever_dies_while_escrows_are_set_up_everything_is_paid_once_and_nothing_is_stuck() {
+    const NAME: &str = "money::tests::deaths::\
+         whoever_dies_while_escrows_are_set_up_everything_is_paid_once_and_nothing_is_stuck";
+    play(NAME, SETUP);
+}
+
+#[test]
+fn whoever_dies_while_escrows_are_settled_everything_is_paid_once_and_nothing_is_stuck() {
+    const NAME: &str = "money::tests::deaths::\
+         whoever_dies_while_escrows_are_settled_everything_is_paid_once_and_nothing_is_stuck";
+    play(NAME, SETTLEMENT);
+}
+
+#[test]
 fn every_point_about_money_is_somebodys_death() {
     for point in crate::crash::MONEY {
-        assert!(DEATHS.iter().any(|(_, named)| named == point), "{point:?}");
+        assert!(SETUP.iter().chain(SETTLEMENT).any(|(_, named)| named == point), "{point:?}");
     }
 }
