@@ -143,6 +143,8 @@ impl Money {
         wrong(Periods::of(&plan, terms).is_some(), "its periods are not the contract's")?;
         let grace = plan.grace_seconds / plan.period_seconds.max(1);
         wrong(GRACE_PERIODS.contains(&grace), "its grace is too short or too long")?;
+        let epochs = plan.merges().seconds_since(plan.start) / u64::from(terms.epoch_seconds.max(1));
+        wrong(epochs < VERDICTS_KEPT, "it lasts longer than what was judged is kept")?;
         let is_assigned = check_assigned(&self.inner.network, terms.id(), &plan, assigned).is_ok();
         wrong(is_assigned, "its owner's account has not assigned it to this contract")?;
         let known = self.inner.store.funds().list(None).await.map_err(MoneyError::from)?;
@@ -223,10 +225,13 @@ impl Money {
         }
     }
 
-    /// Whether the ledger shows all of it: what is gone already would not be paid.
+    /// Whether the ledger shows all of it that is not over: what is gone already would not be paid. Whoever is told late may
+    /// find that what was over was settled or came back.
     async fn stands(&self, outbox: &Outbox, plan: &Plan) -> Result<(), Refused> {
         let standing = look(outbox.horizon(), outbox.network(), plan).await.map_err(MoneyError::from)??;
-        let gone = (0..plan.periods()).find(|period| !standing.open.contains(period));
+        let now = self.inner.clock.now();
+        let mut ahead = (0..plan.periods()).filter(|period| plan.end(*period) > now);
+        let gone = ahead.find(|period| !standing.open.contains(period));
         gone.map_or(Ok(()), |period| Err(Fault::Balance(period).into()))
     }
 
@@ -313,7 +318,7 @@ impl Money {
         let now = self.inner.clock.now();
         let standing = look(outbox.horizon(), outbox.network(), plan).await.map_err(MoneyError::from)??;
         let mut owed: BTreeMap<u32, Amount> = BTreeMap::new();
-        for period in (0..plan.periods()).filter(|period| plan.end(*period) <= now) {
+        for period in account.settles(plan, periods, now).map_or(0..0, |last| 0..last + 1) {
             owed.insert(period, account.owed(periods, period).map_err(MoneyError::from)?);
         }
         let paid = self.paid(outbox, plan).await?;

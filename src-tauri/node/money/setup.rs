@@ -3,7 +3,7 @@
 //! ```text
 //! what it is for is kept ──► plan is kept ──► outbox row ──► on the ledger ──► farmer is told, agrees
 //! ```
-//! A crash before the row leaves a plan that is over at the next turn; after it, an escrow that the next agreement with that
+//! A crash before the row leaves a plan that is over once its setup can no longer get in; after it, an escrow that the next agreement with that
 //! farmer uses, or that comes back to the wallet when its periods have passed.
 
 use hayloft_core::{

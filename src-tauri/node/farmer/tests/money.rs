@@ -185,7 +185,9 @@ async fn an_escrow_is_taken_note_of_only_if_it_stands_and_pays_the_right_ones() 
         (Plan { farmer: other, ..plan.clone() }, "another account"),
         (Plan { auditor: other, ..plan.clone() }, "another auditor"),
         (Plan { period_seconds: DAY / 2, ..plan.clone() }, "periods"),
+        (Plan { period_seconds: 6 * DAY, ..plan.clone() }, "periods"),
         (Plan { grace_seconds: DAY, ..plan.clone() }, "grace"),
+        (Plan { amounts: vec![Amount(9); 90], grace_seconds: 130 * DAY, ..plan.clone() }, "lasts longer"),
         (Plan { start: START.plus_seconds(3 * DAY), ..plan.clone() }, "another escrow"),
         (Plan { amounts: vec![Amount(9); 2], ..plan.clone() }, "not what was agreed"),
     ] {

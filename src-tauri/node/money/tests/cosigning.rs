@@ -393,6 +393,28 @@ async fn no_period_is_settled_before_it_is_over_and_none_twice_at_once() {
 }
 
 #[tokio::test]
+async fn a_period_is_not_signed_for_while_its_audits_may_still_change() {
+    let mut verdicts = KEPT_IT;
+    verdicts[5] = Verdict::Missed;
+    let scene = Scene::new(verdicts).await;
+    let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
+    // Five epochs passed, rounded down once.
+    let two = 5 * KEPT * DAY * 1_000 / 2_592_000;
+    // The owner hurries: one of three audits of the second period is asked once more.
+    let both = scene.proposal(1, two, scene.plan.owner).await;
+    let hurry = async |settlement: &Signed| {
+        let asker = (scene.farmer.id(), Party::Owner);
+        scene.money().cosign(scene.contract(), asker, 0, &settlement.to_bytes(), &[]).await
+    };
+    let refused = hurry(&both).await;
+    assert!(matches!(refused, Err(Refused::Disagreed(Disagreement::NotKnown(1)))), "{refused:?}");
+    scene.ask(0, &scene.proposal(0, whole, scene.farmer_account).await).await.expect("that is final");
+    // Half of its grace has gone, or the question is closed.
+    scene.at(10 * DAY - 1).await;
+    hurry(&scene.proposal(1, two, scene.plan.owner).await).await.expect("signed");
+}
+
+#[tokio::test]
 async fn whoever_hands_a_settlement_in_is_whom_it_is_signed_for() {
     let scene = Scene::new(KEPT_IT).await;
     let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
@@ -455,6 +477,15 @@ async fn a_contract_that_is_followed_may_be_paid_by_another_escrow_than_its_term
     scene.note(&anew).await.expect("taken note of");
     let proposal = scene.proposal_of(&anew, 0, whole.0, scene.farmer_account).await;
     scene.ask(0, &proposal).await.expect("signed");
+}
+
+#[tokio::test]
+async fn an_auditor_that_is_told_late_takes_note_of_what_still_pays() {
+    let scene = Scene::untold(KEPT_IT).await;
+    scene.at(11 * DAY).await;
+    let fate = scene.wallet.recover(&scene.plan, &Limits::default(), scene.clock.now()).await;
+    assert!(matches!(fate, Ok(Some(Fate::Applied { .. }))), "the first period came back: {fate:?}");
+    scene.note(&scene.plan).await.expect("the third is ahead, or not over");
 }
 
 #[tokio::test]
