@@ -154,7 +154,7 @@ mod seeds {
         let after = Some((3, DeviceId([2; 32])));
         let requests = [
             Request::Payee,
-            Request::Fund { terms: Box::new(terms()), plan: vec![1; 90] },
+            Request::Fund { terms: Box::new(terms()), plan: vec![1; 90], assigned: Signature([4; 64]) },
             Request::Cosign { contract, newest: 7, settlement: vec![2; 200], vouchers: vec![shown()] },
             Request::History { contract, from: 7 },
             Request::Tab { contract, period: 3 },

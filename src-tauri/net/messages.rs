@@ -13,7 +13,7 @@
 //!   end of the connection.
 //!
 //! * about money, of farmers and auditors: [`Request::Payee`]: anybody; [`Request::Fund`]: devices that the contract's owner
-//!   certified; [`Request::Cosign`], [`Request::History`] and [`Request::Vouchers`]: its farmer, its auditor, and devices that
+//!   certified, and of an auditor the contract's farmer; [`Request::Cosign`], [`Request::History`] and [`Request::Vouchers`]: its farmer, its auditor, and devices that
 //!   its owner certified.
 //!
 //! A challenge, where there is no ledger:
@@ -211,6 +211,8 @@ pub enum Request {
         terms: Box<Terms>,
         /// The escrow's plan, as `payments::wallet::encode` writes it; at most `limits::PLAN_BYTES`.
         plan: Vec<u8>,
+        /// By the plan's owner, as `payments::escrow::assign` makes it.
+        assigned: Signature,
     },
     /// Sign this settlement, if your own records bear it out. Answer: [`Answer::Cosigned`].
     Cosign {

@@ -2,7 +2,7 @@
 //! revisions that it counts.
 
 use hayloft_core::{
-    Amount, ContractId, DeviceId, OwnerId,
+    Amount, ContractId, DeviceId, OwnerId, Signature,
     contract::{Revision, Terms, check_terms},
 };
 use hayloft_net::{
@@ -25,7 +25,9 @@ impl Shared {
         let answering = async {
             match request {
                 Request::Payee => self.payee().await,
-                Request::Fund { terms, plan } => self.fund(owner?, *terms, &plan).await,
+                Request::Fund { terms, plan, assigned } => {
+                    self.fund((from, owner.ok()), *terms, &plan, &assigned).await
+                }
                 Request::Cosign { contract, newest, settlement, vouchers } => {
                     let party = self.party(contract, from, owner.ok()).await?;
                     let money = &self.parts.money;
@@ -51,11 +53,17 @@ impl Shared {
         Ok(Answer::Payee { account: account.0 })
     }
 
-    /// An escrow is taken note of by whom the terms name. The farmer asks the auditor for its account itself: the owner could
-    /// name one of its own.
-    async fn fund(&self, owner: OwnerId, terms: Terms, plan: &[u8]) -> Result<Answer, Refusal> {
+    /// An escrow is taken note of by whom the terms name. The owner tells of it, and the farmer tells the auditor.
+    async fn fund(
+        &self,
+        (from, owner): (DeviceId, Option<OwnerId>),
+        terms: Terms,
+        plan: &[u8],
+        assigned: &Signature,
+    ) -> Result<Answer, Refusal> {
         let own = self.parts.device.id();
-        if terms.owner != owner || terms.network != self.parts.network || !is_priced(&terms) {
+        let is_party = owner == Some(terms.owner) || terms.farmer == from;
+        if !is_party || terms.network != self.parts.network || !is_priced(&terms) {
             return Err(refuse::refuse(
                 RefusalCode::NotAllowed,
                 "The terms name another owner than your certificate, another network, or no price.",
@@ -63,21 +71,14 @@ impl Shared {
         }
         let money = &self.parts.money;
         let noted = if terms.farmer == own {
-            let auditor = terms.auditor.ok_or_else(|| refuse::refuse(RefusalCode::NotFunded, NO_AUDITOR))?;
             if self.parts.store.farmer().contract(terms.id()).await.map_err(refuse::store)?.is_none() {
                 self.permitted()?;
                 check_terms(&terms, &self.terms_offered(), self.parts.clock.now())
                     .map_err(|error| refuse::terms(&error))?;
             }
-            let account = money.ask_account(auditor).await.map_err(|error| {
-                refuse::refuse(
-                    RefusalCode::NotFunded,
-                    format!("The contract's auditor does not answer: {error}."),
-                )
-            })?;
-            money.take_note(Role::Farmer, &terms, plan, Some(account)).await
+            money.take_note(Role::Farmer, from, &terms, plan, assigned).await
         } else if terms.auditor == Some(own) && self.auditor.is_enabled() {
-            money.take_note(Role::Auditor, &terms, plan, None).await
+            money.take_note(Role::Auditor, from, &terms, plan, assigned).await
         } else {
             return Err(refuse::refuse(
                 RefusalCode::NotAllowed,
@@ -168,8 +169,6 @@ impl Shared {
     }
 }
 
-const NO_AUDITOR: &str = "A contract with a price names an auditor.";
-
 fn refused(error: &Refused) -> Refusal {
     let code = match error {
         Refused::Disagreed(_) | Refused::NoSettlement => RefusalCode::Disagreed,
@@ -182,6 +181,7 @@ fn refused(error: &Refused) -> Refusal {
         Refused::NoAccount
         | Refused::NoPlan
         | Refused::WrongPlan(_)
+        | Refused::NotBorneOut { .. }
         | Refused::Fault(_)
         | Refused::NotFunded
         | Refused::TooLittle => RefusalCode::NotFunded,

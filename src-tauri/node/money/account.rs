@@ -14,6 +14,8 @@ use hayloft_core::{
 use hayloft_payments::escrow::Plan;
 use hayloft_store::funding::Span;
 
+use super::setup::PERIOD_EPOCHS;
+
 /// What is known of a contract.
 pub(super) struct Account<'a> {
     pub(super) terms: &'a Terms,
@@ -45,14 +47,12 @@ pub(super) struct Tally {
 }
 
 impl Periods {
-    /// None if the escrow's periods are not whole epochs, or do not begin with a period of the contract.
+    /// None unless the escrow's periods are periods of the contract, which all have as many epochs: so are they counted.
     pub(super) fn of(plan: &Plan, terms: &Terms) -> Option<Self> {
         let epoch = u64::from(terms.epoch_seconds.max(1));
         let after = plan.start.0.checked_sub(terms.start.0)?;
-        let whole = plan.period_seconds >= epoch
-            && plan.period_seconds.is_multiple_of(epoch)
-            && after.is_multiple_of(plan.period_seconds);
-        whole.then_some(Self { first: after / epoch, epochs: plan.period_seconds / epoch })
+        let whole = plan.period_seconds == PERIOD_EPOCHS * epoch && after.is_multiple_of(plan.period_seconds);
+        whole.then_some(Self { first: after / epoch, epochs: PERIOD_EPOCHS })
     }
 
     /// The first epoch of a period.
@@ -75,6 +75,16 @@ impl Account<'_> {
     /// What an escrow owes in all by what was judged so far, also in periods that are not over.
     pub(super) fn owed_so_far(&self, periods: Periods) -> Result<Amount, SettlementError> {
         self.owed_until(periods, Epoch(u64::MAX))
+    }
+
+    /// The last period that may be settled now: it and all before it are over, and what they owe can no longer change, or
+    /// half of their grace has gone. None if the first is none.
+    pub(super) fn settles(&self, plan: &Plan, periods: Periods, now: Timestamp) -> Option<u32> {
+        let is_ripe = |period: u32| {
+            let urgent = Timestamp(plan.recovers(period).0.saturating_sub(plan.grace_seconds / 2));
+            plan.end(period) <= now && (now >= urgent || !self.may_change(periods, period, now))
+        };
+        (0..plan.periods()).take_while(|period| is_ripe(*period)).last()
     }
 
     fn owed_until(&self, periods: Periods, until: Epoch) -> Result<Amount, SettlementError> {
@@ -213,9 +223,14 @@ mod tests {
     #[test]
     fn periods_that_are_not_whole_epochs_of_the_contract_are_none() {
         let terms = terms();
-        for (start, period) in
-            [(START, DAY / 2), (START, DAY + 1), (START.plus_seconds(DAY), 3 * DAY), (Timestamp(0), DAY)]
-        {
+        for (start, period) in [
+            (START, DAY / 2),
+            (START, DAY + 1),
+            (START, DAY),
+            (START, 6 * DAY),
+            (START.plus_seconds(DAY), 3 * DAY),
+            (Timestamp(0), DAY),
+        ] {
             assert_eq!(Periods::of(&plan(start, period), &terms), None, "{start:?} {period}");
         }
     }

@@ -1,30 +1,36 @@
 //! What others may ask about money: one's account, taking note of an escrow, signing a settlement, and the revisions that it
 //! counts.
 //!
-//! Invariants: an escrow is taken note of only when the ledger shows it as planned, between the right parties; a settlement
-//! is signed only if it is, to the last byte, what these records say; nothing is signed in the owner's name here.
+//! Invariants: an escrow is taken note of only when the ledger shows it as planned, between the right parties, and its owner's
+//! account has signed that it pays for this contract; a settlement is signed only if it is, to the last byte, what these
+//! records say; nothing is signed in the owner's name here.
 //!
-//! Which escrows may pay for a contract: the one that its terms name, and any other once it is agreed on, as a farmer's own
-//! contracts or an auditor's own books say. Before that the terms alone bind a contract to an escrow, so an owner cannot have
-//! a contract that nobody agreed on paid for by whatever stands on the ledger. Afterwards escrows only ever add up: none is
-//! replaced, none moves to another contract, and each owes what the books say for its own periods. One that is too small, or
-//! pays once more for what was settled, takes nothing from a farmer and costs its owner alone.
+//! Who binds an escrow to a contract: W alone, by its assignment. So neither a farmer nor a stranger can have one pay for a
+//! contract of their own making, whose books then say that all is owed; and none moves from the contract that was told first.
+//! An owner can assign one to two contracts, and tell the auditor of the worthless one: therefore a farmer takes note only of
+//! what its auditor has taken note of for the same contract, as it tells the auditor itself.
+//!
+//! Which escrows may pay for a contract: the one that its terms name, and any other that W assigns to it once it is agreed on,
+//! as a farmer's own contracts or an auditor's own books say. Escrows only ever add up: none is replaced, and each owes what
+//! the books say for its own periods. One that is too small, or pays once more for what was settled, takes nothing from a
+//! farmer and costs its owner alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hayloft_core::{
-    Amount, ContractId, DeviceId,
+    Amount, ContractId, DeviceId, Signature,
     auditor::Judgement,
     contract::{Revision, SignedRevision, Terms},
 };
 use hayloft_net::{
+    NetError,
     limits::{PLAN_BYTES, REVISIONS_PER_PAGE, SHARDS_PER_PAGE, TRANSACTION_BYTES, VOUCHERS_PER_PAGE},
     messages::ShownVoucher,
 };
 use hayloft_payments::{
     Address, Outbox, Wallet,
     envelope::Signed,
-    escrow::{Fault, Opinion, Plan, check, look},
+    escrow::{Fault, Opinion, Plan, check, check_assigned, look},
     wallet::{EscrowState, Role, decode},
 };
 use hayloft_store::{auditor::VERDICTS_KEPT, funding::Funding, outbox::EscrowRow};
@@ -43,6 +49,8 @@ const ESCROWS: usize = 65_536;
 /// The longest and the shortest grace, in settlement periods.
 const GRACE_PERIODS: std::ops::RangeInclusive<u64> = 1..=64;
 
+const NO_AUDITOR: &str = "a contract with a price names an auditor";
+
 /// Why something about money is refused to another.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
@@ -58,6 +66,14 @@ pub(crate) enum Refused {
     /// Not the parties of the contract, or not its periods.
     #[error("the escrow's plan does not fit the contract: {0}")]
     WrongPlan(&'static str),
+    /// Another party could not be asked, or takes no note itself.
+    #[error("the contract's {whom} did not bear the escrow out: {error}")]
+    NotBorneOut {
+        /// Which one.
+        whom: &'static str,
+        /// What it said.
+        error: NetError,
+    },
     /// The ledger shows something else.
     #[error("the ledger does not show the escrow as it is planned: {0}")]
     Fault(#[from] Fault),
@@ -106,30 +122,31 @@ impl Money {
         Ok(address)
     }
 
-    /// Takes note of an escrow for a contract that names this node. `other` is the account of the third party, as that one
-    /// says itself.
+    /// Takes note of an escrow for a contract that names this node, as `from` told it.
     pub(crate) async fn take_note(
         &self,
         role: Role,
+        from: DeviceId,
         terms: &Terms,
         plan: &[u8],
-        other: Option<[u8; 32]>,
+        assigned: &Signature,
     ) -> Result<(), Refused> {
         let encoded = plan;
         let plan = decode(plan).filter(|_| plan.len() <= PLAN_BYTES).ok_or(Refused::NoPlan)?;
         let own = Address::of(&self.payout_key()?);
         let wrong = |holds: bool, what| if holds { Ok(()) } else { Err(Refused::WrongPlan(what)) };
         match role {
-            Role::Farmer => {
-                wrong(plan.farmer == own, "it pays another account")?;
-                wrong(other.is_none_or(|other| plan.auditor.0 == other), "it names another auditor")?;
-            }
+            Role::Farmer => wrong(plan.farmer == own, "it pays another account")?,
             Role::Auditor => wrong(plan.auditor == own, "it names another auditor")?,
             Role::Owner => return Err(Refused::Unknown),
         }
         wrong(Periods::of(&plan, terms).is_some(), "its periods are not the contract's")?;
         let grace = plan.grace_seconds / plan.period_seconds.max(1);
         wrong(GRACE_PERIODS.contains(&grace), "its grace is too short or too long")?;
+        let epochs = plan.merges().seconds_since(plan.start) / u64::from(terms.epoch_seconds.max(1));
+        wrong(epochs < VERDICTS_KEPT, "it lasts longer than what was judged is kept")?;
+        let is_assigned = check_assigned(&self.inner.network, terms.id(), &plan, assigned).is_ok();
+        wrong(is_assigned, "its owner's account has not assigned it to this contract")?;
         let known = self.inner.store.funds().list(None).await.map_err(MoneyError::from)?;
         let of_contract: Vec<&Funding> = known.iter().filter(|known| known.contract == terms.id()).collect();
         if of_contract.iter().any(|known| known.escrow.account == plan.escrow.0) {
@@ -145,6 +162,7 @@ impl Money {
         if of_owner >= ESCROWS_PER_OWNER || known.len() >= ESCROWS {
             return Err(Refused::TooMany);
         }
+        self.check_other(role, from, terms, &plan).await?;
         let outbox = self.outbox().await?;
         let stands = self.stands(&outbox, &plan).await;
         if let Err(Refused::Fault(_)) = stands {
@@ -152,6 +170,11 @@ impl Money {
             self.inner.wake.notify_one();
         }
         stands?;
+        if role == Role::Farmer {
+            let auditor = terms.auditor.ok_or(Refused::WrongPlan(NO_AUDITOR))?;
+            let told = self.tell_funding(auditor, terms, &plan, *assigned).await;
+            told.map_err(|error| Refused::NotBorneOut { whom: "auditor", error })?;
+        }
         self.inner.store.funds().keep(plan.escrow.0, terms).await.map_err(MoneyError::from)?;
         crash_point!(FundingNoted);
         let row =
@@ -160,6 +183,31 @@ impl Money {
         crash_point!(EscrowNoted);
         self.inner.wake.notify_one();
         Ok(())
+    }
+
+    /// The third party's account is what it says itself: the owner could name one of its own. A farmer that tells of an escrow
+    /// says so by telling.
+    async fn check_other(
+        &self,
+        role: Role,
+        from: DeviceId,
+        terms: &Terms,
+        plan: &Plan,
+    ) -> Result<(), Refused> {
+        let (whom, device, account, wrong) = match role {
+            Role::Owner => return Err(Refused::Unknown),
+            Role::Auditor if from == terms.farmer => return Ok(()),
+            Role::Auditor => {
+                ("farmer", terms.farmer, plan.farmer, "it pays another account than the farmer's")
+            }
+            Role::Farmer => {
+                let auditor = terms.auditor.ok_or(Refused::WrongPlan(NO_AUDITOR))?;
+                ("auditor", auditor, plan.auditor, "it names another auditor")
+            }
+        };
+        let said = self.ask_account(device).await;
+        let said = said.map_err(|error| Refused::NotBorneOut { whom, error })?;
+        if said == account.0 { Ok(()) } else { Err(Refused::WrongPlan(wrong)) }
     }
 
     /// Whether this node's own books have the contract, with or without an escrow.
@@ -177,10 +225,13 @@ impl Money {
         }
     }
 
-    /// Whether the ledger shows all of it: what is gone already would not be paid.
+    /// Whether the ledger shows all of it that is not over: what is gone already would not be paid. Whoever is told late may
+    /// find that what was over was settled or came back.
     async fn stands(&self, outbox: &Outbox, plan: &Plan) -> Result<(), Refused> {
         let standing = look(outbox.horizon(), outbox.network(), plan).await.map_err(MoneyError::from)??;
-        let gone = (0..plan.periods()).find(|period| !standing.open.contains(period));
+        let now = self.inner.clock.now();
+        let mut ahead = (0..plan.periods()).filter(|period| plan.end(*period) > now);
+        let gone = ahead.find(|period| !standing.open.contains(period));
         gone.map_or(Ok(()), |period| Err(Fault::Balance(period).into()))
     }
 
@@ -267,7 +318,7 @@ impl Money {
         let now = self.inner.clock.now();
         let standing = look(outbox.horizon(), outbox.network(), plan).await.map_err(MoneyError::from)??;
         let mut owed: BTreeMap<u32, Amount> = BTreeMap::new();
-        for period in (0..plan.periods()).filter(|period| plan.end(*period) <= now) {
+        for period in account.settles(plan, periods, now).map_or(0..0, |last| 0..last + 1) {
             owed.insert(period, account.owed(periods, period).map_err(MoneyError::from)?);
         }
         let paid = self.paid(outbox, plan).await?;

@@ -5,7 +5,8 @@
 //! or auditor signs with; its key lies in the home, so that a farmer that starts by itself can settle. Where there is no
 //! identity, the payout account is the wallet too.
 //!
-//! Invariants: everything that is handed in goes through the outbox, with the spending limits of this home; without a ledger
+//! Invariants: everything that is handed in goes through the outbox, and payments and setups keep the spending limits of this
+//! home; without a ledger
 //! nothing here does anything, and contracts without a price never ask for one.
 //! Deliberately absent: what is owed (`core::settlement`), and how the ledger is spoken to (`payments`).
 

@@ -1,11 +1,17 @@
 //! Settling, turn by turn: what is over is paid, what is left comes back, and what an escrow began with returns at its end.
 //!
-//! The farmer proposes, as soon as a period is over and judged and what is due outweighs its fee a hundredfold, or would be
+//! The farmer proposes, as soon as a period is over and judged, or half of its grace has gone, and what is due outweighs its fee a hundredfold, or would be
 //! lost otherwise. The owner proposes when the farmer has not, late in a period's grace; after that, W claims by itself. Each
 //! proposal is computed from one's own revisions and the auditor's verdicts, and the auditor signs it only if its books say
 //! the same to the stroop.
+//!
+//! What W claims by itself needs neither E nor anybody else: it comes first, whatever has become of E, and before anyone is
+//! asked. Until no balance of a period is left, an escrow is not over. Getting one's own money back, or one's pay, costs only
+//! bounded fees and waits for no spending limit.
 
-use hayloft_core::{Amount, Timestamp, contract::MIN_GRACE_SECONDS, settlement::FEES_PER_PAYMENT};
+use hayloft_core::{
+    Amount, Timestamp, contract::MIN_GRACE_SECONDS, settlement::FEES_PER_PAYMENT, spending::Limits,
+};
 use hayloft_payments::{
     Outbox, Wallet,
     envelope::Signed,
@@ -28,6 +34,9 @@ use crate::{
 const HANDED_IN_SECONDS: u64 = 120;
 /// Steps of a settlement beside its claims.
 const PAYS_AND_RETURNS: u64 = 2;
+
+/// For what brings money in.
+const UNLIMITED: Limits = Limits { per_day: None, in_all: None };
 
 /// An escrow as one turn sees it.
 struct Case<'a> {
@@ -77,7 +86,12 @@ impl Money {
     }
 
     async fn settle_one(&self, case: &Case<'_>) -> Result<(), MoneyError> {
-        let Case { plan, outbox, .. } = *case;
+        let Case { plan, outbox, now, .. } = *case;
+        if case.funding.escrow.role == Role::Owner
+            && let Some(fate) = self.wallet().await?.recover(plan, &UNLIMITED, now).await?
+        {
+            return done(fate);
+        }
         let standing = match look(outbox.horizon(), outbox.network(), plan).await? {
             Ok(standing) => standing,
             Err(Fault::Missing) if case.now >= plan.merges() => return self.over(case).await,
@@ -111,10 +125,6 @@ impl Money {
         let Some(due) = self.due(case, &wallet, standing).await? else { return Ok(()) };
         let urgent = case.now >= Timestamp(due.recovers.0.saturating_sub(case.plan.grace_seconds / 2));
         let worth = due.pays.0 >= due.least() || (urgent && due.pays.0 > due.fee);
-        if due.may_change && !urgent {
-            self.waits_for(case.plan, EscrowWait::Audits);
-            return Ok(());
-        }
         if !worth {
             self.waits_for(case.plan, EscrowWait::Worth);
             return Ok(());
@@ -126,9 +136,6 @@ impl Money {
         let wallet = self.wallet().await?;
         if standing.open.is_empty() && case.now >= case.plan.merges() {
             return self.merge(case).await;
-        }
-        if let Some(fate) = wallet.recover(case.plan, &self.limits(), case.now).await? {
-            return done(fate);
         }
         let Some(due) = self.due(case, &wallet, standing).await? else { return Ok(()) };
         let late = Timestamp(due.recovers.0.saturating_sub(case.plan.grace_seconds / 4));
@@ -168,6 +175,7 @@ impl Money {
         let paid = self.paid(outbox, plan).await?;
         let so_far = account.owed_so_far(periods)?;
         let over = (0..plan.periods()).rfind(|period| plan.end(*period) <= now);
+        let ripe = account.settles(plan, periods, now);
         let is_final = |period: &u32| plan.end(*period) <= now && !account.may_change(periods, *period, now);
         let sure = (0..plan.periods()).rfind(is_final).map(|period| account.owed(periods, period));
         let sure = sure.transpose()?.unwrap_or_default().max(paid);
@@ -177,8 +185,9 @@ impl Money {
             lock(&self.inner.seen).insert(plan.escrow, seen);
             return Ok(None);
         };
-        // What is shown before anything is over is the period that runs.
-        let through = over.unwrap_or(0).max(oldest);
+        // What is shown before anything can be settled is what is over, or the period that runs.
+        let ripe = ripe.filter(|ripe| *ripe >= oldest);
+        let through = ripe.or(over).unwrap_or(0).max(oldest);
         let owed = account.owed(periods, through)?;
         let claims = standing.open.range(..=through).count() as u64;
         let due = Due {
@@ -188,13 +197,15 @@ impl Money {
             pays: Amount(owed.0.saturating_sub(paid.0)),
             fee: wallet.step_fee().await?.0.saturating_mul(claims + PAYS_AND_RETURNS),
             recovers: plan.recovers(oldest),
-            may_change: account.may_change(periods, through, now),
             newest: newest.number,
         };
         let tally = account.tally(periods, oldest, through);
         seen.reckoning = Some(reckoning(case, oldest, &due, &tally, newest.bytes));
         lock(&self.inner.seen).insert(plan.escrow, seen);
-        Ok(over.filter(|over| *over >= oldest).map(|_| due))
+        if ripe.is_none() && over.is_some_and(|over| over >= oldest) {
+            self.waits_for(plan, EscrowWait::Audits);
+        }
+        Ok(ripe.map(|_| due))
     }
 
     async fn propose(
@@ -218,7 +229,7 @@ impl Money {
         let vouchers = self.newest_vouchers(funding.contract).await?;
         let signed = self.ask_signature(auditor, funding.contract, due.newest, &unsigned, vouchers).await?;
         crash_point!(SettlementCosigned);
-        let fate = wallet.hand_in_settlement(plan, due.through, signed, &self.limits(), now).await?;
+        let fate = wallet.hand_in_settlement(plan, due.through, signed, &UNLIMITED, now).await?;
         crash_point!(SettlementHandedIn);
         let _ = self.inner.events.send(Event::StatusChanged);
         done(fate)
@@ -282,8 +293,6 @@ struct Due {
     fee: u64,
     /// When the oldest of them comes back to W.
     recovers: Timestamp,
-    /// Whether verdicts may still change what is owed.
-    may_change: bool,
     newest: u64,
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! what it is for is kept ──► plan is kept ──► outbox row ──► on the ledger ──► farmer is told, agrees
 //! ```
-//! A crash before the row leaves a plan that is over at the next turn; after it, an escrow that the next agreement with that
+//! A crash before the row leaves a plan that is over once its setup can no longer get in; after it, an escrow that the next agreement with that
 //! farmer uses, or that comes back to the wallet when its periods have passed.
 
 use hayloft_core::{
@@ -14,7 +14,7 @@ use hayloft_core::{
 use hayloft_payments::{
     Address, Wallet,
     escrow::{Plan, look, reserves},
-    wallet::{EscrowState, Fate, PATIENCE_SECONDS, Role, decode, encode},
+    wallet::{EscrowState, Fate, PATIENCE_SECONDS, Role, decode},
 };
 use hayloft_store::funding::Funding;
 
@@ -49,8 +49,8 @@ pub(crate) struct Others {
 pub(crate) struct Prepared {
     /// The terms, with the escrow in them.
     pub(crate) terms: Terms,
-    /// The plan, encoded.
-    pub(crate) plan: Vec<u8>,
+    /// The plan.
+    pub(crate) plan: Plan,
 }
 
 /// What a farmer asks.
@@ -141,7 +141,7 @@ impl Money {
         let bytes = Prices::from(&terms).bytes_ahead(self.periods(), period_seconds, bytes);
         let plan = self.plan(&wallet, Address::of(&key), &terms, others, bytes, start).await?;
         self.raise(&wallet, &plan, &key, &terms).await?;
-        Ok(Prepared { terms, plan: encode(&plan) })
+        Ok(Prepared { terms, plan })
     }
 
     /// Sets up a further escrow for a contract that is agreed on: it pays from `start` on.
@@ -160,7 +160,7 @@ impl Money {
         let key = hayloft_core::keys::StellarKey::from_bytes(&rand::random());
         let plan = self.plan(&wallet, Address::of(&key), terms, others, bytes, start).await?;
         self.raise(&wallet, &plan, &key, terms).await?;
-        Ok(Prepared { terms: terms.clone(), plan: encode(&plan) })
+        Ok(Prepared { terms: terms.clone(), plan })
     }
 
     /// What an escrow has the network lock now, beside what it pays.
@@ -254,7 +254,7 @@ impl Money {
                     == (wallet.address(), others.farmer, others.auditor)
                 && covers(&plan, terms.into(), bytes, now);
             if fits && look(wallet.outbox().horizon(), wallet.outbox().network(), &plan).await?.is_ok() {
-                return Ok(Some(Prepared { terms: funding.terms, plan: funding.escrow.plan }));
+                return Ok(Some(Prepared { terms: funding.terms, plan }));
             }
         }
         Ok(None)

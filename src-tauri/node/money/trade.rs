@@ -1,7 +1,7 @@
 //! What owner, farmer and auditor ask of each other about money.
 
 use hayloft_core::{
-    ContractId, DeviceId,
+    ContractId, DeviceId, Signature,
     audit::Epoch,
     auditor::Judgement,
     contract::{SignedRevision, Terms},
@@ -11,7 +11,12 @@ use hayloft_net::{
     limits::REVISIONS_PER_PAGE,
     messages::{Answer, Envelope, Request, ShownVoucher},
 };
-use hayloft_payments::envelope::Signed;
+use hayloft_payments::{
+    Address,
+    envelope::Signed,
+    escrow::{Plan, assign},
+    wallet::encode,
+};
 use hayloft_store::{auditor::VERDICTS_KEPT, funding::Span};
 
 use super::{Money, MoneyError};
@@ -38,14 +43,28 @@ impl Money {
         }
     }
 
+    /// The owner's word that an escrow pays for a contract.
+    ///
+    /// # Errors
+    /// [`MoneyError::Locked`] if the key that paid for the escrow is not at hand.
+    pub(crate) fn assign(&self, contract: ContractId, plan: &Plan) -> Result<Signature, MoneyError> {
+        let wallet = self.wallet_key()?;
+        let phrase = lock(&self.inner.keys).phrase.clone();
+        let key = [Some(wallet), phrase].into_iter().flatten().find(|key| Address::of(key) == plan.owner);
+        let assigned = key.and_then(|key| assign(&key, &self.inner.network, contract, plan));
+        assigned.ok_or(MoneyError::Locked)
+    }
+
     /// Tells a farmer or auditor which escrow pays for a contract.
     pub(crate) async fn tell_funding(
         &self,
         whom: DeviceId,
         terms: &Terms,
-        plan: Vec<u8>,
+        plan: &Plan,
+        assigned: Signature,
     ) -> Result<(), NetError> {
-        match self.ask(whom, Request::Fund { terms: Box::new(terms.clone()), plan }).await? {
+        let request = Request::Fund { terms: Box::new(terms.clone()), plan: encode(plan), assigned };
+        match self.ask(whom, request).await? {
             Answer::Funded => Ok(()),
             _ => Err(wrong()),
         }

@@ -11,7 +11,7 @@ use hayloft_net::{
 };
 use hayloft_store::owner::OwnerContract;
 
-use super::{Inner, OwnerError};
+use super::{Inner, OwnerError, contracts::ContractError};
 
 /// The pause after an auditor did not take everything in: each time twice as long, up to the second.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -78,7 +78,9 @@ async fn tell_all(owner: &Inner) -> Result<bool, OwnerError> {
         }
         if let Err(error) = owner.contracts.tell_farmer(&terms).await {
             tracing::debug!(farmer = %terms.farmer, %contract, %error, "a farmer could not be told what pays it");
-            away.insert(terms.farmer);
+            if !matches!(error, ContractError::Net(NetError::Refused(_))) {
+                away.insert(terms.farmer);
+            }
             all = false;
             continue;
         }

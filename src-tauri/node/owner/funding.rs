@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use hayloft_core::{Amount, ContractId, DeviceId, Timestamp, contract::Terms, record::FarmerRecord};
 
 use hayloft_net::NetError;
-use hayloft_payments::wallet::encode;
 
 use super::{
     contracts::{ContractError, Contracts, Wish},
@@ -146,7 +145,8 @@ impl Contracts {
         let unused = self.unused_escrows().await?;
         let wanted = bytes.saturating_mul(1 + UNDER_WAY);
         let prepared = self.money.prepare(terms, others, wanted, &unused).await?;
-        self.money.tell_funding(farmer, &prepared.terms, prepared.plan).await?;
+        let assigned = self.money.assign(prepared.terms.id(), &prepared.plan)?;
+        self.money.tell_funding(farmer, &prepared.terms, &prepared.plan, assigned).await?;
         crash_point!(FarmerTold);
         Ok(prepared.terms)
     }
@@ -156,12 +156,13 @@ impl Contracts {
         if !is_priced(terms) {
             return Ok(());
         }
-        let plans = self.money.plans(terms.id()).await.map_err(|error| {
+        let unknown = |error: MoneyError| {
             tracing::warn!(%error, "what pays for a contract is not known");
             NetError::Cancelled
-        })?;
-        for plan in plans {
-            self.money.tell_funding(auditor, terms, encode(&plan)).await?;
+        };
+        for plan in self.money.plans(terms.id()).await.map_err(unknown)? {
+            let assigned = self.money.assign(terms.id(), &plan).map_err(unknown)?;
+            self.money.tell_funding(auditor, terms, &plan, assigned).await?;
         }
         Ok(())
     }
@@ -173,7 +174,8 @@ impl Contracts {
         }
         let plans = self.money.plans(terms.id()).await?;
         for plan in plans.iter().filter(|plan| terms.escrow != Some(plan.escrow.0)) {
-            self.money.tell_funding(terms.farmer, terms, encode(plan)).await?;
+            let assigned = self.money.assign(terms.id(), plan)?;
+            self.money.tell_funding(terms.farmer, terms, plan, assigned).await?;
         }
         Ok(())
     }
@@ -234,7 +236,8 @@ impl Contracts {
         // Who is away, or has not noticed yet that the ledger began anew, is told until it takes note.
         self.store.tell_again(contract).await?;
         self.revised.notify_one();
-        Ok(self.money.tell_funding(terms.farmer, terms, prepared.plan).await?)
+        let assigned = self.money.assign(contract, &prepared.plan)?;
+        Ok(self.money.tell_funding(terms.farmer, terms, &prepared.plan, assigned).await?)
     }
 
     /// A contract with a price ends no later than its escrows do.

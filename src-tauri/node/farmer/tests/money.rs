@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use hayloft_core::{Amount, contract::Terms, keys::StellarKey, spending::Limits};
+use hayloft_core::{Amount, Signature, contract::Terms, keys::StellarKey, spending::Limits};
 use hayloft_ledger::{Closing, Ledger, LedgerOptions};
-use hayloft_net::messages::{Answer, RefusalCode, Request};
+use hayloft_net::{
+    NetError,
+    messages::{Answer, RefusalCode, Request},
+};
 use hayloft_payments::{
     Address, Horizon, Outbox, Wallet,
-    escrow::Plan,
+    escrow::{Plan, assign},
     horizon::HorizonOptions,
     wallet::{Fate, encode},
 };
 use hayloft_store::{Guard, Home, Store, StoreOptions};
 use tokio::task::JoinHandle;
 
-use super::bench::{Bench, DAY, MIB, START, Script, network, offering, refused};
+use super::bench::{Bench, DAY, MIB, PATIENCE, START, Script, network, offering, refused};
 use crate::{Clock, Node, NodeOptions, money::Prices};
 
 const PRICE: Amount = Amount(1_000_000_000);
@@ -36,6 +39,10 @@ impl Drop for Scene {
     fn drop(&mut self) {
         self.closing.abort();
     }
+}
+
+fn wallet_key() -> StellarKey {
+    StellarKey::from_bytes(&[7; 32])
 }
 
 fn folder() -> tempfile::TempDir {
@@ -85,7 +92,7 @@ impl Scene {
         let store = Store::open(Home::open(homes[2].path()).expect("a home"), options).await.expect("opens");
         let known = horizon.network().await.expect("a network");
         let outbox = Outbox::new(horizon.clone(), known, store.0.outbox());
-        let wallet = Wallet::new(StellarKey::from_bytes(&[7; 32]), outbox);
+        let wallet = Wallet::new(wallet_key(), outbox);
         wallet.fund().await.expect("funded");
         Self { bench, owner, auditor, wallet, horizon, egress_price, closing, _homes: homes }
     }
@@ -134,9 +141,28 @@ impl Scene {
         assert!(matches!(fate, Fate::Applied { .. }), "{fate:?}");
     }
 
-    pub(super) async fn fund(&self, terms: &Terms, plan: &Plan) -> Result<Answer, hayloft_net::NetError> {
-        let request = Request::Fund { terms: Box::new(terms.clone()), plan: encode(plan) };
-        self.owner.ask(request).await
+    fn told(terms: &Terms, plan: &Plan) -> Request {
+        let assigned = assign(&wallet_key(), &network(), terms.id(), plan).expect("the wallet's own");
+        Request::Fund { terms: Box::new(terms.clone()), plan: encode(plan), assigned }
+    }
+
+    pub(super) async fn fund(&self, terms: &Terms, plan: &Plan) -> Result<Answer, NetError> {
+        self.owner.ask(Self::told(terms, plan)).await
+    }
+
+    async fn fund_at_auditor(&self, terms: &Terms, plan: &Plan) -> Result<Answer, NetError> {
+        let (auditor, net) = (terms.auditor.expect("an auditor"), &self.owner.net);
+        net.hint(auditor, &self.auditor.status().await.expect("status").addresses);
+        let told = self.owner.envelope(Self::told(terms, plan));
+        let asking = async {
+            loop {
+                match net.ask(auditor, &told).await {
+                    Err(NetError::Unreachable(_)) => tokio::task::yield_now().await,
+                    answer => return answer,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("the auditor is reached")
     }
 }
 
@@ -159,7 +185,9 @@ async fn an_escrow_is_taken_note_of_only_if_it_stands_and_pays_the_right_ones() 
         (Plan { farmer: other, ..plan.clone() }, "another account"),
         (Plan { auditor: other, ..plan.clone() }, "another auditor"),
         (Plan { period_seconds: DAY / 2, ..plan.clone() }, "periods"),
+        (Plan { period_seconds: 6 * DAY, ..plan.clone() }, "periods"),
         (Plan { grace_seconds: DAY, ..plan.clone() }, "grace"),
+        (Plan { amounts: vec![Amount(9); 90], grace_seconds: 130 * DAY, ..plan.clone() }, "lasts longer"),
         (Plan { start: START.plus_seconds(3 * DAY), ..plan.clone() }, "another escrow"),
         (Plan { amounts: vec![Amount(9); 2], ..plan.clone() }, "not what was agreed"),
     ] {
@@ -172,12 +200,42 @@ async fn an_escrow_is_taken_note_of_only_if_it_stands_and_pays_the_right_ones() 
     refused(scene.fund(&cheap, &plan).await, RefusalCode::TermsNotOffered);
     let alone = Terms { auditor: None, ..terms.clone() };
     refused(scene.fund(&alone, &plan).await, RefusalCode::NotFunded);
-    let long = Request::Fund { terms: Box::new(terms.clone()), plan: vec![1; 64 << 10] };
+    let long = Request::Fund {
+        terms: Box::new(terms.clone()),
+        plan: vec![1; 64 << 10],
+        assigned: Signature([0; 64]),
+    };
     refused(scene.owner.ask(long).await, RefusalCode::NotFunded);
 
     assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded));
     assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded), "the same again");
     scene.owner.agree_to(terms).await.expect("now it is paid for");
+}
+
+#[tokio::test]
+async fn a_farmer_takes_note_only_of_what_its_auditor_took_note_of_for_the_same_contract() {
+    let scene = Scene::new().await;
+    let escrow = key();
+    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    scene.set_up(&plan, &escrow).await;
+    // A contract with a device of the owner's, for which nothing will ever be owed.
+    let worthless = Terms { farmer: scene.owner.net.local_id(), ..terms.clone() };
+    assert_eq!(scene.fund_at_auditor(&worthless, &plan).await, Ok(Answer::Funded));
+    let said = refused(scene.fund(&terms, &plan).await, RefusalCode::NotFunded);
+    assert!(said.contains("it pays for another contract"), "{said}");
+    refused(scene.owner.agree_to(terms).await, RefusalCode::NotFunded);
+}
+
+#[tokio::test]
+async fn an_escrow_is_known_to_the_auditor_as_soon_as_to_the_farmer() {
+    let scene = Scene::new().await;
+    let escrow = key();
+    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    scene.set_up(&plan, &escrow).await;
+    assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded));
+    let other = Terms { nonce: [1; 32], ..terms };
+    let said = refused(scene.fund_at_auditor(&other, &plan).await, RefusalCode::NotFunded);
+    assert!(said.contains("it pays for another contract"), "{said}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use hayloft_core::{
-    Amount, ContractId, DeviceId, ShardId, Timestamp,
+    Amount, ContractId, DeviceId, ShardId, Signature, Timestamp,
     audit::Epoch,
     auditor::{Judgement, Reason, Verdict, follow, record},
     contract::{
@@ -22,7 +22,7 @@ use hayloft_net::{
 use hayloft_payments::{
     Address, Horizon, Outbox, Wallet,
     envelope::Signed,
-    escrow::{Disagreement, HandedIn, Plan, look, settle},
+    escrow::{Disagreement, HandedIn, Plan, assign, look, settle},
     horizon::HorizonOptions,
     wallet::{Fate, Role, encode},
 };
@@ -224,7 +224,17 @@ impl Scene {
     }
 
     async fn note(&self, plan: &Plan) -> Result<(), Refused> {
-        self.money().take_note(Role::Auditor, &self.terms, &encode(plan), None).await
+        self.note_for(&self.terms, plan).await
+    }
+
+    /// The farmer that terms name tells the auditor of an escrow that the owner's account has assigned to them.
+    async fn note_for(&self, terms: &Terms, plan: &Plan) -> Result<(), Refused> {
+        let assigned = assign(&self.owner.stellar, &network(), terms.id(), plan).expect("the owner's own");
+        self.note_as(terms, plan, &assigned).await
+    }
+
+    async fn note_as(&self, terms: &Terms, plan: &Plan, assigned: &Signature) -> Result<(), Refused> {
+        self.money().take_note(Role::Auditor, terms.farmer, terms, &encode(plan), assigned).await
     }
 
     /// A further escrow of the owner's whose periods hold this much.
@@ -383,6 +393,28 @@ async fn no_period_is_settled_before_it_is_over_and_none_twice_at_once() {
 }
 
 #[tokio::test]
+async fn a_period_is_not_signed_for_while_its_audits_may_still_change() {
+    let mut verdicts = KEPT_IT;
+    verdicts[5] = Verdict::Missed;
+    let scene = Scene::new(verdicts).await;
+    let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
+    // Five epochs passed, rounded down once.
+    let two = 5 * KEPT * DAY * 1_000 / 2_592_000;
+    // The owner hurries: one of three audits of the second period is asked once more.
+    let both = scene.proposal(1, two, scene.plan.owner).await;
+    let hurry = async |settlement: &Signed| {
+        let asker = (scene.farmer.id(), Party::Owner);
+        scene.money().cosign(scene.contract(), asker, 0, &settlement.to_bytes(), &[]).await
+    };
+    let refused = hurry(&both).await;
+    assert!(matches!(refused, Err(Refused::Disagreed(Disagreement::NotKnown(1)))), "{refused:?}");
+    scene.ask(0, &scene.proposal(0, whole, scene.farmer_account).await).await.expect("that is final");
+    // Half of its grace has gone, or the question is closed.
+    scene.at(10 * DAY - 1).await;
+    hurry(&scene.proposal(1, two, scene.plan.owner).await).await.expect("signed");
+}
+
+#[tokio::test]
 async fn whoever_hands_a_settlement_in_is_whom_it_is_signed_for() {
     let scene = Scene::new(KEPT_IT).await;
     let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
@@ -448,16 +480,56 @@ async fn a_contract_that_is_followed_may_be_paid_by_another_escrow_than_its_term
 }
 
 #[tokio::test]
+async fn an_auditor_that_is_told_late_takes_note_of_what_still_pays() {
+    let scene = Scene::untold(KEPT_IT).await;
+    scene.at(11 * DAY).await;
+    let fate = scene.wallet.recover(&scene.plan, &Limits::default(), scene.clock.now()).await;
+    assert!(matches!(fate, Ok(Some(Fate::Applied { .. }))), "the first period came back: {fate:?}");
+    scene.note(&scene.plan).await.expect("the third is ahead, or not over");
+}
+
+#[tokio::test]
 async fn a_contract_that_nobody_agreed_on_is_paid_only_by_the_escrow_that_its_terms_name() {
     let scene = Scene::untold(KEPT_IT).await;
     let other = scene.further(Amount(1)).await;
     let terms = Terms { nonce: rand::random(), ..scene.terms.clone() };
-    let refused = scene.money().take_note(Role::Auditor, &terms, &encode(&other), None).await;
+    let refused = scene.note_for(&terms, &other).await;
     assert!(matches!(refused, Err(Refused::WrongPlan("the contract names another escrow"))), "{refused:?}");
     // Nor is one that pays for a contract moved to another.
     scene.note(&scene.plan).await.expect("taken note of");
-    let refused = scene.money().take_note(Role::Auditor, &terms, &encode(&scene.plan), None).await;
+    let refused = scene.note_for(&terms, &scene.plan).await;
     assert!(matches!(refused, Err(Refused::WrongPlan("it pays for another contract"))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_escrow_pays_only_for_the_contract_that_its_owners_account_assigned_it_to() {
+    let scene = Scene::untold(KEPT_IT).await;
+    let attacker = RecoveryPhrase::random(&mut rand::rng()).seed().keys(&network());
+    // A farmer, or anybody, who knows the plan: an owner and a farmer of its own making, at a price that takes all.
+    let own = Terms {
+        owner: attacker.owner.id(),
+        farmer: DeviceKey::random(&mut rand::rng()).id(),
+        storage_price: Amount(u64::MAX),
+        ..scene.terms.clone()
+    };
+    let of_attacker = Plan { owner: Address::of(&attacker.stellar), ..scene.plan.clone() };
+    let assigned = |plan: &Plan, key, terms: &Terms| assign(key, &network(), terms.id(), plan).expect("own");
+    let borrowed = assigned(&scene.plan, &scene.owner.stellar, &scene.terms);
+    let forged = assigned(&of_attacker, &attacker.stellar, &own);
+    for signature in [borrowed, forged, Signature([0; 64])] {
+        let refused = scene.note_as(&own, &scene.plan, &signature).await;
+        let unassigned = "its owner's account has not assigned it to this contract";
+        assert!(matches!(refused, Err(Refused::WrongPlan(what)) if what == unassigned), "{refused:?}");
+    }
+    let refused = scene.note_as(&own, &of_attacker, &forged).await;
+    assert!(matches!(refused, Err(Refused::Fault(_))), "{refused:?}");
+    // Nor does the one it is told of pay another than the farmer's own account.
+    let owners = DeviceKey::random(&mut rand::rng()).id();
+    let assigned = assigned(&scene.plan, &scene.owner.stellar, &scene.terms);
+    let money = scene.money();
+    let refused = money.take_note(Role::Auditor, owners, &scene.terms, &encode(&scene.plan), &assigned).await;
+    assert!(matches!(refused, Err(Refused::NotBorneOut { whom: "farmer", .. })), "{refused:?}");
+    scene.note(&scene.plan).await.expect("nobody took its place");
 }
 
 #[tokio::test]

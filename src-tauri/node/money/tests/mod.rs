@@ -2,3 +2,4 @@
 
 mod cosigning;
 mod deaths;
+mod recovering;
