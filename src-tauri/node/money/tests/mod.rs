@@ -1,5 +1,4 @@
-//! What is signed for whom, and what holds whoever dies.
+//! What is signed for whom, and what comes back.
 
 mod cosigning;
-mod deaths;
 mod recovering;
