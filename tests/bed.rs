@@ -179,6 +179,30 @@ impl Devnet {
         Ok(Flood { _process: process, count: line["begun"].as_u64().context("a flood without a count")? })
     }
 
+    /// Kills the ledger, and founds another one at its address, which knows nothing of what was.
+    ///
+    /// # Errors
+    /// If there is none, or the new one does not come up.
+    #[cfg(target_os = "linux")]
+    pub fn wipe_ledger(&self) -> Result<Ledger> {
+        let url = self.line["ledger"].as_str().context("this devnet has no ledger")?;
+        let address = url.strip_prefix("http://").context("not a local ledger")?;
+        let home = self.folder.path().join("ledger");
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid()))?;
+        let is_ledger = |pid: &u32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).any(|word| word == b"ledger")
+        };
+        let mut pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        kill_9(pids.find(is_ledger).context("no ledger runs")?)?;
+        std::fs::remove_dir_all(&home)?;
+        let mut command = Command::new(binary()?);
+        command.arg("--home").arg(&home).args(["--json", "ledger", "--until-stdin-closes"]);
+        command.args(["--listen", address]);
+        let (process, _) = LivingProcess::start(command).context("the new ledger did not start")?;
+        Ok(Ledger { _process: process })
+    }
+
     /// The process of `hayloft devnet` itself.
     pub fn pid(&self) -> u32 {
         self.process.child.id()
@@ -191,6 +215,11 @@ impl Devnet {
     pub fn wait(&mut self) -> Result<Option<i32>> {
         Ok(self.process.child.wait()?.code())
     }
+}
+
+/// A ledger that took another's place, gone with this value.
+pub struct Ledger {
+    _process: LivingProcess,
 }
 
 /// One node, gone with this value.

@@ -14,10 +14,8 @@ use hayloft_core::{
 };
 use hayloft_store::{Guard, Home, Store, StoreOptions, farmer::Limits, identity};
 
-use crate::Field;
+use crate::{Field, shards::HEADER_BYTES};
 
-/// A shard file begins with a header of this length.
-const HEADER_BYTES: u64 = 128;
 /// What a farmer's folder holds beside shards.
 const NO_SHARDS: [&str; 3] = ["contracts", "hayloft-farm", "keys"];
 

@@ -14,11 +14,12 @@ mod line;
 #[cfg(target_os = "linux")]
 mod memory;
 mod run_command;
+mod shards;
 
 pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
 pub use asker::{Asker, Audited, Verdict};
 pub use bed::{
-    Devnet, Farmer, Flood, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
+    Devnet, Farmer, Flood, Ledger, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
 };
 pub use books::{Books, Segments, kept_bytes, segments, without_tags};
 #[cfg(target_os = "linux")]
@@ -28,3 +29,4 @@ pub use line::{Carried, Conditions, Line, Lines, Place};
 #[cfg(target_os = "linux")]
 pub use memory::{Memory, bytes_written};
 pub use run_command::{Finished, binary, built, hayloft, hayloft_fed, hayloft_held};
+pub use shards::{exchange, flip_in_one_percent, job_end, noise_file, shard_files};

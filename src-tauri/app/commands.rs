@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use hayloft_node::{
     model::{
-        ApiError, AuditHistory, AuditReport, ErrorCode, FarmSettings, FarmStatus, FileEntry, FileHealth,
-        GetRequest, Job, JobReport, PutRequest, Quote, ReceiptShown, ReceiptWish, Status,
+        ApiError, AuditHistory, AuditReport, Earning, ErrorCode, FarmSettings, FarmStatus, FileEntry,
+        FileHealth, GetRequest, Job, JobReport, PutRequest, Quote, ReceiptShown, ReceiptWish, Recipient,
+        SendReport, SendRequest, SpendingLimits, Status, Wallet, WalletEntry,
     },
     receipts,
 };
@@ -207,6 +208,64 @@ pub(crate) async fn audit_verify(receipt: PathBuf) -> Answer<ReceiptShown> {
 
 #[tauri::command]
 #[specta::specta]
+pub(crate) async fn wallet(app: AppHandle) -> Answer<Wallet> {
+    home(&app).node().await?.wallet().await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn wallet_fund(app: AppHandle) -> Answer<Wallet> {
+    home(&app).node().await?.wallet_fund().await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn wallet_look_up(app: AppHandle, address: String) -> Answer<Recipient> {
+    home(&app).node().await?.wallet_look_up(&address).await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn wallet_send(app: AppHandle, request: SendRequest) -> Answer<SendReport> {
+    home(&app).node().await?.wallet_send(&request).await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn wallet_history(app: AppHandle) -> Answer<Vec<WalletEntry>> {
+    home(&app).node().await?.wallet_history().await
+}
+
+/// Writes all that happened to the wallet to a file, as comma-separated values.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn wallet_export(app: AppHandle, output: PathBuf) -> Answer<()> {
+    let table = home(&app).node().await?.wallet_export().await?;
+    std::fs::write(&output, table).map_err(|error| disk(&output, &error))
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn wallet_earnings(app: AppHandle) -> Answer<Vec<Earning>> {
+    home(&app).node().await?.wallet_earnings().await
+}
+
+/// Takes over an account that exists already; gives its address.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn wallet_import(app: AppHandle, secret: String) -> Answer<String> {
+    let secret = zeroize::Zeroizing::new(secret);
+    home(&app).node().await?.wallet_import(&secret).await
+}
+
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_wallet_limits(app: AppHandle, limits: SpendingLimits) -> Answer<SpendingLimits> {
+    home(&app).node().await?.wallet_limits(limits).await
+}
+
+#[tauri::command]
+#[specta::specta]
 pub(crate) async fn renew(
     app: AppHandle,
     name: String,
@@ -280,7 +339,7 @@ fn internal(error: impl std::fmt::Display) -> ApiError {
     ApiError { code: ErrorCode::Internal, message: error.to_string() }
 }
 
-fn disk(folder: &std::path::Path, error: &std::io::Error) -> ApiError {
-    let message = format!("The folder {} cannot be used: {error}. Choose another one.", folder.display());
+fn disk(place: &std::path::Path, error: &std::io::Error) -> ApiError {
+    let message = format!("{} cannot be used: {error}. Choose another place.", place.display());
     ApiError { code: ErrorCode::Disk, message }
 }

@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::window;
+use crate::{notifications, window};
 
 /// How long another process on this home may take to end once it was asked to.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -161,6 +161,7 @@ impl Home {
                     Err(RecvError::Closed) => return,
                 };
                 for event in events {
+                    notifications::tell(&app, &event);
                     News(event)
                         .emit(&app)
                         .unwrap_or_else(|error| tracing::warn!(%error, "the window was not told"));

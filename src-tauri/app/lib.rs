@@ -7,6 +7,7 @@ mod behaviour;
 mod commands;
 mod dialogs;
 mod home;
+mod notifications;
 mod options;
 mod window;
 
@@ -27,6 +28,7 @@ pub fn run() -> ExitCode {
         .plugin(single_instance(&options))
         .plugin(tauri_plugin_autostart::Builder::new().arg("--hidden").build())
         .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_notification::init())
         .plugin(tauri_plugin_opener::init())
         .invoke_handler(bindings.invoke_handler())
         .on_window_event(window::on_event)
@@ -78,6 +80,15 @@ fn bindings() -> Builder<Wry> {
             commands::audit_history,
             commands::audit_export,
             commands::audit_verify,
+            commands::wallet,
+            commands::wallet_fund,
+            commands::wallet_look_up,
+            commands::wallet_send,
+            commands::wallet_history,
+            commands::wallet_export,
+            commands::wallet_earnings,
+            commands::wallet_import,
+            commands::set_wallet_limits,
             commands::renew,
             commands::pick_files,
             commands::pick_file,

@@ -22,6 +22,15 @@ pub(crate) struct Options {
     /// Addresses to listen on.
     #[arg(long, value_name = "ADDR", env = "HAYLOFT_LISTEN", value_delimiter = ',')]
     listen: Vec<String>,
+    /// Where the ledger is, on networks that have one of their own.
+    #[arg(long, value_name = "URL", env = "HAYLOFT_LEDGER")]
+    ledger: Option<String>,
+    /// Auditor that new contracts name, by an address ending in /p2p/….
+    #[arg(long, value_name = "ADDR", env = "HAYLOFT_AUDITOR")]
+    auditor: Option<String>,
+    /// Length of an epoch in new contracts, in seconds.
+    #[arg(long, value_name = "SECONDS", env = "HAYLOFT_EPOCH", hide = true)]
+    epoch: Option<u32>,
     /// Do not look for nodes on the local network.
     #[arg(long, env = "HAYLOFT_NO_MDNS")]
     no_mdns: bool,
@@ -48,6 +57,9 @@ impl Options {
             listen: self.listen.clone(),
             bootstrap: self.bootstrap.clone(),
             mdns: !self.no_mdns,
+            ledger: self.ledger.clone(),
+            auditor: self.auditor.clone(),
+            epoch_seconds: self.epoch,
             ..NodeOptions::default()
         })
     }

@@ -51,6 +51,12 @@ pub(crate) fn show(app: &AppHandle) {
     shown.unwrap_or_else(|error| tracing::warn!(%error, "the window was not shown"));
 }
 
+/// Whether the window is in front of everything else.
+pub(crate) fn is_looked_at(app: &AppHandle) -> bool {
+    let Some(window) = app.get_webview_window(MAIN) else { return false };
+    window.is_visible().unwrap_or(false) && window.is_focused().unwrap_or(false)
+}
+
 /// Hides the window; the node goes on.
 pub(crate) fn hide(app: &AppHandle) {
     let Some(window) = app.get_webview_window(MAIN) else { return };

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use hayloft_node::NetworkName;
 use hayloft_node::model::{Hours, PresetName};
 
-use crate::values::{self, Limit};
+use crate::values::{self, Limit, Most};
 
 /// Keep your files with other people's computers, and theirs with yours
 #[derive(Parser)]
@@ -67,6 +67,11 @@ pub(crate) enum Command {
     Jobs {
         #[command(subcommand)]
         what: Option<Jobs>,
+    },
+    /// What you have, what is locked and owed, and sending it
+    Wallet {
+        #[command(subcommand)]
+        what: Wallet,
     },
     /// Run a local ledger that answers like Stellar's, for machines without internet and for tests
     Ledger(Ledger),
@@ -133,6 +138,12 @@ pub(crate) struct Node {
     /// Let this auditor judge the farmers of new contracts, from now on; its address ends in /p2p/…
     #[arg(long, value_name = "ADDR")]
     pub(crate) auditor: Option<String>,
+    /// Use this ledger, from now on [default: Stellar's test network on testnet, none elsewhere]
+    #[arg(long, value_name = "URL")]
+    pub(crate) ledger: Option<String>,
+    /// Keep a TB for a month at this price, in XLM
+    #[arg(long, value_name = "XLM", value_parser = values::stroops, requires = "farm")]
+    pub(crate) price: Option<u64>,
     /// Length of an epoch in new contracts, in seconds, and the shortest that is taken [default: a day, a minute]
     #[arg(long, value_name = "SECONDS", hide = true, value_parser = clap::value_parser!(u32).range(1..=2_678_400))]
     pub(crate) epoch: Option<u32>,
@@ -321,6 +332,56 @@ pub(crate) enum AuditWhat {
     },
 }
 
+#[derive(Subcommand)]
+pub(crate) enum Wallet {
+    /// What is free, locked, owed, paid and earned
+    Status,
+    /// Have the account created, where lumens are given away
+    Fund,
+    /// Send lumens to an account that exists
+    Send(Send),
+    /// What happened, the newest first
+    History,
+    /// Make a test account that you have already the wallet; its secret (S…) is read from standard input
+    Import,
+    /// Write all that happened as a table for spreadsheets (CSV)
+    Export {
+        /// The file to write [default: standard output]
+        #[arg(long, short, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
+    /// Show or set what may be spent, whatever asks for it
+    Limits {
+        /// At most this much XLM within any 24 hours, or "none"
+        #[arg(long, value_name = "XLM", value_parser = values::most)]
+        per_day: Option<Most>,
+        /// At most this much XLM ever, or "none"
+        #[arg(long, value_name = "XLM", value_parser = values::most)]
+        in_all: Option<Most>,
+        /// Leave out farmers that ask more XLM than this for a TB-month, or "none"
+        #[arg(long, value_name = "XLM", value_parser = values::most)]
+        price: Option<Most>,
+    },
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Send {
+    /// To this address, which begins with G
+    pub(crate) to: String,
+    /// How much, in XLM
+    #[arg(value_name = "XLM", value_parser = values::stroops)]
+    pub(crate) amount: u64,
+    /// A few words that whoever gets it can read, and everybody else
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) memo: Option<String>,
+    /// From the account that farming is paid to, where that is another one
+    #[arg(long)]
+    pub(crate) from_payout: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
 #[derive(ClapArgs)]
 pub(crate) struct Renew {
     /// The file's name
@@ -379,6 +440,9 @@ pub(crate) struct Devnet {
     /// Start no owner
     #[arg(long)]
     pub(crate) no_owner: bool,
+    /// What each farmer takes for keeping a TB for a month, in XLM; starts a ledger [default: nothing]
+    #[arg(long, value_name = "XLM", value_parser = values::stroops)]
+    pub(crate) price: Option<u64>,
     /// Length of an epoch, in seconds [default: a day]
     #[arg(long, value_name = "SECONDS", hide = true, value_parser = clap::value_parser!(u32).range(1..=2_678_400))]
     pub(crate) epoch: Option<u32>,

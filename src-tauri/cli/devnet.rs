@@ -2,20 +2,22 @@
 //!
 //! Each node is a process of its own with a home of its own, on loopback, on ports the system chose. Each is given the
 //! address of the bootstrap node and nothing else: how they find each other is the real thing. The owner is told of the one
-//! auditor, which its contracts name.
+//! auditor, which its contracts name. Where keeping costs something, one more process is the ledger.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures::future::{join_all, select_all, try_join_all};
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all, select_all, try_join_all};
 use hayloft_gateway::Client;
 use hayloft_node::{NetworkName, identity};
 use serde::Serialize;
 
 use crate::args;
-use crate::children::NodeChild;
+use crate::children::{LedgerChild, NodeChild};
 use crate::connect::Place;
+use crate::farm::xlm;
 use crate::output::{Output, Refusal};
 use crate::stop;
 
@@ -35,6 +37,9 @@ struct ReadyLine<'a> {
     owner: Option<OwnerEntry<'a>>,
     auditor: NodeEntry<'a>,
     farmers: Vec<NodeEntry<'a>>,
+    /// Where its ledger is; nothing where keeping costs nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +69,7 @@ struct Devnet {
     owner: Option<NodeChild>,
     auditor: NodeChild,
     farmers: Vec<NodeChild>,
+    ledger: Option<LedgerChild>,
 }
 
 /// Where a devnet keeps its homes: a folder the person named, or one that vanishes with it.
@@ -133,12 +139,17 @@ fn network(place: &Place, folder: &Path) -> Result<NetworkName> {
 impl Devnet {
     async fn start(folder: &Path, network: NetworkName, wish: &args::Devnet) -> Result<Self> {
         let name = network.as_str();
+        let ledger = match wish.price {
+            None => None,
+            Some(_) => Some(LedgerChild::start("the ledger".into(), folder.join("ledger")).await?),
+        };
+        let basic = basic(wish, ledger.as_ref());
         let bootstrap =
-            NodeChild::start("the bootstrap node".into(), folder.join("bootstrap"), name, loopback(wish))
+            NodeChild::start("the bootstrap node".into(), folder.join("bootstrap"), name, basic.clone())
                 .await?;
         let bootstrap_address =
             quic_first(&bootstrap.ready.addresses).context("the bootstrap node has no address")?;
-        let mut words = loopback(wish);
+        let mut words = basic.clone();
         words.extend(["--bootstrap".into(), bootstrap_address.clone(), "--audit".into()]);
         let auditor = NodeChild::start("the auditor".into(), folder.join("auditor"), name, words).await?;
         let auditor_address = quic_first(&auditor.ready.addresses).context("the auditor has no address")?;
@@ -148,20 +159,20 @@ impl Devnet {
                 format!("farmer {}", index + 1),
                 home,
                 name,
-                farmer_words(index, wish, &bootstrap_address),
+                farmer_words(index, wish, basic.clone(), &bootstrap_address),
             )
         });
         let owner = async {
             if wish.no_owner {
                 return Ok(None);
             }
-            let mut words = loopback(wish);
+            let mut words = basic.clone();
             words.extend(["--bootstrap".into(), bootstrap_address.clone()]);
             words.extend(["--auditor".into(), auditor_address]);
             start_owner(folder.join("owner"), &network, words).await.map(Some)
         };
         let (farmers, owner) = tokio::try_join!(try_join_all(farmers), owner)?;
-        let devnet = Self { network, bootstrap_address, bootstrap, owner, auditor, farmers };
+        let devnet = Self { network, bootstrap_address, bootstrap, owner, auditor, farmers, ledger };
         devnet.wait_for_discovery().await?;
         Ok(devnet)
     }
@@ -202,6 +213,7 @@ impl Devnet {
             owner,
             auditor: NodeEntry::of(&self.auditor),
             farmers: self.farmers.iter().map(NodeEntry::of).collect(),
+            ledger: self.ledger.as_ref().map(|ledger| ledger.ready.ledger.as_str()),
         }
     }
 
@@ -222,9 +234,11 @@ impl Devnet {
     async fn stand(&mut self, stop: impl Future<Output = ()>, output: Output) {
         let first = [&mut self.bootstrap, &mut self.auditor].into_iter();
         let watched = first.chain(&mut self.owner).chain(&mut self.farmers);
-        let mut alive: Vec<_> = watched
-            .map(|child| Box::pin(async move { (child.ended().await, child.title.clone()) }))
-            .collect();
+        let mut alive: Vec<BoxFuture<'_, (String, String)>> =
+            watched.map(|child| async move { (child.ended().await, child.title.clone()) }.boxed()).collect();
+        if let Some(ledger) = &mut self.ledger {
+            alive.push(async move { (ledger.ended().await, ledger.title.clone()) }.boxed());
+        }
         tokio::pin!(stop);
         while !alive.is_empty() {
             tokio::select! {
@@ -241,6 +255,10 @@ impl Devnet {
     async fn close(self) {
         let all = [self.bootstrap, self.auditor].into_iter().chain(self.owner).chain(self.farmers);
         join_all(all.map(NodeChild::close)).await;
+        // Last, so that nobody misses it.
+        if let Some(ledger) = self.ledger {
+            ledger.close().await;
+        }
     }
 }
 
@@ -252,21 +270,25 @@ async fn start_owner(home: PathBuf, network: &NetworkName, words: Vec<String>) -
     NodeChild::start("the owner".into(), home, network.as_str(), words).await
 }
 
-fn farmer_words(index: u16, wish: &args::Devnet, bootstrap: &str) -> Vec<String> {
-    let mut words = loopback(wish);
+fn farmer_words(index: u16, wish: &args::Devnet, mut words: Vec<String>, bootstrap: &str) -> Vec<String> {
     words.extend(["--bootstrap".into(), bootstrap.to_owned()]);
     words.extend(["--farm".into(), wish.farm_size.to_string()]);
     words.extend(["--disk-guard".into(), wish.disk_guard.to_string()]);
+    if let Some(price) = wish.price {
+        words.extend(["--price".into(), xlm(price)]);
+    }
     if let Some(groups) = wish.groups {
         words.extend(["--operator".into(), format!("group-{}", index % groups + 1)]);
     }
     words
 }
 
-fn loopback(wish: &args::Devnet) -> Vec<String> {
+/// What every node is told.
+fn basic(wish: &args::Devnet, ledger: Option<&LedgerChild>) -> Vec<String> {
     let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--listen", "/ip4/127.0.0.1/tcp/0"];
     let epoch = wish.epoch.into_iter().flat_map(|seconds| ["--epoch".into(), seconds.to_string()]);
-    words.map(str::to_owned).into_iter().chain(epoch).collect()
+    let ledger = ledger.into_iter().flat_map(|child| ["--ledger".into(), child.ready.ledger.clone()]);
+    words.map(str::to_owned).into_iter().chain(epoch).chain(ledger).collect()
 }
 
 fn quic_first(addresses: &[String]) -> Option<String> {
@@ -286,6 +308,7 @@ mod tests {
             owner: Some(OwnerEntry { home: Path::new("/o"), pid: 1 }),
             auditor: NodeEntry { home: Path::new("/a"), pid: 3, id: "0a" },
             farmers: vec![NodeEntry { home: Path::new("/f"), pid: 2, id: "00ff" }],
+            ledger: None,
         };
         let expected = concat!(
             r#"{"ready":true,"network":"devnet-1","bootstrap":"/ip4/127.0.0.1/udp/1/quic-v1/p2p/x","#,
@@ -293,6 +316,9 @@ mod tests {
             r#""farmers":[{"home":"/f","pid":2,"id":"00ff"}]}"#
         );
         assert_eq!(serde_json::to_string(&line).unwrap(), expected);
+        let priced = ReadyLine { ledger: Some("http://127.0.0.1:1"), ..line };
+        let expected = expected.replace("}]}", r#"}],"ledger":"http://127.0.0.1:1"}"#);
+        assert_eq!(serde_json::to_string(&priced).unwrap(), expected);
     }
 
     #[test]

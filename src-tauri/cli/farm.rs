@@ -1,6 +1,7 @@
 //! `hayloft farm`: what is offered to others.
 
 use anyhow::{Context, Result};
+use hayloft_node::Amount;
 use hayloft_node::model::{FarmSettings, FarmStatus, Hours};
 
 use crate::args::{Farm, FarmSet, WhenOpen};
@@ -8,9 +9,6 @@ use crate::audit;
 use crate::connect::Place;
 use crate::output::{Output, day, size, table};
 use crate::scrub;
-
-/// Stroops of an XLM.
-const STROOPS_PER_XLM: u64 = 10_000_000;
 
 /// Shows or changes what is offered.
 pub(crate) async fn run(place: &Place, what: Farm, output: Output) -> Result<()> {
@@ -129,8 +127,7 @@ fn hours(hours: &Hours) -> String {
 
 /// Stroops as XLM without trailing zeros.
 pub(crate) fn xlm(stroops: u64) -> String {
-    let text = format!("{}.{:07}", stroops / STROOPS_PER_XLM, stroops % STROOPS_PER_XLM);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    Amount(stroops).lumens()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use hayloft_ledger::{Closing, Ledger, LedgerOptions};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args;
 use crate::connect::Place;
@@ -16,13 +16,14 @@ use crate::stop;
 const FOLDER: &str = "ledger";
 
 /// What a ledger says once it is up: the one JSON document of `hayloft ledger --json`.
-#[derive(Serialize)]
-struct Ready<'a> {
-    ready: bool,
-    ledger: &'a str,
-    passphrase: &'a str,
-    home: PathBuf,
-    pid: u32,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) ready: bool,
+    /// Its address.
+    pub(crate) ledger: String,
+    pub(crate) passphrase: String,
+    pub(crate) home: PathBuf,
+    pub(crate) pid: u32,
 }
 
 /// Runs a ledger until it is asked to stop.
@@ -35,8 +36,8 @@ pub(crate) async fn run(place: &Place, wish: args::Ledger, output: Output) -> Re
     let ledger = Ledger::start(options).await?;
     let ready = Ready {
         ready: true,
-        ledger: ledger.url(),
-        passphrase: ledger.passphrase(),
+        ledger: ledger.url().to_owned(),
+        passphrase: ledger.passphrase().to_owned(),
         home,
         pid: std::process::id(),
     };

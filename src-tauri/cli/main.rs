@@ -23,6 +23,7 @@ mod scrub;
 mod status;
 mod stop;
 mod values;
+mod wallet;
 mod watch;
 
 use std::ffi::OsString;
@@ -96,6 +97,7 @@ async fn dispatch(args: Args, output: Output) -> anyhow::Result<()> {
         Command::Renew(wish) => files::renew(&place, wish, output).await,
         Command::Jobs { what } => jobs::run(&place, what, output).await,
         Command::Devnet(wish) => devnet::run(&place, wish, output).await,
+        Command::Wallet { what } => wallet::run(&place, what, output).await,
         Command::Ledger(wish) => ledger::run(&place, wish, output).await,
         Command::Completions { shell } => args::print_completions(shell),
         Command::Man { folder } => args::write_man_pages(&folder),

@@ -58,6 +58,7 @@ async fn open(place: &Place, wish: &args::Node) -> Result<Node> {
         audit: wish.audit.then_some(true).or(wish.no_audit.then_some(false)),
         vet: wish.vet.then_some(true).or(wish.no_vet.then_some(false)),
         auditor: wish.auditor.clone(),
+        ledger: wish.ledger.clone(),
         repair: wish.repair.then_some(true).or(wish.no_repair.then_some(false)),
         epoch_seconds: wish.epoch,
         disk_guard_bytes: wish.disk_guard,
@@ -78,6 +79,7 @@ async fn prepare(node: &Node, wish: &args::Node) -> Result<()> {
         let mut farm = node.farm_status().await?.settings;
         farm.enabled = true;
         farm.quota_bytes = quota_bytes;
+        farm.storage_price = wish.price.unwrap_or(farm.storage_price);
         farm.operator = wish.operator.clone().or(farm.operator);
         node.farm_set(farm).await?;
     }

@@ -61,6 +61,14 @@ pub(crate) fn read_words() -> Result<Zeroizing<String>> {
     read_text(std::io::stdin().lock()).context("The words cannot be read from standard input")
 }
 
+/// The secret of an account, from standard input.
+pub(crate) fn read_secret() -> Result<Zeroizing<String>> {
+    if std::io::stdin().is_terminal() {
+        return type_unseen("The account's secret (S…): ");
+    }
+    read_text(std::io::stdin().lock()).context("The secret cannot be read from standard input")
+}
+
 fn type_unseen(prompt: &str) -> Result<Zeroizing<String>> {
     let terminal = Term::stderr();
     terminal.write_str(prompt)?;

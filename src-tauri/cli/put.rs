@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::Put;
 use crate::connect::Place;
 use crate::farm::xlm;
-use crate::output::{Output, Refusal, printable, size};
+use crate::output::{Output, Refusal, day, printable, size};
 use crate::watch;
 
 /// Stores files and folders, or says what that would take.
@@ -81,15 +81,28 @@ fn line(report: &PutReport) -> String {
 }
 
 fn price(quote: &Quote) -> String {
+    let locked = match (quote.locked, quote.returns) {
+        (1.., Some(returns)) => format!(
+            "\nLocked before anything is sent: {} XLM, {} XLM of it reserves. What farmers do not earn is back by {}.",
+            xlm(quote.locked),
+            xlm(quote.reserves),
+            day(returns)
+        ),
+        _ => String::new(),
+    };
+    let paid = quote.paid_until.map_or_else(String::new, |until| {
+        format!("\nFarmers are paid until {} without this computer doing anything more.", day(until))
+    });
     format!(
         "{} files, {}. On farmers' disks: {}; any {} of {} shards bring a file back.\n\
-         Price: {} XLM a month. Odds of loss in a month without repair: {:.1e}.",
+         Price: {} XLM a month, {} XLM in all. Odds of loss in a month without repair: {:.1e}.{locked}{paid}",
         quote.files,
         size(quote.bytes),
         size(quote.stored_bytes),
         quote.k,
         quote.n,
         xlm(quote.monthly_price),
+        xlm(quote.total_price),
         quote.loss_odds
     )
 }

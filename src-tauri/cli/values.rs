@@ -31,6 +31,19 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     }
 }
 
+/// A limit of spending in stroops, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Most(pub(crate) Option<u64>);
+
+/// An amount of XLM, or "none".
+pub(crate) fn most(text: &str) -> Result<Most, String> {
+    if text.eq_ignore_ascii_case("none") {
+        Ok(Most(None))
+    } else {
+        stroops(text).map(|most| Most(Some(most)))
+    }
+}
+
 /// "3months", "2 weeks", "1y 6mo" in seconds from now.
 pub(crate) fn span(text: &str) -> Result<u64, String> {
     let wrong = || "write a time like 3months, 2weeks or 1year".to_owned();
@@ -47,7 +60,7 @@ pub(crate) fn span(text: &str) -> Result<u64, String> {
 
 /// A price in XLM with at most seven decimal places, in stroops.
 pub(crate) fn stroops(text: &str) -> Result<u64, String> {
-    let wrong = || format!("write a price in XLM like 2 or 0.25, with at most {XLM_PLACES} decimal places");
+    let wrong = || format!("write an amount of XLM like 2 or 0.25, with at most {XLM_PLACES} decimal places");
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || decimals.len() > XLM_PLACES || !digits(whole) || !digits(decimals) {
@@ -89,6 +102,9 @@ mod tests {
     fn limits_can_be_lifted() {
         assert_eq!(limit("none"), Ok(Limit(None)));
         assert_eq!(limit("5MB"), Ok(Limit(Some(5_000_000))));
+        assert_eq!(most("none"), Ok(Most(None)));
+        assert_eq!(most("0.5"), Ok(Most(Some(5_000_000))));
+        assert!(most("much").is_err());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Money in whole stroops. Prices are per TB (10¹² bytes), and per month of 30 days where something is kept.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// An amount of money in stroops (1 XLM = 10,000,000 stroops).
@@ -7,6 +9,8 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Amount(pub u64);
 
+/// Stroops of one lumen.
+const STROOPS_PER_LUMEN: u64 = 10_000_000;
 pub(crate) const TB_BYTES: u128 = 1_000_000_000_000;
 pub(crate) const MONTH_SECONDS: u128 = 30 * 24 * 60 * 60;
 
@@ -24,9 +28,21 @@ impl Amount {
         u64::try_from(product.div_ceil(TB_BYTES)).ok().map(Self)
     }
 
+    /// In lumens, as people write them: without zeros at the end.
+    pub fn lumens(self) -> String {
+        let text = format!("{}.{:07}", self.0 / STROOPS_PER_LUMEN, self.0 % STROOPS_PER_LUMEN);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     /// The sum, unless it is more than any amount.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} XLM", self.lumens())
     }
 }
 
@@ -36,6 +52,13 @@ mod tests {
 
     const TB: u64 = 1_000_000_000_000;
     const MONTH: u64 = 2_592_000;
+
+    #[test]
+    fn people_read_lumens() {
+        let read: Vec<String> =
+            [0, 1, 15_000_000, 120_000_000].map(|stroops| Amount(stroops).to_string()).into();
+        assert_eq!(read, ["0 XLM", "0.0000001 XLM", "1.5 XLM", "12 XLM"]);
+    }
 
     #[test]
     fn a_terabyte_for_a_month_costs_its_price() {

@@ -139,6 +139,13 @@ impl ContentRoot {
     }
 }
 
+/// Whether the holder of an Ed25519 key signed these bytes, by the strict rules.
+fn verify(public: &[u8; 32], message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+    let key = VerifyingKey::from_bytes(public).map_err(|_| BadSignature)?;
+    let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+    key.verify_strict(message, &signature).map_err(|_| BadSignature)
+}
+
 macro_rules! signing_key {
     ($(#[$doc:meta])* $name:ident, $id:ident) => {
         $(#[$doc])*
@@ -182,10 +189,7 @@ macro_rules! signing_key {
                 value: &T,
                 signature: &Signature,
             ) -> Result<(), BadSignature> {
-                let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
-                let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-                let message = codec::signing_bytes(label, network, version, value);
-                key.verify_strict(&message, &signature).map_err(|_| BadSignature)
+                verify(&self.0, &codec::signing_bytes(label, network, version, value), signature)
             }
         }
     };

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: tokio, files, sockets, clocks. Time, randomness and limits are arguments.
 
+pub mod alarm;
 pub mod amount;
 pub mod audit;
 pub mod auditor;

@@ -137,21 +137,41 @@ impl SignedFarmerRecord {
         now: Timestamp,
     ) -> Result<&FarmerRecord, RecordError> {
         let record = &self.record;
-        if record.network != *network {
-            return Err(RecordError::WrongNetwork);
-        }
-        if record.device != *device {
-            return Err(RecordError::WrongDevice);
-        }
-        check_span(record.at, record.expires, MAX_RECORD_SECONDS, now)?;
-        if record.operator.as_ref().is_some_and(|name| !(1..=MAX_OPERATOR_BYTES).contains(&name.len())) {
-            return Err(RecordError::BadOperator);
-        }
+        let FarmerRecord { operator, at, expires, .. } = record;
+        let shown =
+            Shown { network: &record.network, device: &record.device, operator, at: *at, expires: *expires };
+        shown.check(network, device, now)?;
         if record.country.is_some_and(|country| !country.iter().all(u8::is_ascii_uppercase)) {
             return Err(RecordError::BadCountry);
         }
         record.device.verify(FARMER_RECORD, network, VERSION, record, &self.signature)?;
         Ok(record)
+    }
+}
+
+/// What every record has that a device shows of itself.
+struct Shown<'a> {
+    network: &'a NetworkName,
+    device: &'a DeviceId,
+    operator: &'a Option<String>,
+    at: Timestamp,
+    expires: Timestamp,
+}
+
+impl Shown<'_> {
+    /// All but the signature.
+    fn check(&self, network: &NetworkName, device: &DeviceId, now: Timestamp) -> Result<(), RecordError> {
+        if self.network != network {
+            return Err(RecordError::WrongNetwork);
+        }
+        if self.device != device {
+            return Err(RecordError::WrongDevice);
+        }
+        check_span(self.at, self.expires, MAX_RECORD_SECONDS, now)?;
+        if self.operator.as_ref().is_some_and(|name| !(1..=MAX_OPERATOR_BYTES).contains(&name.len())) {
+            return Err(RecordError::BadOperator);
+        }
+        Ok(())
     }
 }
 

@@ -32,13 +32,13 @@ pub struct Spent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OverLimit {
     /// Of a day.
-    #[error("this would spend more than the {} stroops a day that are allowed", .limit.0)]
+    #[error("this would spend more than the {limit} a day that are allowed")]
     Day {
         /// The limit.
         limit: Amount,
     },
     /// Of all days.
-    #[error("this would spend more than the {} stroops in all that are allowed", .limit.0)]
+    #[error("this would spend more than the {limit} in all that are allowed")]
     InAll {
         /// The limit.
         limit: Amount,

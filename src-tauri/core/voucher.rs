@@ -2,10 +2,12 @@
 //!
 //! A voucher counts up: the newest one of a device holds all before it, so replaying one gains nothing, a lost one costs
 //! nothing, and two devices of one owner never disturb each other — each counts for itself. The farmer serves at most
-//! [`AHEAD_BYTES`] more than it holds a voucher for; that much is what a device can take without paying.
+//! [`AHEAD_BYTES`] more than it holds vouchers for; that much is what an owner can take without paying, however many devices
+//! it certifies. A device that lost count takes the farmer's word for as much and no more.
 //!
 //! ```text
 //! egress(period) = Σ over devices: bytes of the newest voucher      ≤ cap, which the escrow covers
+//! ahead          = Σ over devices: bytes served − bytes vouched for ≤ AHEAD_BYTES
 //! ```
 //! Invariants: what a book holds never shrinks, never passes its cap, and every byte of it was signed for by a device whose
 //! certificate the farmer checked. Deliberately absent: those certificates, and storage of the book.
@@ -154,11 +156,43 @@ impl Book {
     pub fn bytes(&self) -> u64 {
         self.newest.values().map(|signed| signed.voucher.bytes).sum()
     }
+}
 
-    /// Whether a device that was served so much may be served these bytes too.
-    pub fn may_serve(&self, device: DeviceId, served: u64, more: u64) -> bool {
-        let allowed = self.vouched(device).saturating_add(AHEAD_BYTES);
-        served.checked_add(more).is_some_and(|sum| sum <= allowed)
+/// What a farmer has served under a contract and holds no voucher for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tab {
+    ahead: BTreeMap<DeviceId, u64>,
+}
+
+impl Tab {
+    /// Counts bytes that are about to be served; false, and they must wait, if that would be too far ahead.
+    pub fn serve(&mut self, device: DeviceId, bytes: u64) -> bool {
+        let sum = self.ahead.values().try_fold(bytes, |sum, ahead| sum.checked_add(*ahead));
+        let fits = sum.is_some_and(|sum| sum <= AHEAD_BYTES);
+        if fits && bytes > 0 {
+            *self.ahead.entry(device).or_default() += bytes;
+        }
+        fits
+    }
+
+    /// A device has vouched for so many bytes more.
+    pub fn vouched(&mut self, device: DeviceId, bytes: u64) {
+        let left = self.ahead(device).saturating_sub(bytes);
+        if left == 0 {
+            self.ahead.remove(&device);
+        } else {
+            self.ahead.insert(device, left);
+        }
+    }
+
+    /// Bytes that a device was served and has not vouched for.
+    pub fn ahead(&self, device: DeviceId) -> u64 {
+        self.ahead.get(&device).copied().unwrap_or(0)
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_even(&self) -> bool {
+        self.ahead.is_empty()
     }
 }
 
@@ -257,13 +291,16 @@ mod tests {
     }
 
     #[test]
-    fn a_farmer_serves_a_mebibyte_ahead_and_not_a_byte_more() {
-        let mut book = book();
-        let id = device(1).id();
-        assert!(book.may_serve(id, 0, AHEAD_BYTES) && !book.may_serve(id, 0, AHEAD_BYTES + 1));
-        book.accept(&signed(1, 500), &network()).unwrap();
-        assert!(book.may_serve(id, AHEAD_BYTES, 500) && !book.may_serve(id, AHEAD_BYTES, 501));
-        assert!(!book.may_serve(id, u64::MAX, 1));
+    fn a_farmer_serves_a_mebibyte_ahead_and_not_a_byte_more_however_many_devices_ask() {
+        let (one, two) = (device(1).id(), device(2).id());
+        let mut tab = Tab::default();
+        assert!(!tab.serve(one, AHEAD_BYTES + 1) && !tab.serve(one, u64::MAX) && tab.is_even());
+        assert!(tab.serve(one, AHEAD_BYTES - 10) && tab.serve(two, 10) && !tab.serve(two, 1));
+        tab.vouched(two, 7);
+        assert!((tab.ahead(two), tab.serve(one, 8)) == (3, false) && tab.serve(one, 7) && !tab.serve(one, 1));
+        tab.vouched(two, 99);
+        tab.vouched(one, u64::MAX);
+        assert!(tab.is_even() && tab.serve(two, AHEAD_BYTES));
     }
 
     proptest! {

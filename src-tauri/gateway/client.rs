@@ -12,7 +12,8 @@ use hayloft_node::Exported;
 use hayloft_node::identity::NewIdentity;
 use hayloft_node::model::{
     ApiError, AuditHistory, AuditReport, ErrorCode, Event, FarmSettings, FarmStatus, FileEntry, FileHealth,
-    GetRequest, Job, JobReport, PutRequest, Quote, ReceiptWish, Status,
+    GetRequest, Job, JobReport, PutRequest, Quote, ReceiptWish, SendReport, SendRequest, SpendingLimits,
+    Status, Wallet, WalletEntry,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -21,7 +22,7 @@ use tokio::io::AsyncBufReadExt;
 use tokio_util::io::StreamReader;
 
 use crate::door::{ApiFile, DoorError};
-use crate::routes::{Begun, Leave, Made, Name, Names, Renewal, Secret};
+use crate::routes::{Account, Begun, Leave, Made, Name, Names, Renewal, Secret};
 use crate::server;
 
 /// How long the first question to a door that may be stale waits.
@@ -210,6 +211,41 @@ impl Client {
         auto: Option<bool>,
     ) -> Result<FileEntry, ApiError> {
         self.post("/renew", &Renewal { name: name.to_owned(), keep_seconds, auto }).await
+    }
+
+    /// The wallet.
+    pub async fn wallet(&self) -> Result<Wallet, ApiError> {
+        self.fetch("/wallet").await
+    }
+
+    /// What happened to the wallet, the newest first.
+    pub async fn wallet_history(&self) -> Result<Vec<WalletEntry>, ApiError> {
+        self.fetch("/wallet/history").await
+    }
+
+    /// All that happened to the wallet, as comma-separated values.
+    pub async fn wallet_export(&self) -> Result<String, ApiError> {
+        self.fetch("/wallet/export").await
+    }
+
+    /// Has the wallet's account created.
+    pub async fn wallet_fund(&self) -> Result<Wallet, ApiError> {
+        self.post("/wallet/fund", &()).await
+    }
+
+    /// Sends lumens.
+    pub async fn wallet_send(&self, request: &SendRequest) -> Result<SendReport, ApiError> {
+        self.post("/wallet/send", request).await
+    }
+
+    /// Makes an account that exists already the wallet; gives its address.
+    pub async fn wallet_import(&self, secret: &str) -> Result<String, ApiError> {
+        self.post("/wallet/import", &Account { secret: secret.to_owned().into() }).await
+    }
+
+    /// Sets what may be spent.
+    pub async fn wallet_limits(&self, limits: SpendingLimits) -> Result<SpendingLimits, ApiError> {
+        self.send(Method::PUT, "/wallet/limits", &limits).await
     }
 
     /// Asks the node to stop.

@@ -29,20 +29,20 @@ pub struct ApiFile {
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
     /// The disk refused.
-    #[error("the file {path} cannot be used: {source}")]
+    #[error("the file {path} cannot be used: {cause}")]
     Io {
         /// Which file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The content is not what a node writes.
-    #[error("the file {path} is damaged: {source}")]
+    #[error("the file {path} is damaged: {cause}")]
     Damaged {
         /// Which file.
         path: PathBuf,
         /// Where it went wrong.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
 }
 
@@ -64,17 +64,17 @@ impl ApiFile {
         let path = Self::path(home);
         match std::fs::read(&path) {
             Ok(bytes) => {
-                serde_json::from_slice(&bytes).map(Some).map_err(|source| DoorError::Damaged { path, source })
+                serde_json::from_slice(&bytes).map(Some).map_err(|cause| DoorError::Damaged { path, cause })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(DoorError::Io { path, source }),
+            Err(cause) => Err(DoorError::Io { path, cause }),
         }
     }
 
     /// Puts the file into `home`, whole and readable by the user alone, over one left by an earlier run.
     pub(crate) fn write(&self, home: &Path) -> Result<(), DoorError> {
         let path = Self::path(home);
-        let failed = |source| DoorError::Io { path: path.clone(), source };
+        let failed = |cause| DoorError::Io { path: path.clone(), cause };
         // A temporary file is created with mode 0600 before a byte of the token is in it.
         let file = tempfile::NamedTempFile::new_in(home).map_err(failed)?;
         serde_json::to_writer(file.as_file(), self).map_err(|error| failed(error.into()))?;

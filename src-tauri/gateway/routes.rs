@@ -12,17 +12,19 @@
 //! | `GET /v1/files`, `POST /v1/remove`, `POST /v1/health`, `POST /v1/renew` | `files`, `remove`, `health`, `renew` |
 //! | `POST /v1/repair` | `repair` |
 //! | `POST /v1/audit`, `POST /v1/audit/history`, `POST /v1/audit/export` | `audit`, `audit_history`, `audit_export` |
+//! | `GET /v1/wallet`, `GET /v1/wallet/history`, `GET /v1/wallet/export` | `wallet`, `wallet_history`, `wallet_export` |
+//! | `POST /v1/wallet/fund`, `…/send`, `…/import`, `PUT /v1/wallet/limits` | `wallet_fund`, `wallet_send`, `wallet_import`, `wallet_limits` |
 //! | `GET /v1/events` | `subscribe`, as server-sent events |
 //! | `POST /v1/shutdown` | asks the process to stop the node |
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::middleware::{self, Next};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put as put_route};
 use axum::{Json, Router};
 use futures::{Stream, StreamExt, stream};
 use hayloft_node::Exported;
@@ -30,7 +32,8 @@ use hayloft_node::Node;
 use hayloft_node::identity::NewIdentity;
 use hayloft_node::model::{
     ApiError, AuditHistory, AuditReport, ErrorCode, Event, FarmSettings, FarmStatus, FileEntry, FileHealth,
-    GetRequest, Job, JobReport, Protection, PutRequest, Quote, ReceiptWish, Status,
+    GetRequest, Job, JobReport, Protection, PutRequest, Quote, ReceiptWish, SendReport, SendRequest,
+    SpendingLimits, Status, Wallet, WalletEntry,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -82,6 +85,12 @@ pub(crate) struct Names {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Name {
     pub(crate) name: String,
+}
+
+/// Body of `POST /v1/wallet/import`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) secret: Zeroizing<String>,
 }
 
 /// Body of `POST /v1/farm/leave`.
@@ -159,6 +168,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/audit", post(audit))
         .route("/v1/audit/history", post(audit_history))
         .route("/v1/audit/export", post(audit_export))
+        .route("/v1/wallet", get(wallet))
+        .route("/v1/wallet/history", get(wallet_history))
+        .route("/v1/wallet/export", get(wallet_export))
+        .route("/v1/wallet/fund", post(wallet_fund))
+        .route("/v1/wallet/send", post(wallet_send))
+        .route("/v1/wallet/import", post(wallet_import))
+        .route("/v1/wallet/limits", put_route(wallet_limits))
         .route("/v1/events", get(events))
         .route("/v1/shutdown", post(shutdown))
         .fallback(no_such_route)
@@ -224,23 +240,23 @@ async fn jobs(State(shared): App) -> Answer<Vec<Job>> {
     answer(shared.node.jobs().await)
 }
 
-async fn job(State(shared): App, Path(id): Path<u32>) -> Answer<Job> {
+async fn job(State(shared): App, JobNumber(id): JobNumber) -> Answer<Job> {
     answer(shared.node.job(id).await)
 }
 
-async fn job_report(State(shared): App, Path(id): Path<u32>) -> Answer<Option<JobReport>> {
+async fn job_report(State(shared): App, JobNumber(id): JobNumber) -> Answer<Option<JobReport>> {
     answer(shared.node.job_report(id).await)
 }
 
-async fn pause(State(shared): App, Path(id): Path<u32>) -> Answer<()> {
+async fn pause(State(shared): App, JobNumber(id): JobNumber) -> Answer<()> {
     answer(shared.node.pause(id).await)
 }
 
-async fn resume(State(shared): App, Path(id): Path<u32>) -> Answer<()> {
+async fn resume(State(shared): App, JobNumber(id): JobNumber) -> Answer<()> {
     answer(shared.node.resume(id).await)
 }
 
-async fn cancel(State(shared): App, Path(id): Path<u32>) -> Answer<()> {
+async fn cancel(State(shared): App, JobNumber(id): JobNumber) -> Answer<()> {
     answer(shared.node.cancel(id).await)
 }
 
@@ -274,6 +290,34 @@ async fn audit_history(State(shared): App, Body(name): Body<Option<Name>>) -> An
 
 async fn audit_export(State(shared): App, Body(wish): Body<ReceiptWish>) -> Answer<Exported> {
     answer(shared.node.audit_export(wish).await)
+}
+
+async fn wallet(State(shared): App) -> Answer<Wallet> {
+    answer(shared.node.wallet().await)
+}
+
+async fn wallet_history(State(shared): App) -> Answer<Vec<WalletEntry>> {
+    answer(shared.node.wallet_history().await)
+}
+
+async fn wallet_export(State(shared): App) -> Answer<String> {
+    answer(shared.node.wallet_export().await)
+}
+
+async fn wallet_fund(State(shared): App) -> Answer<Wallet> {
+    answer(shared.node.wallet_fund().await)
+}
+
+async fn wallet_send(State(shared): App, Body(request): Body<SendRequest>) -> Answer<SendReport> {
+    answer(shared.node.wallet_send(&request).await)
+}
+
+async fn wallet_import(State(shared): App, Body(account): Body<Account>) -> Answer<String> {
+    answer(shared.node.wallet_import(&account.secret).await)
+}
+
+async fn wallet_limits(State(shared): App, Body(limits): Body<SpendingLimits>) -> Answer<SpendingLimits> {
+    answer(shared.node.wallet_limits(limits).await)
 }
 
 async fn shutdown(State(shared): App) -> Answer<()> {
@@ -315,6 +359,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+/// A job's number in a path, whose faults are told as an [`ApiError`] too.
+struct JobNumber(u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for JobNumber {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::<u32>::from_request_parts(parts, state).await {
+            Ok(Path(number)) => Ok(Self(number)),
+            Err(fault) => Err(Refusal(bad_request(&fault.body_text()))),
+        }
+    }
+}
+
 /// An [`ApiError`] on its way out.
 struct Refusal(ApiError);
 
@@ -338,7 +396,8 @@ fn status_of(code: ErrorCode) -> StatusCode {
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::Exists | ErrorCode::NoIdentity | ErrorCode::Cancelled => StatusCode::CONFLICT,
         ErrorCode::Locked => StatusCode::LOCKED,
-        ErrorCode::NotEnoughFarmers => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::NotEnoughFarmers | ErrorCode::Ledger => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Money => StatusCode::PAYMENT_REQUIRED,
         ErrorCode::Disk => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }

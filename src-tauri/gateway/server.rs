@@ -1,6 +1,7 @@
 //! The listening side: one loopback socket, one token, one door file.
 //!
-//! Invariant: when [`Gateway::close`] returns, no request is being served and the door file is gone.
+//! Invariant: when [`Gateway::close`] returns, no request is being served and the door file is gone. A door file that cannot
+//! be written, as on a full disk, stops nobody's node: it is tried again.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::door::{ApiFile, DoorError};
+use crate::door::ApiFile;
 use crate::routes;
 
 /// How long requests under way may take to finish once the gateway closes.
@@ -31,6 +32,8 @@ const CLOSING_GRACE: Duration = Duration::from_secs(3);
 pub(crate) const CONNECTIONS: usize = 64;
 /// How long a connection may take over the head of its next request.
 pub(crate) const HEAD: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+/// How long is waited when the door file could not be written.
+const DOOR_PAUSE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5_000 });
 /// How long is waited when no connection can be taken.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -41,6 +44,7 @@ pub struct Gateway {
     closing: CancellationToken,
     stop_asked: CancellationToken,
     server: Option<JoinHandle<()>>,
+    door: Option<JoinHandle<()>>,
 }
 
 /// Why the API could not be opened.
@@ -49,9 +53,6 @@ pub enum GatewayError {
     /// No loopback socket.
     #[error("the local API could not listen on this computer: {0}")]
     Listen(#[source] std::io::Error),
-    /// No door file.
-    #[error(transparent)]
-    Door(#[from] DoorError),
 }
 
 impl Gateway {
@@ -65,9 +66,16 @@ impl Gateway {
         let state = routes::Shared::new(node, &door, closing.clone(), stop_asked.clone());
         let app = routes::router(Arc::new(state));
         let server = tokio::spawn(serve(listener, app, closing.clone()));
-        let gateway = Self { home, address, closing, stop_asked, server: Some(server) };
-        door.write(&gateway.home)?;
-        Ok(gateway)
+        let door = match door.write(&home) {
+            Ok(()) => None,
+            Err(error) => {
+                tracing::warn!(%error, "no command finds this node until its door can be written");
+                let opening = open_later(door, home.clone());
+                let opening = closing.clone().run_until_cancelled_owned(opening);
+                Some(tokio::spawn(async { opening.await.unwrap_or_default() }))
+            }
+        };
+        Ok(Self { home, address, closing, stop_asked, server: Some(server), door })
     }
 
     /// Where it listens.
@@ -82,13 +90,24 @@ impl Gateway {
 
     /// Removes the door file, finishes requests under way within a few seconds, and closes the socket.
     pub async fn close(mut self) {
-        ApiFile::remove(&self.home);
         self.closing.cancel();
+        if let Some(door) = self.door.take() {
+            let _ = door.await;
+        }
+        ApiFile::remove(&self.home);
         let Some(mut server) = self.server.take() else { return };
         if tokio::time::timeout(CLOSING_GRACE, &mut server).await.is_err() {
             server.abort();
         }
     }
+}
+
+/// Writes the door file as soon as it can be written.
+async fn open_later(door: ApiFile, home: PathBuf) {
+    while door.write(&home).is_err() {
+        tokio::time::sleep(DOOR_PAUSE).await;
+    }
+    tracing::info!("commands find this node now");
 }
 
 /// Serves until it closes, and then what is under way.

@@ -131,6 +131,35 @@ async fn a_body_that_is_too_large_or_not_the_right_json_is_told_so_in_json() {
 }
 
 #[tokio::test]
+async fn a_jobs_number_that_is_none_is_told_so_in_json() {
+    let open = Open::start().await;
+    let url = format!("http://{}/v1/jobs/abc", open.gateway.address());
+    let (status, body) = ask(&url, Some(&open.door().token), None).await;
+    assert_eq!((status, &body["code"]), (StatusCode::BAD_REQUEST, &"bad_request".into()));
+    open.close().await;
+}
+
+#[tokio::test]
+async fn a_door_that_cannot_be_written_stops_no_node_and_opens_later() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::open(options(home.path())).await.unwrap();
+    let in_the_way = ApiFile::path(home.path());
+    std::fs::create_dir(&in_the_way).unwrap();
+    let said = ApiFile::new(1).write(home.path()).unwrap_err();
+    assert!(std::error::Error::source(&said).is_none(), "what the system said is said once");
+    let gateway = Gateway::start(node.clone(), home.path().to_owned()).await.unwrap();
+    assert!(in_the_way.is_dir());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    while !in_the_way.is_file() {
+        tokio::task::yield_now().await;
+    }
+    Client::connect(home.path()).await.unwrap().status().await.unwrap();
+    gateway.close().await;
+    assert!(!in_the_way.exists());
+    node.shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_client_sees_what_the_node_says() {
     let open = Open::start().await;
     let client = Client::connect(open.home.path()).await.unwrap();

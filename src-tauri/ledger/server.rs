@@ -63,12 +63,12 @@ impl LedgerOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Its folder cannot be used.
-    #[error("the ledger's folder {folder} cannot be used: {source}")]
+    #[error("the ledger's folder {folder} cannot be used: {cause}")]
     Folder {
         /// Which folder.
         folder: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another process has it.
     #[error("another ledger runs in {folder}")]
@@ -77,12 +77,12 @@ pub enum LedgerError {
         folder: PathBuf,
     },
     /// No socket.
-    #[error("the ledger cannot listen on {address}: {source}")]
+    #[error("the ledger cannot listen on {address}: {cause}")]
     Listen {
         /// Where it should have listened.
         address: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Its database failed.
     #[error(transparent)]
@@ -110,7 +110,7 @@ impl Ledger {
             matches!(options.closing, Closing::Every(pause) if pause >= Duration::from_secs(1));
         let engine = Arc::new(Engine::open(&options.home, strict_times).await?);
         let address = options.listen;
-        let failed = |source| LedgerError::Listen { address, source };
+        let failed = |cause| LedgerError::Listen { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
         let closing = CancellationToken::new();
@@ -194,13 +194,13 @@ impl Drop for Ledger {
 }
 
 fn lock(home: &PathBuf) -> Result<File, LedgerError> {
-    let failed = |source| LedgerError::Folder { folder: home.clone(), source };
+    let failed = |cause| LedgerError::Folder { folder: home.clone(), cause };
     std::fs::create_dir_all(home).map_err(failed)?;
     let file = File::create(home.join("ledger.lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LedgerError::Busy { folder: home.clone() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+        Err(TryLockError::Error(cause)) => Err(failed(cause)),
     }
 }
 

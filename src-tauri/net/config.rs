@@ -1,8 +1,12 @@
 //! What a node tells its network at the start.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use hayloft_core::NetworkName;
+use hayloft_core::{NetworkName, Timestamp};
 
 use crate::{Remembered, limits};
 
@@ -19,12 +23,16 @@ pub struct NetConfig {
     pub mdns: bool,
     /// Uses libp2p's in-process transport (`/memory/PORT`) in place of sockets, for tests.
     pub memory: bool,
+    /// Whether it keeps a part of the DHT and answers others' questions, or only asks.
+    pub serves_dht: bool,
     /// Peers known from earlier runs.
     pub remembered: Vec<Remembered>,
     /// Bandwidth at the start.
     pub rates: RateLimits,
     /// Limits on strangers and waiting times.
     pub bounds: Bounds,
+    /// The time by which records count.
+    pub wall: Wall,
 }
 
 impl NetConfig {
@@ -36,10 +44,39 @@ impl NetConfig {
             bootstrap: Vec::new(),
             mdns: false,
             memory: false,
+            serves_dht: true,
             remembered: Vec::new(),
             rates: RateLimits::default(),
             bounds: Bounds::default(),
+            wall: Wall::default(),
         }
+    }
+}
+
+/// A wall clock: the machine's, or the one a node is given for tests.
+#[derive(Clone)]
+pub struct Wall(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Wall {
+    /// Asks `read` for the time.
+    pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl Default for Wall {
+    fn default() -> Self {
+        Self::new(|| Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()))
+    }
+}
+
+impl fmt::Debug for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wall")
     }
 }
 

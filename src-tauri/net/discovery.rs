@@ -8,15 +8,7 @@ mod buckets;
 mod directory;
 mod search;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 pub(crate) use announce::announce;
 pub(crate) use buckets::is_bucket;
 pub(crate) use directory::Directory;
-use hayloft_core::Timestamp;
 pub(crate) use search::search;
-
-/// The time by this machine's clock.
-pub(crate) fn now() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
-}

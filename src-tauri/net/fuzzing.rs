@@ -97,3 +97,94 @@ pub fn addresses(bytes: &[u8]) {
 #[cfg(test)]
 #[path = "../../tests/fuzz/replay.rs"]
 mod replay;
+
+#[cfg(test)]
+mod seeds {
+    use std::{fs, path::Path};
+
+    use hayloft_core::{
+        Amount, ContractId, OwnerId, Signature, Timestamp,
+        contract::{MIN_GRACE_SECONDS, Terms},
+        keys::{DeviceKey, RecoveryPhrase},
+        record::DeviceCertificate,
+        voucher::{SignedVoucher, Voucher},
+    };
+    use serde::Serialize;
+
+    use super::*;
+    use crate::messages::{Refusal, RefusalCode, Request, ShownVoucher};
+
+    fn voucher() -> SignedVoucher {
+        let (contract, device) = (ContractId([1; 32]), DeviceId([2; 32]));
+        let voucher = Voucher { contract, period: 3, device, bytes: 1 << 20 };
+        SignedVoucher { voucher, signature: Signature([4; 64]) }
+    }
+
+    fn certificate() -> DeviceCertificate {
+        let network = "fuzz".parse().expect("a name");
+        let keys = RecoveryPhrase::random(&mut rand::rng()).seed().keys(&network);
+        let device = DeviceKey::from_bytes(&[2; 32]).id();
+        DeviceCertificate::issue(&keys.owner, &network, device, Timestamp(1_800_000_000), 1000)
+    }
+
+    fn terms() -> Terms {
+        Terms {
+            network: "fuzz".parse().expect("a name"),
+            owner: OwnerId([1; 32]),
+            farmer: DeviceId([2; 32]),
+            start: Timestamp(1_800_000_000),
+            epoch_seconds: 86_400,
+            storage_price: Amount(3_000),
+            egress_price: Amount(70),
+            audit_share_ppm: 900_000,
+            auditor: Some(DeviceId([3; 32])),
+            escrow: Some([4; 32]),
+            grace_seconds: MIN_GRACE_SECONDS,
+            nonce: [5; 32],
+        }
+    }
+
+    fn encoded(value: impl Serialize) -> Vec<u8> {
+        codec::encode(1, &value)
+    }
+
+    fn messages_about_money() -> Vec<Vec<u8>> {
+        let contract = ContractId([1; 32]);
+        let shown = || ShownVoucher { voucher: voucher(), certificate: certificate() };
+        let after = Some((3, DeviceId([2; 32])));
+        let requests = [
+            Request::Payee,
+            Request::Fund { terms: Box::new(terms()), plan: vec![1; 90], assigned: Signature([4; 64]) },
+            Request::Cosign { contract, newest: 7, settlement: vec![2; 200], vouchers: vec![shown()] },
+            Request::History { contract, from: 7 },
+            Request::Tab { contract, period: 3 },
+            Request::Vouch(Box::new(voucher())),
+            Request::Vouchers { contract, after },
+        ];
+        let answers = [
+            Answer::Payee { account: [6; 32] },
+            Answer::Funded,
+            Answer::Cosigned { settlement: vec![2; 200] },
+            Answer::History { revisions: vec![], more: true },
+            Answer::Tab { vouched: 1 << 20, ahead: 5 },
+            Answer::Vouchers { vouchers: vec![shown(), shown()], more: false },
+            Answer::Refused(Refusal { code: RefusalCode::NotVouched, sentence: "No.".into() }),
+        ];
+        let requests =
+            requests.map(|request| encoded(Envelope { certificate: Some(certificate()), request }));
+        requests.into_iter().chain(answers.map(encoded)).collect()
+    }
+
+    /// `UPDATE_CORPUS=1` writes them where cargo-fuzz takes them up.
+    #[test]
+    fn messages_about_money_survive_their_target_whole_and_torn() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus/messages");
+        for (number, seed) in messages_about_money().into_iter().enumerate() {
+            messages(&seed);
+            (0..seed.len()).for_each(|end| messages(&seed[..end]));
+            if std::env::var_os("UPDATE_CORPUS").is_some() {
+                fs::write(corpus.join(format!("seed-money-{number}")), seed).expect("written");
+            }
+        }
+    }
+}

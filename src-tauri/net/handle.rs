@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Bounds, Candidate, FoundAuditor, Incoming, NetConfig, RateLimits, Remembered, address,
+    Bounds, Candidate, FoundAuditor, Incoming, NetConfig, RateLimits, Remembered, Wall, address,
     discovery::{self, Directory},
     error::{Fault, NetError, StartError},
     farmer::{self, Admission},
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     /// Whether it uses the in-process transport.
     pub(crate) memory: bool,
     pub(crate) bounds: Bounds,
+    pub(crate) wall: Wall,
     pub(crate) rates: Rates,
     pub(crate) peers: Peers,
     pub(crate) admission: Arc<Admission>,
@@ -97,10 +98,11 @@ impl Net {
             memory: config.memory,
             local: device.id(),
             bounds: config.bounds,
+            wall: config.wall.clone(),
             rates: Rates::new(config.rates),
             peers: Peers::default(),
             admission,
-            directory: Directory::default(),
+            directory: Directory::new(config.wall.clone()),
             farming,
             commands,
             hearing: Hearing::new(Instant::now()),
@@ -125,6 +127,7 @@ impl Net {
         let config = NetConfig {
             memory: self.shared.memory,
             bounds: self.shared.bounds,
+            wall: self.shared.wall.clone(),
             ..NetConfig::new(self.shared.network.clone())
         };
         let (net, _) = Self::start(config, key).await?;

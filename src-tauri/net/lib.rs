@@ -22,7 +22,7 @@ mod swarm;
 
 pub use address::device_in;
 pub use candidate::{Candidate, FoundAuditor, Remembered, Source};
-pub use config::{Bounds, NetConfig, RateLimits};
+pub use config::{Bounds, NetConfig, RateLimits, Wall};
 pub use error::{Fault, NetError, StartError};
 pub use farmer::{Download, Inbound, Incoming, Receiving, Sending, Upload};
 pub use handle::Net;

@@ -12,6 +12,14 @@ pub const DATA_FRAME: usize = 64 * 1024 + 64;
 pub const SHARDS_PER_PAGE: usize = 1024;
 /// Verdicts in one [`crate::messages::Answer::Verdicts`].
 pub const VERDICTS_PER_PAGE: usize = 256;
+/// Revisions in one [`crate::messages::Answer::History`]; fewer if those name more shards than one revision may.
+pub const REVISIONS_PER_PAGE: usize = 64;
+/// Vouchers in one [`crate::messages::Answer::Vouchers`].
+pub const VOUCHERS_PER_PAGE: usize = 128;
+/// Bytes of an escrow's plan.
+pub const PLAN_BYTES: usize = 8 * 1024;
+/// Bytes of a settlement.
+pub const TRANSACTION_BYTES: usize = 32 * 1024;
 /// Contracts in one [`crate::messages::Answer::Audited`].
 pub const CONTRACTS_PER_PAGE: usize = 1024;
 /// Bytes of an audit key in a [`crate::messages::Request::AuditKey`].
@@ -49,7 +57,7 @@ pub const CONNECTIONS_PENDING_PER_SUBNET: usize = 32;
 pub const CONNECTIONS_PER_SUBNET: usize = 128;
 /// Outbound connections that have not finished their handshake.
 pub const CONNECTIONS_PENDING_OUT: u32 = 128;
-/// Established connections with one peer: both may dial at once, over two transports.
+/// Established inbound connections of one peer, which may dial over two transports; the next one ends its oldest.
 pub const CONNECTIONS_PER_PEER: u32 = 4;
 /// Bytes of this process's memory beyond which no connection is accepted.
 pub const PROCESS_MEMORY_BYTES: usize = 1024 * 1024 * 1024;

@@ -12,6 +12,10 @@
 //! * all others: devices that the owner certified. The farmer checks that the certificate names the peer at the other
 //!   end of the connection.
 //!
+//! * about money, of farmers and auditors: [`Request::Payee`]: anybody; [`Request::Fund`]: devices that the contract's owner
+//!   certified, and of an auditor the contract's farmer; [`Request::Cosign`], [`Request::History`] and [`Request::Vouchers`]: its farmer, its auditor, and devices that
+//!   its owner certified.
+//!
 //! A challenge, where there is no ledger:
 //! ```text
 //! auditor                                             farmer
@@ -38,8 +42,18 @@ use hayloft_core::{
     auditor::{Judgement, record::Account},
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
     record::{DeviceCertificate, SignedAuditorRecord, SignedFarmerRecord},
+    voucher::SignedVoucher,
 };
 use serde::{Deserialize, Serialize};
+
+/// A voucher, and the owner's word for the device that signed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownVoucher {
+    /// The voucher.
+    pub voucher: SignedVoucher,
+    /// By the contract's owner.
+    pub certificate: DeviceCertificate,
+}
 
 /// A request and who sends it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,6 +202,52 @@ pub enum Request {
         /// The farmer.
         farmer: DeviceId,
     },
+    /// By which account you are paid and sign on the ledger. Answer: [`Answer::Payee`].
+    Payee,
+    /// An escrow pays for a contract that names you as its farmer or auditor, agreed on or about to be. Answer:
+    /// [`Answer::Funded`], once the ledger shows the escrow as it is planned.
+    Fund {
+        /// The contract's terms.
+        terms: Box<Terms>,
+        /// The escrow's plan, as `payments::wallet::encode` writes it; at most `limits::PLAN_BYTES`.
+        plan: Vec<u8>,
+        /// By the plan's owner, as `payments::escrow::assign` makes it.
+        assigned: Signature,
+    },
+    /// Sign this settlement, if your own records bear it out. Answer: [`Answer::Cosigned`].
+    Cosign {
+        /// Under which contract.
+        contract: ContractId,
+        /// The newest revision that it counts; what you do not know of those up to it, ask of me.
+        newest: u64,
+        /// The transaction as XDR, without signatures; at most `limits::TRANSACTION_BYTES`.
+        settlement: Vec<u8>,
+        /// Vouchers that it counts and that you may not know, the newest, at most `limits::VOUCHERS_PER_PAGE`.
+        vouchers: Vec<ShownVoucher>,
+    },
+    /// The revisions of a contract from this number on. Answer: [`Answer::History`].
+    History {
+        /// Which contract.
+        contract: ContractId,
+        /// The first number.
+        from: u64,
+    },
+    /// What this device has vouched for in a settlement period, and was served beyond. Answer: [`Answer::Tab`].
+    Tab {
+        /// Under which contract.
+        contract: ContractId,
+        /// In which settlement period, counted from the contract's start.
+        period: u32,
+    },
+    /// A voucher for what this device was served. Answer: [`Answer::Tab`].
+    Vouch(Box<SignedVoucher>),
+    /// The vouchers under a contract, by period and device. Answer: [`Answer::Vouchers`].
+    Vouchers {
+        /// Under which contract.
+        contract: ContractId,
+        /// Those after this period and device; none begins at the first.
+        after: Option<(u32, DeviceId)>,
+    },
     /// Asked in the place of a contract's auditor. Answer: as its own question would be answered.
     Mandated {
         /// By whose right.
@@ -250,6 +310,18 @@ pub enum Relayed {
 }
 
 impl Request {
+    /// Whether this is about money: asked of farmers and auditors alike.
+    pub fn is_about_money(&self) -> bool {
+        matches!(
+            self,
+            Self::Payee
+                | Self::Fund { .. }
+                | Self::Cosign { .. }
+                | Self::History { .. }
+                | Self::Vouchers { .. }
+        )
+    }
+
     /// Whether this is asked of auditors, rather than of farmers.
     pub fn is_for_auditors(&self) -> bool {
         matches!(
@@ -398,6 +470,39 @@ pub enum Answer {
     },
     /// What an auditor knows of a farmer; none if it has never asked it.
     Standing(Option<Box<Account>>),
+    /// The public key of the account.
+    Payee {
+        /// Ed25519.
+        account: [u8; 32],
+    },
+    /// The escrow stands, and is kept.
+    Funded,
+    /// The settlement with one signature.
+    Cosigned {
+        /// The transaction as XDR; at most `limits::TRANSACTION_BYTES`.
+        settlement: Vec<u8>,
+    },
+    /// Revisions in ascending order of number, at most `limits::REVISIONS_PER_PAGE`, and whether more follow.
+    History {
+        /// As both signed them.
+        revisions: Vec<SignedRevision>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// What the device has vouched for in the period, and was served beyond that.
+    Tab {
+        /// Bytes of its newest voucher.
+        vouched: u64,
+        /// Bytes that it owes a voucher for.
+        ahead: u64,
+    },
+    /// Vouchers in ascending order of period and device, at most `limits::VOUCHERS_PER_PAGE`, and whether more follow.
+    Vouchers {
+        /// Each with the owner's word for its device.
+        vouchers: Vec<ShownVoucher>,
+        /// Whether there are more.
+        more: bool,
+    },
     /// What the farmer answered to a second auditor.
     Relayed(Box<Relayed>),
 }
@@ -450,4 +555,10 @@ pub enum RefusalCode {
     BadTags,
     /// There is nothing to prove: no shard asked for has tags.
     NothingToAudit,
+    /// No escrow pays for it as was agreed, or less than it would cost.
+    NotFunded,
+    /// The settlement is not what one's own records say.
+    Disagreed,
+    /// No more is served before what was served is vouched for, or than the escrow pays for in this period.
+    NotVouched,
 }

@@ -10,8 +10,9 @@ use crate::{
     identity::NewIdentity,
     lifecycle::Running,
     model::{
-        ApiError, AuditHistory, AuditReport, Event, FarmSettings, FarmStatus, FileEntry, FileHealth,
-        GetRequest, Job, JobReport, PutRequest, Quote, ReceiptWish, Status,
+        ApiError, AuditHistory, AuditReport, Earning, Event, FarmSettings, FarmStatus, FileEntry, FileHealth,
+        GetRequest, Job, JobReport, PutRequest, Quote, ReceiptWish, Recipient, SendReport, SendRequest,
+        SpendingLimits, Status, Wallet, WalletEntry,
     },
 };
 
@@ -106,6 +107,78 @@ impl Node {
     /// [`ApiError`] if it cannot be written down, or the store fails.
     pub async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
         self.running.farm_leave(leave).await
+    }
+
+    /// The wallet: what it holds told apart, and the escrows that it has a part in.
+    ///
+    /// # Errors
+    /// [`ApiError`] if this network has no ledger, it does not answer, or the wallet is locked.
+    pub async fn wallet(&self) -> Result<Wallet, ApiError> {
+        self.running.parts.money.show().await
+    }
+
+    /// Has the wallet's account created, where lumens are given away. Nothing is done if it exists.
+    ///
+    /// # Errors
+    /// As [`Node::wallet`]; or if this ledger gives nothing away.
+    pub async fn wallet_fund(&self) -> Result<Wallet, ApiError> {
+        self.running.parts.money.fund().await
+    }
+
+    /// Sends lumens to an account that exists. Asking the person first is the front end's part.
+    ///
+    /// # Errors
+    /// As [`Node::wallet`]; or if the address, amount or memo is wrong, too little is free, or a limit would be passed.
+    pub async fn wallet_send(&self, request: &SendRequest) -> Result<SendReport, ApiError> {
+        self.running.parts.money.send(request).await
+    }
+
+    /// What is known of an address before anything is sent there.
+    ///
+    /// # Errors
+    /// As [`Node::wallet`]; or if it is no address.
+    pub async fn wallet_look_up(&self, address: &str) -> Result<Recipient, ApiError> {
+        self.running.parts.money.look_up(address).await
+    }
+
+    /// What farming earned, payment by payment, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Node::wallet`].
+    pub async fn wallet_earnings(&self) -> Result<Vec<Earning>, ApiError> {
+        self.running.parts.money.earnings().await
+    }
+
+    /// What happened to the wallet, the newest first, each with what it was for.
+    ///
+    /// # Errors
+    /// As [`Node::wallet`].
+    pub async fn wallet_history(&self) -> Result<Vec<WalletEntry>, ApiError> {
+        self.running.parts.money.history().await
+    }
+
+    /// All that happened to the wallet, the oldest first, as comma-separated values.
+    ///
+    /// # Errors
+    /// As [`Node::wallet`].
+    pub async fn wallet_export(&self) -> Result<String, ApiError> {
+        self.running.parts.money.table().await
+    }
+
+    /// Makes an account that exists already the wallet from now on, by its secret; gives its address.
+    ///
+    /// # Errors
+    /// [`ApiError`] if that is no secret, or contracts are paid from the present wallet.
+    pub async fn wallet_import(&self, secret: &str) -> Result<String, ApiError> {
+        self.running.parts.money.bring(secret).await
+    }
+
+    /// Sets what may be spent, whatever front ends ask for.
+    ///
+    /// # Errors
+    /// [`ApiError`] if it cannot be saved.
+    pub async fn wallet_limits(&self, limits: SpendingLimits) -> Result<SpendingLimits, ApiError> {
+        self.running.set_limits(limits).await
     }
 
     /// What a put would do and cost.
@@ -273,6 +346,11 @@ impl Node {
     /// The auditor itself, for tests of its own.
     pub(crate) fn auditor_for_tests(&self) -> crate::auditor::Auditor {
         self.running.auditor()
+    }
+
+    /// The money itself, for tests of its own.
+    pub(crate) fn money_for_tests(&self) -> crate::money::Money {
+        self.running.parts.money.clone()
     }
 
     /// The owner itself, for tests of its own.

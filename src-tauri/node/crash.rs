@@ -1,8 +1,9 @@
 //! Named points at which tests let the process die. Nothing of this is in a build that people get: there a point is no
 //! instruction at all.
 //!
-//! Every point must be hit: the owner's crash scene dies at each in turn and plays on; a point that it does not come by makes
-//! it fail. What a store does on its own has its points there.
+//! Every point must be hit: the owner's crash scene dies at each in turn and plays on, the auditor's at its own; a point that its
+//! scene does not come by makes it fail. Money's points have no scene here yet. What a store does on its own has its points
+//! there.
 
 /// Lets the process die here if a test wants it.
 macro_rules! crash_point {
@@ -17,7 +18,25 @@ macro_rules! crash_point {
 mod dying;
 
 #[cfg(test)]
+pub(crate) mod scene;
+
+#[cfg(test)]
 pub(crate) use dying::{AT, reached};
+
+/// The auditor's; all others are those of owners and farmers.
+#[cfg(test)]
+pub(crate) const OF_THE_AUDITOR: &[Point] = &[
+    Point::PlantingAgreed,
+    Point::PlantingSent,
+    Point::PlantingSigned,
+    Point::PlantingFollowed,
+    Point::CommitmentHeard,
+    Point::AnswerHeard,
+    Point::ReadBegun,
+    Point::ReadDone,
+    Point::PlantingTakenBack,
+    Point::LastRevisionFollowed,
+];
 
 #[cfg(test)]
 dying::points! {
@@ -52,4 +71,44 @@ dying::points! {
     ContractsExtended,
     // A job's work is done, and not yet written down.
     JobWorked,
+    // An auditor gives a farmer data of its own, asks it, reads, and takes the data back.
+    PlantingAgreed,
+    PlantingSent,
+    PlantingSigned,
+    PlantingFollowed,
+    CommitmentHeard,
+    AnswerHeard,
+    ReadBegun,
+    ReadDone,
+    PlantingTakenBack,
+    LastRevisionFollowed,
+    // An escrow is set up, and the others take note of it.
+    FundingKept,
+    EscrowRaised,
+    FarmerTold,
+    FundingNoted,
+    EscrowNoted,
+    // A further one is raised, and nobody knows yet.
+    FurtherRaised,
+    // An escrow is settled.
+    SettlementSigned,
+    SettlementCosigned,
+    SettlementHandedIn,
+    // An escrow's reserve returns.
+    MergeSubmitted,
 }
+
+/// Points that only contracts with a price come by.
+#[cfg(test)]
+pub(crate) const MONEY: &[Point] = &[
+    Point::FundingKept,
+    Point::EscrowRaised,
+    Point::FarmerTold,
+    Point::FundingNoted,
+    Point::EscrowNoted,
+    Point::FurtherRaised,
+    Point::SettlementSigned,
+    Point::SettlementCosigned,
+    Point::SettlementHandedIn,
+    Point::MergeSubmitted,
+];

@@ -18,6 +18,7 @@ mod jobs;
 mod lifecycle;
 mod memory;
 pub mod model;
+mod money;
 mod notices;
 mod options;
 mod owner;
@@ -28,8 +29,9 @@ mod witness;
 
 pub use api::Node;
 pub use clock::Clock;
-pub use hayloft_core::{NetworkName, Timestamp, auditor::exported::Exported};
+pub use hayloft_core::{Amount, NetworkName, Timestamp, auditor::exported::Exported};
 pub use hayloft_store::home::create_private_folder as make_home;
+pub use money::Money;
 pub use options::NodeOptions;
 pub use parts::{OwnerParts, Parts};
 pub use witness::Witness;

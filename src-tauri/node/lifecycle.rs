@@ -11,10 +11,11 @@ use std::{
 };
 
 use hayloft_core::{
+    audit::Sectors,
     contract::MIN_GRACE_SECONDS,
     keys::{DeviceKey, OwnerKeys},
 };
-use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered};
+use hayloft_net::{Bounds, Net, NetConfig, RateLimits, Remembered, Wall};
 use hayloft_store::{Guard, Home, Store, StoreOptions};
 use tokio::{
     sync::{Mutex, RwLock, broadcast},
@@ -28,7 +29,10 @@ use crate::{
     errors,
     farmer::Farmer,
     identity::{self, NewIdentity, off_the_runtime},
-    model::{ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, Status},
+    model::{
+        ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, SpendingLimits, Status,
+    },
+    money::{self, Money, MoneyOptions, Most, kept_limits, shown_limits},
     notices,
     owner::Owner,
     parts::{OwnerParts, Parts},
@@ -53,6 +57,8 @@ pub(crate) struct Running {
     tasks: TaskTracker,
     closed: AtomicBool,
     notices: Vec<String>,
+    /// Why the owner's part could not be unlocked at the start, until it is.
+    locked: Mutex<Option<String>>,
 }
 
 impl Running {
@@ -72,16 +78,29 @@ impl Running {
         let config = net_config(&options, &settings, &store).await?;
         let (net, incoming) = Net::start(config, &device).await.map_err(errors::start)?;
         let witness = Witness::load(store.clone(), options.clock.clone()).await.map_err(errors::database)?;
+        let (network, events) = (settings.network.clone(), broadcast::Sender::new(EVENTS));
+        let most = Most { spending: settings.spending, price: settings.price_ceiling };
+        let periods = options.escrow_periods.unwrap_or(money::PERIODS);
+        let wish = MoneyOptions { ledger: settings.ledger.as_deref(), most, periods };
+        let money = Money::open(
+            (store.clone(), net.clone()),
+            network.clone(),
+            options.clock.clone(),
+            events.clone(),
+            &wish,
+        )?;
         let parts = Parts {
-            network: settings.network.clone(),
+            network,
             device,
             net,
             store,
             clock: options.clock.clone(),
             witness: Arc::new(witness),
-            events: broadcast::Sender::new(EVENTS),
+            money,
+            events,
             stop: CancellationToken::new(),
             epoch_seconds: options.epoch_seconds,
+            sectors: options.sectors.unwrap_or(Sectors::DEFAULT),
         };
         let auditor = Auditor::start(parts.clone(), settings.audit, settings.vet).await;
         let auditor = auditor.map_err(|error| ApiError::disk(errors::sentence(&error)))?;
@@ -93,9 +112,11 @@ impl Running {
             tasks: TaskTracker::new(),
             closed: AtomicBool::new(false),
             notices,
+            locked: Mutex::new(None),
             parts,
         });
         running.tasks.spawn(remember(running.parts.clone()));
+        running.start_money().await;
         if let Err(error) = running.unlock_at_start(options.passphrase.as_deref()).await {
             let _ = running.shutdown().await;
             return Err(error);
@@ -173,24 +194,34 @@ impl Running {
         let passphrase = zeroize::Zeroizing::new(passphrase.to_owned());
         let keys = off_the_runtime(move || identity::unseal(store.home(), &network, &passphrase)).await?;
         *owner = Some(self.start_owner(keys).await?);
+        *self.locked.lock().await = None;
         self.changed();
         Ok(())
     }
 
-    /// Unseals what needs nobody, or what the given passphrase opens. A keychain that is not there yet (before the
-    /// person has logged in) leaves the node locked, and farming.
+    /// Unseals what needs nobody, or what the given passphrase opens. Whatever else fails (a damaged identity, a keychain
+    /// that is not there before the person has logged in) leaves the node locked, and farming.
+    ///
+    /// # Errors
+    /// If the given passphrase is wrong: whoever gave it can give another one.
     async fn unlock_at_start(&self, passphrase: Option<&str>) -> Result<(), ApiError> {
+        match self.try_to_unlock(passphrase).await {
+            Err(error) if error.code != ErrorCode::Locked => {
+                let notice = notices::of_lock(&error);
+                tracing::warn!("{notice}");
+                *self.locked.lock().await = Some(notice);
+                Ok(())
+            }
+            tried => tried,
+        }
+    }
+
+    async fn try_to_unlock(&self, passphrase: Option<&str>) -> Result<(), ApiError> {
         let Some(identity) = identity::look(self.parts.store.home())? else { return Ok(()) };
         match (Protection::from(identity.protection), passphrase) {
             (Protection::Passphrase, None) => Ok(()),
             (Protection::Passphrase, Some(passphrase)) => self.unlock(passphrase).await,
-            (Protection::None, _) => self.unlock("").await,
-            (Protection::Keychain, _) => {
-                if let Err(error) = self.unlock("").await {
-                    tracing::warn!(%error, "the identity stays locked");
-                }
-                Ok(())
-            }
+            (Protection::None | Protection::Keychain, _) => self.unlock("").await,
         }
     }
 
@@ -199,9 +230,21 @@ impl Running {
             let settings = self.settings.lock().await;
             (settings.auditor.clone(), settings.repair)
         };
-        let Parts { network, device, net, store, clock, witness, events, stop, epoch_seconds } =
-            self.parts.clone();
+        let Parts {
+            network,
+            device,
+            net,
+            store,
+            clock,
+            witness,
+            money,
+            events,
+            stop,
+            epoch_seconds,
+            sectors,
+        } = self.parts.clone();
         let certificate = identity::certificate(store.home(), &keys, &network, device.id(), clock.now())?;
+        money.unlocked(&keys.stellar, certificate.clone());
         let parts = OwnerParts {
             keys,
             certificate,
@@ -211,22 +254,47 @@ impl Running {
             store,
             clock,
             witness,
+            money,
             events,
             stop,
             epoch_seconds,
+            sectors,
             auditor,
             repair,
         };
         Owner::start(parts).await
     }
 
+    /// A home that owns or farms gets its lumens by itself, where they are given away.
+    async fn start_money(&self) {
+        if self.settings.lock().await.farm.enabled {
+            self.parts.money.wants_lumens();
+        }
+        self.tasks.spawn(self.parts.money.clone().run(self.parts.stop.clone()));
+    }
+
+    pub(crate) async fn set_limits(&self, limits: SpendingLimits) -> Result<SpendingLimits, ApiError> {
+        let mut settings = self.settings.lock().await;
+        let most = kept_limits(limits);
+        let next = Settings { spending: most.spending, price_ceiling: most.price, ..settings.clone() };
+        next.save(self.parts.store.home())?;
+        self.parts.money.limit(most);
+        *settings = next;
+        Ok(shown_limits(most))
+    }
+
     pub(crate) async fn status(&self) -> Result<Status, ApiError> {
         let unlocked = self.owner.read().await.clone();
-        let owner = identity::look(self.parts.store.home())?.map(|identity| OwnerStatus {
+        // One that cannot be read is told of by a notice.
+        let identity = identity::look(self.parts.store.home()).ok().flatten();
+        let owner = identity.map(|identity| OwnerStatus {
             owner: identity.owner.to_string(),
             unlocked: unlocked.is_some(),
             protection: identity.protection.into(),
         });
+        let of_owner = unlocked.as_ref().and_then(Owner::notice).map(ToOwned::to_owned);
+        let locked = self.locked.lock().await.clone();
+        let notices = self.notices.iter().cloned().chain(of_owner).chain(locked).collect();
         Ok(Status {
             network: self.parts.network.to_string(),
             device: self.parts.device.id().to_string(),
@@ -235,10 +303,11 @@ impl Running {
             owner,
             farming: self.farmer.settings().enabled,
             auditing: self.auditor.is_enabled(),
+            ledger: self.parts.money.has_ledger(),
             peers: u32::try_from(self.parts.net.peer_count()).unwrap_or(u32::MAX),
-            farmers: unlocked.map_or(0, |owner| owner.farmer_count()),
+            farmers: unlocked.as_ref().map_or(0, Owner::farmer_count),
             addresses: self.parts.net.addresses(),
-            notices: self.notices.clone(),
+            notices,
         })
     }
 
@@ -267,6 +336,9 @@ impl Running {
             return Err(error);
         }
         *settings = next;
+        if settings.farm.enabled {
+            self.parts.money.wants_lumens();
+        }
         drop(settings);
         self.farmer.status().await
     }
@@ -319,7 +391,7 @@ async fn in_time(what: &str, ending: impl Future<Output = ()>) {
 
 /// The home, its settings with what is wished, and whether they are to be saved.
 async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiError> {
-    let NodeOptions { home: path, network, farm, audit, vet, auditor, repair, .. } = options.clone();
+    let NodeOptions { home: path, network, farm, audit, vet, auditor, repair, ledger, .. } = options.clone();
     off_the_runtime(move || {
         let home = Home::open(&path).map_err(errors::home)?;
         let mut settings = Settings::load(&home, network)?;
@@ -333,6 +405,7 @@ async fn open_home(options: &NodeOptions) -> Result<(Home, Settings, bool), ApiE
             settings.auditor = Some(auditor);
         }
         settings.audit = audit.unwrap_or(settings.audit);
+        settings.ledger = ledger.or(settings.ledger);
         settings.repair = repair.unwrap_or(settings.repair);
         settings.vet = vet.unwrap_or(settings.vet);
         let changed = settings != kept;
@@ -363,9 +436,14 @@ async fn net_config(
         bootstrap: options.bootstrap.iter().chain(&settings.bootstrap).cloned().collect(),
         mdns: options.mdns,
         memory: options.memory,
+        serves_dht: !options.dht_client,
         remembered: remembered.collect(),
         rates: RateLimits { up: settings.farm.upload_limit, down: settings.farm.download_limit },
         bounds: Bounds::default(),
+        wall: {
+            let clock = options.clock.clone();
+            Wall::new(move || clock.now())
+        },
     })
 }
 

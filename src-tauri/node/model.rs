@@ -5,6 +5,8 @@ mod audits;
 
 mod repair;
 
+mod wallet;
+
 use std::path::PathBuf;
 
 pub use repair::{LeavingStatus, RepairReport};
@@ -14,6 +16,10 @@ use specta::Type;
 pub use self::audits::{
     AuditHistory, AuditReport, AuditVerdict, EpochVerdict, FarmerStanding, FollowedContract, OwnAudit,
     ReceiptShown, ReceiptWish, ScoreLine, ScoreWord, StandingWord, VerdictWord,
+};
+pub use wallet::{
+    Earning, EntryKind, Escrow, EscrowRole, EscrowStage, EscrowWait, Payout, Recipient, Reckoning,
+    SendReport, SendRequest, SendState, SpendingLimits, Spent, Wallet, WalletEntry, WalletStatus,
 };
 
 /// What the node is and how it is connected.
@@ -33,6 +39,8 @@ pub struct Status {
     pub farming: bool,
     /// Whether this node audits farmers.
     pub auditing: bool,
+    /// Whether this node knows a ledger: without one there are no prices, and no wallet.
+    pub ledger: bool,
     /// Connected peers.
     pub peers: u32,
     /// Farmers seen with a valid offer lately.
@@ -251,6 +259,16 @@ pub struct Quote {
     pub n: u8,
     /// Stroops per month.
     pub monthly_price: u64,
+    /// Stroops for all of the time that is asked for.
+    pub total_price: u64,
+    /// Stroops that would be locked before anything is sent: what farmers can earn until `paid_until`, and reserves.
+    pub locked: u64,
+    /// Of these, reserves: they come back in any case.
+    pub reserves: u64,
+    /// Until when farmers are paid for without this computer doing anything more; none if nothing is paid.
+    pub paid_until: Option<u64>,
+    /// When the last of what is locked and not earned is back; none if nothing is locked.
+    pub returns: Option<u64>,
     /// Chance that a segment is lost within a month without repair, computed for the farmers at hand.
     pub loss_odds: f64,
     /// What the person should know first, e.g. that the network is so small that only copies are kept.
@@ -497,6 +515,10 @@ pub enum ErrorCode {
     NotEnoughFarmers,
     /// The local disk is full or cannot be read or written.
     Disk,
+    /// There is no ledger, or it cannot be used just now.
+    Ledger,
+    /// Too little is free, or more would be spent than the limits allow.
+    Money,
     /// Ended by the person.
     Cancelled,
     /// Something of Hayloft's own went wrong.

@@ -1,12 +1,12 @@
 //! What people are told without asking: what a start found and mended, shown until the next start; that a file is in danger,
 //! and an auditor's opinion of this farmer that fell, once each ([`hayloft_core::warning`]).
 
-use hayloft_core::{score::Kind, warning::Warning};
+use hayloft_core::{alarm::Alarm, score::Kind, warning::Warning};
 use hayloft_store::{CatalogState, DatabaseState, OpenReport};
 
 use crate::{
     auditor::shown,
-    model::{FarmerStanding, HealthWord},
+    model::{ApiError, FarmerStanding},
 };
 
 /// A sentence for each thing that a person should know.
@@ -49,16 +49,34 @@ pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
     notices
 }
 
+/// Records of the owner were damaged; so many cannot be had from their copy either.
+pub(crate) fn of_records(lost: usize) -> String {
+    let said = match lost {
+        0 => {
+            return "Some of this home's records were damaged: they were brought back from their copy."
+                .into();
+        }
+        1 => "1 record of this home cannot be read, and its copy is of no help".to_owned(),
+        lost => format!("{lost} records of this home cannot be read, and their copy is of no help"),
+    };
+    format!("{said}: put hayloft.db and catalog.log back from a backup if there is one. All others are well.")
+}
+
+/// The owner's part stays locked although nobody needs to unlock it.
+pub(crate) fn of_lock(error: &ApiError) -> String {
+    format!("Your files stay locked: {}", error.message)
+}
+
 /// A file of which so many pieces are gone that the next losses may take it, or too few are there now.
-pub(crate) fn of_danger(name: &str, health: HealthWord, repaired_by_itself: bool) -> String {
-    match (health, repaired_by_itself) {
-        (HealthWord::Lost, _) => {
+pub(crate) fn of_danger(name: &str, alarm: Alarm, repaired_by_itself: bool) -> String {
+    match (alarm, repaired_by_itself) {
+        (Alarm::OutOfReach, _) => {
             format!(
                 "Too few pieces of “{name}” can be reached now: it can come back when more farmers are online."
             )
         }
-        (_, true) => format!("“{name}” has lost many of its pieces. It is repaired by itself."),
-        (_, false) => format!("“{name}” has lost many of its pieces: repair it now."),
+        (Alarm::InDanger, true) => format!("“{name}” has lost many of its pieces. It is repaired by itself."),
+        (Alarm::InDanger, false) => format!("“{name}” has lost many of its pieces: repair it now."),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{fmt, path::PathBuf};
 
-use hayloft_core::NetworkName;
+use hayloft_core::{NetworkName, audit::Sectors};
 
 use crate::{Clock, model::FarmSettings};
 
 /// What to open and how. Values that are `Some` or not empty override the home's settings; `network`, `farm`, `audit`,
-/// `vet` and `auditor` are also written into them.
+/// `vet`, `auditor` and `ledger` are also written into them.
 #[derive(Clone, Default)]
 pub struct NodeOptions {
     /// The home folder; made if it is not there.
@@ -22,6 +22,8 @@ pub struct NodeOptions {
     pub mdns: bool,
     /// Use in-process addresses (`/memory/…`) alone; for tests.
     pub memory: bool,
+    /// Only ask the DHT, and keep no part of it: two hundred nodes in one process would know each other all. For tests.
+    pub dht_client: bool,
     /// Unseals the seed at once. None leaves a seed that has a passphrase sealed; one in the keychain or without
     /// protection is unsealed anyway.
     pub passphrase: Option<String>,
@@ -35,9 +37,15 @@ pub struct NodeOptions {
     pub vet: Option<bool>,
     /// The auditor that new contracts name from now on, by an address ending in `/p2p/…`.
     pub auditor: Option<String>,
+    /// Where the ledger is, from now on.
+    pub ledger: Option<String>,
     /// The length of an epoch in contracts that this node proposes, and the shortest it takes; none is a day, and a minute.
     /// For tests.
     pub epoch_seconds: Option<u32>,
+    /// Sectors of the blocks that this node tags; none is what costs least. For tests: no front end sets it.
+    pub sectors: Option<Sectors>,
+    /// Settlement periods that an escrow which this node sets up pays for; none is three months of usual epochs. For tests.
+    pub escrow_periods: Option<u32>,
     /// Bytes of the disk that are never given to shards; none is the store's own guard.
     pub disk_guard_bytes: Option<u64>,
     /// The time.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use hayloft_core::{NetworkName, Timestamp};
+use hayloft_core::{Amount, NetworkName, Timestamp, spending::Limits};
 use hayloft_store::{Home, config};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,15 @@ pub struct Settings {
     /// The auditor that this owner's new contracts name, by an address ending in `/p2p/…`.
     #[serde(default)]
     pub auditor: Option<String>,
+    /// Where the ledger is; none: where Stellar's test network is, or nowhere on any other network.
+    #[serde(default)]
+    pub ledger: Option<String>,
+    /// What may be spent.
+    #[serde(default)]
+    pub spending: Limits,
+    /// The most that a farmer may ask for a TB-month; dearer ones are left out.
+    #[serde(default)]
+    pub price_ceiling: Option<Amount>,
     /// Whether this owner's files are repaired without anybody's asking.
     #[serde(default = "yes")]
     pub repair: bool,
@@ -70,6 +79,9 @@ impl Settings {
             audit: false,
             vet: true,
             auditor: None,
+            ledger: None,
+            spending: Limits::default(),
+            price_ceiling: None,
             repair: true,
             leaves: None,
         }
@@ -178,7 +190,7 @@ fn check_folder(folder: Option<&Path>) -> Result<(), ApiError> {
 
 fn check_price(stroops: u64) -> Result<(), ApiError> {
     require(stroops <= GREATEST_PRICE_STROOPS, || {
-        format!("A price is at most {GREATEST_PRICE_STROOPS} stroops per TB.")
+        format!("A price is at most {} per TB.", Amount(GREATEST_PRICE_STROOPS))
     })
 }
 

@@ -16,6 +16,9 @@
 //! It is valid for minutes and before ledger L. If it fails or is too late nothing has happened but its fee.
 //! W's reserve: one entry per claimant, so two per period, each back when the period's balance is claimed.
 //!
+//! **Assignment**: W signs for which contract the escrow pays ([`assign`]). Farmer and auditor take note of none without it,
+//! and of none for two contracts; the farmer keeps nothing under one that the auditor has not taken note of.
+//!
 //! **Settlement**: one transaction. Source: whoever hands it in, and pays its fee; signed by that one's key and so that two
 //! of the three signed. By E: claim all open balances of periods up to one that is over; pay the farmer what is owed;
 //! return the rest to W. It happens once, because a balance is claimed once; a wrong one fails whole. E's sequence number
@@ -47,12 +50,14 @@
 //!
 //! Deliberately absent: what is owed (`core::settlement`), and how a transaction gets into a ledger once.
 
+mod assignment;
 mod check;
 mod plan;
 mod settlement;
 mod standing;
 
+pub use assignment::{assign, check_assigned};
 pub use check::{Disagreement, MAX_AHEAD_SECONDS, Opinion, check};
-pub use plan::{MAX_PERIODS, MERGE_FEE, Plan, PlanError};
+pub use plan::{MAX_PERIODS, MERGE_FEE, Plan, PlanError, reserves};
 pub use settlement::{HandedIn, Settlement, SettlementError, recovery, settle};
 pub use standing::{Fault, Payouts, Standing, look};

@@ -14,6 +14,8 @@ mod crash;
 pub mod address;
 pub mod envelope;
 pub mod escrow;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod horizon;
 pub mod lumens;
 pub mod network;

@@ -225,7 +225,7 @@ impl Outbox {
     }
 
     /// Whether the ledger is still the one that was seen before; from then on the newest of it is known. One that began
-    /// anew is told once, and is the one that is known afterwards.
+    /// anew is told again and again until [`Outbox::begin_anew`].
     ///
     /// # Errors
     /// [`SendError`].
@@ -237,17 +237,24 @@ impl Outbox {
             Some(anchor) => match self.horizon.continuity(anchor).await? {
                 Continuity::Same => Recognised::Same,
                 Continuity::Behind => return Ok(Recognised::Behind),
-                Continuity::Reset(sign) => Recognised::Anew(sign),
+                Continuity::Reset(sign) => return Ok(Recognised::Anew(sign)),
             },
         };
         let newest = self.horizon.anchor().await?;
-        let is_news = kept.is_none_or(|kept| {
-            recognised != Recognised::Same || newest.ledger.saturating_sub(kept.ledger) > ANCHOR_LEDGERS
-        });
+        let is_news = kept.is_none_or(|kept| newest.ledger.saturating_sub(kept.ledger) > ANCHOR_LEDGERS);
         if is_news {
             self.rows.keep_anchor(&codec::encode(VERSION, &newest)).await?;
         }
         Ok(recognised)
+    }
+
+    /// Takes a ledger that began anew for the one that is known from now on: every escrow that stood on the old one is over.
+    ///
+    /// # Errors
+    /// [`SendError`]; then nothing has changed.
+    pub async fn begin_anew(&self) -> Result<(), SendError> {
+        let newest = self.horizon.anchor().await?;
+        Ok(self.rows.begin_anew(&codec::encode(VERSION, &newest)).await?)
     }
 
     async fn hand_in(&self, row: &NewRow, signed: &Signed) -> Result<Fate, SendError> {

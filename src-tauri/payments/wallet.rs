@@ -6,7 +6,7 @@
 mod history;
 
 use hayloft_core::{Amount, Timestamp, keys::StellarKey, spending::Limits};
-use hayloft_store::outbox::{EscrowRow, OutboxRow};
+use hayloft_store::outbox::EscrowRow;
 pub use hayloft_store::outbox::{EscrowState, Fate, Role};
 
 pub use history::{Entry, Kind, csv};
@@ -52,7 +52,7 @@ pub enum WalletError {
     #[error("a memo has at most {MAX_MEMO_BYTES} bytes")]
     LongMemo,
     /// Too little is free.
-    #[error("only {} stroops are free, and {} are needed", .free.0, .needed.0)]
+    #[error("only {free} are free, and {needed} are needed")]
     TooLittle {
         /// What is free.
         free: Amount,
@@ -271,26 +271,45 @@ impl Wallet {
     }
 
     /// Brings the books in line with the ledger after a start or a doubt: asks what came of every open transaction, and of
-    /// every escrow that was begun. An escrow whose setup can no longer get in is over; its money never left.
+    /// every escrow that was begun. One is over only when the ledger shows that its setup can no longer get in and nothing is
+    /// locked for it: then its money never left.
     ///
     /// # Errors
     /// [`WalletError`]; what was brought in line stays so.
     pub async fn reconcile(&self) -> Result<(), WalletError> {
         self.outbox.resume().await?;
-        let open: Vec<Address> = self.outbox.rows().open().await?.iter().filter_map(setup_of).collect();
         for (plan, role, state) in self.escrows().await? {
             if role != Role::Owner || state != EscrowState::Expected {
                 continue;
             }
-            match look(self.horizon(), self.network(), &plan).await? {
-                Ok(_) => self.keep(&plan, role, EscrowState::Seen).await?,
-                Err(Fault::Missing) if !open.contains(&plan.escrow) => {
-                    self.keep(&plan, role, EscrowState::Over).await?;
-                }
-                Err(_) => {}
-            }
+            // Asked before E is looked for: a setup that got in until then is seen.
+            let may_come = self.may_set_up(&plan).await?;
+            let state = match look(self.horizon(), self.network(), &plan).await? {
+                Err(Fault::Missing) if may_come => continue,
+                Err(Fault::Missing) if !self.is_locked(&plan).await? => EscrowState::Over,
+                Ok(_) | Err(_) => EscrowState::Seen,
+            };
+            self.keep(&plan, role, state).await?;
         }
         Ok(())
+    }
+
+    /// Whether a plan's setup can still get into a ledger.
+    async fn may_set_up(&self, plan: &Plan) -> Result<bool, HorizonError> {
+        let newest = self.horizon().newest_ledger().await?.number;
+        let account = self.horizon().account(plan.owner).await?;
+        let is_free = account.is_none_or(|account| account.sequence < plan.setup_sequence);
+        Ok(is_free && newest < plan.merge_ledger)
+    }
+
+    /// Whether the ledger holds anything for a period of a plan.
+    async fn is_locked(&self, plan: &Plan) -> Result<bool, HorizonError> {
+        for period in 0..plan.periods() {
+            if self.horizon().balance(plan.balance(period)).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Hands in a settlement that two of three have signed with this wallet.
@@ -360,7 +379,16 @@ impl Wallet {
     /// # Errors
     /// The ledger or the store cannot be asked.
     pub async fn history(&self, page: &Page) -> Result<Vec<Entry>, WalletError> {
+        Ok(self.history_page(page).await?.0)
+    }
+
+    /// The same, and the page that follows; none after the last.
+    ///
+    /// # Errors
+    /// As [`Wallet::history`].
+    pub async fn history_page(&self, page: &Page) -> Result<(Vec<Entry>, Option<Page>), WalletError> {
         let records = self.horizon().payments(self.address(), page).await?;
+        let next = page.after(&records);
         let escrows = self.escrows().await?;
         let mut entries = Vec::with_capacity(records.len());
         for record in &records {
@@ -368,22 +396,15 @@ impl Wallet {
             let purpose = row.and_then(|row| Purpose::decode(&row.row.purpose).ok());
             entries.extend(history::entry(self.address(), record, purpose, &escrows));
         }
-        Ok(entries)
-    }
-}
-
-/// The escrow that an open row sets up.
-fn setup_of(row: &OutboxRow) -> Option<Address> {
-    match Purpose::decode(&row.row.purpose) {
-        Ok(Purpose::Setup { escrow }) => Some(escrow),
-        _ => None,
+        Ok((entries, next))
     }
 }
 
 const PLAN_VERSION: u8 = 1;
 const PLAN_BYTES: usize = 8192;
 
-fn encode(plan: &Plan) -> Vec<u8> {
+/// A plan as it is kept and told.
+pub fn encode(plan: &Plan) -> Vec<u8> {
     hayloft_core::codec::encode(PLAN_VERSION, plan)
 }
 

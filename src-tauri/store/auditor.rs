@@ -19,6 +19,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use crate::{
     DatabaseError,
     db::{Write, bytes, from_blob, id, int, maybe_number, number, to_blob},
+    funding,
     open::Inner,
 };
 
@@ -173,6 +174,7 @@ impl Auditor {
         let query = query.bind(followed.due.map(|due| int(due.0))).bind(int(followed.until.0));
         query.execute(&mut *write).await?;
         insert_revision(&mut write, followed.contract, &followed.revision, shards).await?;
+        funding::remember(&mut write, &followed.revision).await?;
         crash_point!(FollowWritten);
         write.commit().await?;
         crash_point!(FollowCommitted);
@@ -206,6 +208,7 @@ impl Auditor {
         let query = query.bind(int(followed.until.0)).bind(contract.0.to_vec());
         query.execute(&mut *write).await?;
         insert_revision(&mut write, contract, &followed.revision, shards).await?;
+        funding::remember(&mut write, &followed.revision).await?;
         let query = "DELETE FROM audited_revisions WHERE contract = ?1 AND number NOT IN \
                      (SELECT number FROM audited_revisions WHERE contract = ?1 ORDER BY number DESC LIMIT ?2)";
         let query = sqlx::query(query).bind(contract.0.to_vec()).bind(int(1 + REVISIONS_KEPT));

@@ -1,7 +1,8 @@
 //! The catalog log: what an owner cannot make again, kept outside the database too, so that losing the database loses no
-//! file. Sealed content and placement records with their notes, contracts with their revisions, and transfers; all as
-//! they are in the rows. Deliberately absent: what can be found again (peers, marks, shards in flight or to be removed:
-//! the owner works those out from contracts and placements, see [`crate::Owner::unsettled`]).
+//! file and no money. Sealed content and placement records with their notes, contracts with their revisions, transfers,
+//! escrows with what they are for, and payments; all as they are in the rows. Deliberately absent: what can be found again
+//! (peers, marks, older revisions and vouchers, which the other party has too, shards in flight or to be removed: the owner
+//! works those out from contracts and placements, see [`crate::Owner::unsettled`]).
 //!
 //! **Log first, rows second.** Every change of these tables is a list of [`Entry`]s. They are applied to the rows in one
 //! transaction, appended to the log as one batch and synced, and only then is the transaction committed. The same
@@ -17,9 +18,11 @@
 //!
 //! While running, a batch whose rows cannot be committed is cut off again. A log that cannot be cut, or whose sync
 //! failed, is stale: it is written anew from the rows (new file, sync, rename) before any other change of the owner's.
+//! Rows that do not hold what the log has of them never take its place: [`restore`] brings them back from it.
 //! Batches that only save work (revisions, which the farmer has too) are not synced by themselves; the next save does it.
 
 mod anew;
+mod copies;
 mod entry;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -33,10 +36,10 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use entry::{Entry, JobEntry};
+pub(crate) use entry::{Entry, EscrowEntry, JobEntry, PaymentEntry};
 pub(crate) use log::{Log, marker};
 pub use opening::CatalogState;
-pub(crate) use opening::open;
+pub(crate) use opening::{open, restore};
 
 use crate::{
     DatabaseError,
@@ -142,7 +145,8 @@ impl Change {
     async fn write_anew(mut self) -> Result<(), DatabaseError> {
         let inner = self.inner.clone();
         let mut log = inner.catalog.lock().await;
-        let anew = anew::write(&mut self.write, &log, &inner.marker).await?;
+        let head = head_of(&mut self.write).await?;
+        let anew = anew::write(&mut self.write, &log, head, &inner.marker).await?;
         set_head(&mut self.write, &anew.head()).await?;
         // The rows know the new log before it is there: a crash in between finds an older one, and writes it anew.
         log.stale = true;
@@ -161,6 +165,13 @@ async fn set_head(write: &mut Write, head: &log::Head) -> Result<(), DatabaseErr
     let query = sqlx::query("INSERT OR REPLACE INTO home (key, value) VALUES (?, ?)");
     query.bind(HEAD).bind(db::to_blob(head)).execute(&mut **write).await?;
     Ok(())
+}
+
+/// The rows' head; none if they have none, or it cannot be read.
+async fn head_of(write: &mut Write) -> Result<Option<log::Head>, DatabaseError> {
+    let query = sqlx::query("SELECT value FROM home WHERE key = ?").bind(HEAD);
+    let row = query.fetch_optional(&mut **write).await?;
+    Ok(row.and_then(|row| db::from_blob(&db::bytes(&row, 0).ok()?).ok()))
 }
 
 /// Works on the log where blocking harms nobody.

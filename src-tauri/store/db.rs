@@ -91,6 +91,7 @@ impl DatabaseError {
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Closed,
             sqlx::Error::PoolTimedOut => Self::Busy,
             sqlx::Error::Io(error) => error.into(),
+            sqlx::Error::ColumnDecode { .. } => Self::Corrupt { what: "a value of its kind" },
             error => {
                 tracing::error!(%error, "the database failed");
                 Self::Sqlite(error)

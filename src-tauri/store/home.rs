@@ -13,6 +13,10 @@ use zeroize::Zeroizing;
 /// How the names of files that are being written begin.
 pub(crate) const UNFINISHED: &str = ".hayloft-new-";
 
+const DEVICE_KEY: &str = "device.key";
+const PAYOUT_KEY: &str = "payout.key";
+const WALLET_KEY: &str = "wallet.key";
+
 /// Why a home cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -30,9 +34,9 @@ pub enum HomeError {
         /// Why.
         source: io::Error,
     },
-    /// The device key's file is not a key.
-    #[error("{path} is not a device key; restore it from a backup, or delete it to begin as a new device")]
-    BadDeviceKey {
+    /// A key's file is not a key.
+    #[error("{path} is not a key; restore it from a backup, or delete it to begin with a new one")]
+    BadKey {
         /// The file.
         path: PathBuf,
     },
@@ -92,20 +96,60 @@ impl Home {
     /// # Errors
     /// [`HomeError`] if the file cannot be read or written, or is not a key.
     pub fn device_secret(&self) -> Result<Zeroizing<[u8; 32]>, HomeError> {
-        let path = self.path.join("device.key");
+        self.secret_made_once(DEVICE_KEY)
+    }
+
+    /// The secret of the account that this home is paid at for farming, made at random the first time. It lies unsealed, so
+    /// that a farmer that starts by itself can settle.
+    ///
+    /// # Errors
+    /// As [`Home::device_secret`].
+    pub fn payout_secret(&self) -> Result<Zeroizing<[u8; 32]>, HomeError> {
+        self.secret_made_once(PAYOUT_KEY)
+    }
+
+    /// Whether [`Home::payout_secret`] has been made.
+    pub fn has_payout_secret(&self) -> bool {
+        self.path.join(PAYOUT_KEY).exists()
+    }
+
+    /// The secret of an account that was brought here to be the wallet; none if there is none.
+    ///
+    /// # Errors
+    /// [`HomeError`] if the file cannot be read, or is not a key.
+    pub fn wallet_secret(&self) -> Result<Option<Zeroizing<[u8; 32]>>, HomeError> {
+        self.secret(WALLET_KEY)
+    }
+
+    /// Keeps the secret of an account as the wallet's from now on.
+    ///
+    /// # Errors
+    /// [`HomeError`] if it cannot be written.
+    pub fn keep_wallet_secret(&self, secret: &[u8; 32]) -> Result<(), HomeError> {
         let failed = |source| HomeError::Io { home: self.path.clone(), source };
+        write_whole(&self.path.join(WALLET_KEY), secret, true).map_err(failed)
+    }
+
+    fn secret(&self, name: &str) -> Result<Option<Zeroizing<[u8; 32]>>, HomeError> {
+        let path = self.path.join(name);
         match fs::read(&path).map(Zeroizing::new) {
             Ok(bytes) => {
                 let secret = <[u8; 32]>::try_from(bytes.as_slice());
-                secret.map(Zeroizing::new).map_err(|_| HomeError::BadDeviceKey { path })
+                secret.map(|secret| Some(Zeroizing::new(secret))).map_err(|_| HomeError::BadKey { path })
             }
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-                let secret = Zeroizing::new(rand::random::<[u8; 32]>());
-                write_whole(&path, secret.as_slice(), true).map_err(failed)?;
-                Ok(secret)
-            }
-            Err(source) => Err(failed(source)),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HomeError::Io { home: self.path.clone(), source }),
         }
+    }
+
+    fn secret_made_once(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, HomeError> {
+        if let Some(secret) = self.secret(name)? {
+            return Ok(secret);
+        }
+        let failed = |source| HomeError::Io { home: self.path.clone(), source };
+        let secret = Zeroizing::new(rand::random::<[u8; 32]>());
+        write_whole(&self.path.join(name), secret.as_slice(), true).map_err(failed)?;
+        Ok(secret)
     }
 }
 
@@ -232,8 +276,21 @@ mod tests {
         let secret = home.device_secret().unwrap();
         assert_eq!(*secret, *home.device_secret().unwrap());
         fs::write(folder.path().join("device.key"), b"short").unwrap();
-        assert!(matches!(home.device_secret(), Err(HomeError::BadDeviceKey { .. })));
+        assert!(matches!(home.device_secret(), Err(HomeError::BadKey { .. })));
         assert_eq!(fs::read(folder.path().join("device.key")).unwrap(), b"short");
+    }
+
+    #[test]
+    fn the_payout_key_is_made_when_it_is_first_asked_for_and_a_wallet_key_only_when_brought() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path()).unwrap();
+        assert!(!home.has_payout_secret());
+        let secret = home.payout_secret().unwrap();
+        assert!(home.has_payout_secret());
+        assert_eq!(*secret, *home.payout_secret().unwrap());
+        assert_eq!(home.wallet_secret().unwrap(), None);
+        home.keep_wallet_secret(&[7; 32]).unwrap();
+        assert_eq!(home.wallet_secret().unwrap().map(|secret| *secret), Some([7; 32]));
     }
 
     #[cfg(unix)]

@@ -161,7 +161,7 @@ pub fn unseal(home: &Home, passphrase: &str) -> Result<Zeroizing<Vec<u8>>, Ident
             let secret = keychain_entry(owner)?.get_secret().map_err(keychain_failed)?;
             Ok(Zeroizing::new(secret))
         }
-        Seal::File { memory_kib, passes, salt, nonce, sealed, .. } => {
+        Seal::File { protected, memory_kib, passes, salt, nonce, sealed } => {
             if memory_kib > MEMORY_KIB_MAX || passes > PASSES_MAX {
                 return Err(IdentityError::Damaged { path: path_in(home.path()) });
             }
@@ -169,7 +169,11 @@ pub fn unseal(home: &Home, passphrase: &str) -> Result<Zeroizing<Vec<u8>>, Ident
                 .ok_or_else(|| IdentityError::Damaged { path: path_in(home.path()) })?;
             let payload = Payload { msg: &sealed, aad: &associated(owner) };
             let opened = cipher.decrypt(&nonce.into(), payload);
-            opened.map(Zeroizing::new).map_err(|_| IdentityError::WrongPassphrase)
+            opened.map(Zeroizing::new).map_err(|_| match protected || !passphrase.is_empty() {
+                true => IdentityError::WrongPassphrase,
+                // The only one that can be right: it is the file that is wrong.
+                false => IdentityError::Damaged { path: path_in(home.path()) },
+            })
         }
     }
 }

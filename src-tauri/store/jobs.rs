@@ -156,7 +156,7 @@ impl Jobs {
         let query =
             "SELECT id, kind, state, spec, progress, report, begun FROM jobs ORDER BY id DESC LIMIT ?";
         let rows = sqlx::query(query).bind(i64::from(limit)).fetch_all(self.inner.db.read()).await?;
-        rows.iter().map(job_of).collect()
+        Ok(readable(&rows))
     }
 
     /// Jobs that are running or paused, oldest first.
@@ -167,7 +167,7 @@ impl Jobs {
         let query =
             "SELECT id, kind, state, spec, progress, report, begun FROM jobs WHERE state <= 1 ORDER BY id";
         let rows = sqlx::query(query).fetch_all(self.inner.db.read()).await?;
-        rows.iter().map(job_of).collect()
+        Ok(readable(&rows))
     }
 
     /// Jobs that failed before `then` and still hold segments, oldest first.
@@ -179,7 +179,17 @@ impl Jobs {
                      WHERE state = 3 AND ended < ? AND EXISTS (SELECT 1 FROM segments WHERE job = jobs.id) \
                      ORDER BY id";
         let rows = sqlx::query(query).bind(int(then.0)).fetch_all(self.inner.db.read()).await?;
-        rows.iter().map(job_of).collect()
+        Ok(readable(&rows))
+    }
+
+    /// Reads every job once.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if one of them cannot be read.
+    pub(crate) async fn check(&self) -> Result<(), DatabaseError> {
+        let query = "SELECT id, kind, state, spec, progress, report, begun FROM jobs";
+        let rows = sqlx::query(query).fetch_all(self.inner.db.read()).await?;
+        rows.iter().try_for_each(|row| job_of(row).map(drop))
     }
 }
 
@@ -189,6 +199,12 @@ fn job_number(row: &SqliteRow) -> Result<u32, DatabaseError> {
 
 fn json(text: &str) -> Result<Value, DatabaseError> {
     serde_json::from_str(text).map_err(|_| DatabaseError::Corrupt { what: "a job's notes" })
+}
+
+/// A job that cannot be read stands in no other's way.
+fn readable(rows: &[SqliteRow]) -> Vec<JobRow> {
+    let read = rows.iter().map(job_of);
+    read.filter_map(|job| job.inspect_err(|error| tracing::warn!(%error, "a job is left out")).ok()).collect()
 }
 
 fn job_of(row: &SqliteRow) -> Result<JobRow, DatabaseError> {

@@ -14,6 +14,7 @@ use crate::{
     DatabaseError, Farmer, FarmerError, audit_keys,
     db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     farmer::{ARRIVED, Contract, Expired, KEPT, to_the_end},
+    funding,
     journal::Record,
     quota,
     shards::{Folder, blocking, delete},
@@ -39,6 +40,7 @@ impl Farmer {
             let _gate = farmer.inner.gate.lock().await;
             let mut write = farmer.inner.db.write().await?;
             apply(&mut write, &revision).await?;
+            funding::remember(&mut write, &revision).await?;
             crash_point!(RevisionWritten);
             write.commit().await.map_err(DatabaseError::from)?;
             crash_point!(RevisionCommitted);

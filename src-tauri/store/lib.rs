@@ -17,6 +17,7 @@ pub mod config;
 pub mod db;
 pub mod farmer;
 pub mod files;
+pub mod funding;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod holdings;
@@ -68,6 +69,7 @@ pub use catalog::CatalogState;
 pub use db::DatabaseError;
 pub use disk::Guard;
 pub use farmer::{Farmer, FarmerError};
+pub use funding::Funds;
 pub use home::{Home, HomeError};
 pub use jobs::Jobs;
 pub use open::{DatabaseState, OpenError, OpenReport, Store, StoreOptions};

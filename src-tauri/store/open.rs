@@ -12,11 +12,13 @@ use hayloft_core::{ContractId, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::{
-    Auditor, CatalogState, DatabaseError, Farmer, FarmerError, Guard, Home, Jobs, Outbox, Owner, Peers,
+    Auditor, CatalogState, DatabaseError, Farmer, FarmerError, Funds, Guard, Home, Jobs, Outbox, Owner,
+    Peers,
     catalog::{self, Change, Log},
     db::Db,
     disk::Disk,
     home::write_whole,
+    owner::OwnerError,
     placing::Waiting,
     reconcile,
     shards::{ActiveSet, Folder, blocking},
@@ -90,12 +92,20 @@ pub enum OpenError {
     Io(#[from] std::io::Error),
 }
 
+impl OpenError {
+    /// Whether the database holds what cannot be read.
+    fn is_damage(&self) -> bool {
+        let (Self::Database(error) | Self::Farmer(FarmerError::Database(error))) = self else { return false };
+        matches!(error, DatabaseError::Corrupt { .. })
+    }
+}
+
 /// Ties a home, its database and its farmer's folder together.
 type Marker = [u8; 16];
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) home: Home,
+    pub(crate) home: Arc<Home>,
     pub(crate) db: Db,
     pub(crate) marker: Marker,
     pub(crate) folder: RwLock<Folder>,
@@ -119,21 +129,41 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the home's database and farmer's folder and mends what a crash left over.
+    /// Opens the home's database and farmer's folder and mends what a crash left over. A database that turns out to hold
+    /// what cannot be read is rebuilt like one that is no database.
     ///
     /// # Errors
     /// [`OpenError`]; nothing that was stored is lost by it.
     pub async fn open(home: Home, options: StoreOptions) -> Result<(Self, OpenReport), OpenError> {
-        let folder = Folder { root: options.farm_folder.unwrap_or_else(|| home.path().join("shards")) };
-        let (db, database, marker) = open_database(home.path()).await?;
-        let prepared = match write_markers(home.path(), &db, marker).await {
-            Ok(()) => prepare_folder(&folder, marker, &db).await,
-            Err(error) => Err(error),
+        let home = Arc::new(home);
+        let root = options.farm_folder.clone().unwrap_or_else(|| home.path().join("shards"));
+        let folder = Folder { root };
+        let found = open_database(home.path(), &folder).await?;
+        let (marker, was_sound) = (found.marker, found.state == DatabaseState::Sound);
+        match Self::open_on(home.clone(), folder.clone(), &options, found).await {
+            Err(error) if was_sound && error.is_damage() => {
+                tracing::warn!(%error, "the database is rebuilt");
+                let anew = begin_anew(home.path(), &folder, marker, DAMAGED).await?;
+                Self::open_on(home, folder, &options, anew).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_on(
+        home: Arc<Home>,
+        folder: Folder,
+        options: &StoreOptions,
+        found: Found,
+    ) -> Result<(Self, OpenReport), OpenError> {
+        let Found { db, state: database, marker } = found;
+        let opened = async {
+            keep_marker(&db, marker).await?;
+            prepare_folder(&folder, marker, &db).await?;
+            write_marker(home.path(), marker).await?;
+            open_catalog(home.path(), &db, marker, options.disk.clone()).await
         };
-        let opened = match prepared {
-            Ok(()) => open_catalog(home.path(), &db, marker, options.disk.clone()).await,
-            Err(error) => Err(error),
-        };
+        let opened = opened.await;
         let (log, records) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -147,7 +177,7 @@ impl Store {
             marker,
             folder: RwLock::new(folder),
             guard: options.guard,
-            disk: options.disk,
+            disk: options.disk.clone(),
             catalog: Mutex::new(log),
             active: ActiveSet::default(),
             gate: Mutex::default(),
@@ -164,17 +194,36 @@ impl Store {
         }
     }
 
-    async fn mend(&self, database: DatabaseState, records: CatalogState) -> Result<OpenReport, OpenError> {
+    async fn mend(
+        &self,
+        database: DatabaseState,
+        mut records: CatalogState,
+    ) -> Result<OpenReport, OpenError> {
         let farmer = self.farmer();
         let rebuilding = self.inner.db.home_value(REBUILDING).await?.is_some();
         let found_shards = if rebuilding { reconcile::rebuild(&farmer, now()).await? } else { 0 };
         let mended = reconcile::reconcile(&farmer, now()).await?;
         let (orphan_files, missing_shards) = (mended.orphan_files, mended.missing_shards);
+        if let Err(OwnerError::Database(error @ DatabaseError::Corrupt { .. })) = self.read_owned().await {
+            tracing::warn!(%error, "the owner's records are brought back from their copy");
+            if let Some(files) = catalog::restore(&self.inner).await? {
+                records = CatalogState::Rebuilt { files, damaged: None };
+            }
+        }
         // A log that cannot be written now is written before the next change.
         if let Err(error) = Change::heal(&self.inner).await {
             tracing::warn!(%error, "the catalog log is not up to date");
         }
         Ok(OpenReport { database, records, orphan_files, missing_shards, found_shards })
+    }
+
+    /// Reads all that the owner keeps once.
+    async fn read_owned(&self) -> Result<(), OwnerError> {
+        self.owner().check().await?;
+        self.jobs().check().await?;
+        self.funds().list(None).await?;
+        self.outbox().list().await?;
+        Ok(())
     }
 
     /// The home.
@@ -207,6 +256,11 @@ impl Store {
         Outbox { inner: self.inner.clone() }
     }
 
+    /// Which contracts escrows pay for.
+    pub fn funds(&self) -> Funds {
+        Funds { inner: self.inner.clone() }
+    }
+
     /// Remembered peers and marks.
     pub fn peers(&self) -> Peers {
         Peers { inner: self.inner.clone() }
@@ -235,48 +289,95 @@ fn catalog_path(home: &Path) -> PathBuf {
     home.join("catalog.log")
 }
 
-/// The home's marker; the catalog log has a copy.
-fn read_marker(home: &Path) -> io::Result<Option<Marker>> {
-    match fs::read(marker_path(home)) {
-        Ok(bytes) if bytes.len() == size_of::<Marker>() => Ok(bytes.try_into().ok()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => catalog::marker(&catalog_path(home)),
+/// What a start says of a database that cannot be read.
+const DAMAGED: &str = "the database was damaged";
+
+/// A home's database as it was found, or begun anew.
+struct Found {
+    db: Db,
+    state: DatabaseState,
+    marker: Marker,
+}
+
+/// The copies of the home's marker that lie outside its database.
+#[derive(Debug, Clone, Copy)]
+struct Markers {
+    home: Option<Marker>,
+    log: Option<Marker>,
+    folder: Option<Marker>,
+}
+
+impl Markers {
+    fn read(home: &Path, folder: &Folder) -> io::Result<Self> {
+        let own = match fs::read(marker_path(home)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            read => read.ok().and_then(|bytes| bytes.try_into().ok()),
+        };
+        let log = catalog::marker(&catalog_path(home))?;
+        Ok(Self { home: own, log, folder: reconcile::marker(folder)? })
+    }
+
+    /// What two of the copies agree on, so that none that is wrong decides alone; else the home's own, else the log's.
+    /// A folder without a home is another home's.
+    fn agreed(&self) -> Option<Marker> {
+        let twice = |marker: &Marker| self.copies_of(marker) > 1;
+        [self.home, self.log].into_iter().flatten().find(twice).or(self.home).or(self.log)
+    }
+
+    /// Whether as many copies know the marker of a database as the one that is thought to be the home's.
+    fn speak_for(&self, has: &Marker, known: &Marker) -> bool {
+        self.copies_of(has) >= self.copies_of(known)
+    }
+
+    fn copies_of(&self, marker: &Marker) -> usize {
+        [self.home, self.log, self.folder].iter().filter(|copy| copy.as_ref() == Some(marker)).count()
     }
 }
 
 /// Opens the database; if this home had one that is gone, broken or another's, puts it aside and begins a new one that
 /// is marked for rebuilding.
-async fn open_database(home: &Path) -> Result<(Db, DatabaseState, Marker), OpenError> {
+async fn open_database(home: &Path, folder: &Folder) -> Result<Found, OpenError> {
     let path = home.join("hayloft.db");
-    let known = read_marker(home)?;
-    let there = path.try_exists()?;
-    let reason = if known.is_some() && !there {
-        "the database was missing"
-    } else {
-        match Db::open(&path).await {
+    let markers = Markers::read(home, folder)?;
+    let known = markers.agreed();
+    let reason = match (known, path.try_exists()?) {
+        (Some(_), false) => "the database was missing",
+        _ => match Db::open(&path).await {
             Ok(db) => {
                 let has = db.home_value(MARKER).await?.and_then(|bytes| Marker::try_from(bytes).ok());
                 match (known, has) {
-                    (None, None) => return Ok((db, DatabaseState::New, rand::random())),
-                    (Some(known), Some(has)) if known == has => return Ok((db, DatabaseState::Sound, has)),
-                    // The database's row comes first and the home's file second: a crash came between.
-                    (None, Some(has)) => return Ok((db, DatabaseState::Sound, has)),
-                    (Some(_), _) => {
+                    (None, None) => {
+                        return Ok(Found { db, state: DatabaseState::New, marker: rand::random() });
+                    }
+                    // The database's row comes first and the home's file second: a crash may have come between.
+                    (known, Some(has)) if known.is_none_or(|known| markers.speak_for(&has, &known)) => {
+                        return Ok(Found { db, state: DatabaseState::Sound, marker: has });
+                    }
+                    _ => {
                         db.close().await;
                         "the database was empty or another home's"
                     }
                 }
             }
-            Err(DatabaseError::Corrupt { .. }) => "the database was damaged",
+            Err(DatabaseError::Corrupt { .. }) => DAMAGED,
             Err(error) => return Err(error.into()),
-        }
+        },
     };
-    let moved_to = if there { Some(move_aside(&path)?) } else { None };
+    begin_anew(home, folder, known.unwrap_or_else(rand::random), reason).await
+}
+
+/// Puts the database aside, if it is there, and begins a new one that is marked for rebuilding. Nothing is moved unless
+/// the farmer's folder, from which it is rebuilt, is this home's.
+async fn begin_anew(home: &Path, folder: &Folder, marker: Marker, reason: &str) -> Result<Found, OpenError> {
+    if reconcile::marker(folder)? != Some(marker) {
+        return Err(OpenError::WrongFolder { folder: folder.root.clone() });
+    }
+    let path = home.join("hayloft.db");
+    let moved_to = if path.try_exists()? { Some(move_aside(&path)?) } else { None };
     remove_remains(&path)?;
     let db = Db::open(&path).await?;
     db.set_home_value(REBUILDING, &[1]).await?;
-    let state = DatabaseState::Rebuilt { reason: reason.to_owned(), moved_to };
-    Ok((db, state, known.unwrap_or_else(rand::random)))
+    Ok(Found { db, state: DatabaseState::Rebuilt { reason: reason.to_owned(), moved_to }, marker })
 }
 
 fn move_aside(path: &Path) -> io::Result<PathBuf> {
@@ -328,11 +429,17 @@ async fn open_catalog(
     Ok(catalog::open(catalog_path(home), db, &marker, disk).await?)
 }
 
-/// Writes the marker where it is not yet: a disk that takes nothing any more does not keep a home from being opened.
-async fn write_markers(home: &Path, db: &Db, marker: Marker) -> Result<(), OpenError> {
+/// Writes the marker into the database, before any other place.
+async fn keep_marker(db: &Db, marker: Marker) -> Result<(), OpenError> {
     if db.home_value(MARKER).await?.as_deref() != Some(marker.as_slice()) {
         db.set_home_value(MARKER, &marker).await?;
     }
+    Ok(())
+}
+
+/// Writes the home's own copy where it is not yet, once the farmer's folder has agreed: a disk that takes nothing any more
+/// does not keep a home from being opened.
+async fn write_marker(home: &Path, marker: Marker) -> Result<(), OpenError> {
     let path = marker_path(home);
     let write = move || match fs::read(&path) {
         Ok(kept) if kept == marker => Ok(()),

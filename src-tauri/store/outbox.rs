@@ -10,10 +10,11 @@ use hayloft_core::{
     Amount, Timestamp,
     spending::{self, Limits, OverLimit, Spent},
 };
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     DatabaseError,
+    catalog::{Change, Entry, EscrowEntry, PaymentEntry},
     db::{bytes, id, int, maybe_number, number},
     open::Inner,
 };
@@ -148,25 +149,41 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`]; the transaction must then not leave this process.
     pub async fn insert(&self, row: &NewRow, limits: &Limits, now: Timestamp) -> Result<u64, OutboxError> {
-        let mut write = self.inner.db.write().await?;
+        let mut write = Change::begin(&self.inner).await?;
         let query = sqlx::query("SELECT EXISTS (SELECT 1 FROM outbox WHERE source = ? AND state = 0)");
-        if number(&query.bind(row.source.to_vec()).fetch_one(&mut *write).await?, 0)? == 1 {
+        if number(&query.bind(row.source.to_vec()).fetch_one(&mut **write).await?, 0)? == 1 {
             return Err(OutboxError::Busy);
         }
-        let query = "SELECT COALESCE(SUM(CASE WHEN signed > ? THEN spends ELSE 0 END), 0), \
-                     COALESCE(SUM(spends), 0) FROM outbox WHERE state < 2";
-        let since = int(now.0.saturating_sub(spending::DAY_SECONDS));
-        let sums = sqlx::query(query).bind(since).fetch_one(&mut *write).await?;
-        let spent = Spent { today: Amount(number(&sums, 0)?), in_all: Amount(number(&sums, 1)?) };
-        spending::allow(limits, &spent, row.spends)?;
-        let query = "INSERT INTO outbox (network, hash, source, sequence, latest, envelope, purpose, spends, signed) \
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let query = sqlx::query(query).bind(row.network.to_vec()).bind(row.hash.to_vec());
-        let query = query.bind(row.source.to_vec()).bind(row.sequence).bind(int(row.latest.0));
-        let query = query.bind(row.envelope.clone()).bind(row.purpose.clone());
-        let done = query.bind(int(row.spends.0)).bind(int(now.0)).execute(&mut *write).await?;
+        spending::allow(limits, &spent(&mut write, now).await?, row.spends)?;
+        let query = sqlx::query("SELECT COALESCE(MAX(number), 0) + 1 FROM outbox");
+        let next = number(&query.fetch_one(&mut **write).await?, 0)?;
+        let payment = PaymentEntry {
+            number: next,
+            network: row.network,
+            hash: row.hash,
+            source: row.source,
+            sequence: row.sequence,
+            latest: row.latest.0,
+            envelope: row.envelope.clone(),
+            purpose: row.purpose.clone(),
+            spends: row.spends.0,
+            signed: now.0,
+            state: 0,
+            ledger: None,
+            reason: None,
+        };
+        write.make(Entry::Payment(payment)).await?;
         write.commit().await?;
-        Ok(u64::try_from(done.last_insert_rowid()).unwrap_or(0))
+        Ok(next)
+    }
+
+    /// What was spent and counts against limits: all that took effect or may.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn spent(&self, now: Timestamp) -> Result<Spent, DatabaseError> {
+        let mut read = self.inner.db.read().acquire().await?;
+        spent(&mut read, now).await
     }
 
     /// Closes an open row; one that is closed stays as it is.
@@ -180,11 +197,9 @@ impl Outbox {
             Fate::Failed { ledger, reason } => (2, Some(*ledger), Some(reason.clone())),
             Fate::Void { reason } => (3, None, Some(reason.clone())),
         };
-        let mut write = self.inner.db.write().await?;
-        let query = "UPDATE outbox SET state = ?, ledger = ?, reason = ? WHERE hash = ? AND state = 0";
-        let query = sqlx::query(query).bind(state).bind(ledger.map(i64::from)).bind(reason);
-        query.bind(hash.to_vec()).execute(&mut *write).await?;
-        Ok(write.commit().await?)
+        let mut write = Change::begin(&self.inner).await?;
+        write.make(Entry::PaymentClosed { hash: *hash, state, ledger, reason }).await?;
+        write.commit().await
     }
 
     /// Rows that nobody knows the fate of, oldest first.
@@ -236,14 +251,24 @@ impl Outbox {
         self.inner.db.set_home_value(ANCHOR, anchor).await
     }
 
+    /// Keeps how the ledger is seen now that it began anew, and that every escrow on the old one is over: both or neither.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn begin_anew(&self, anchor: &[u8]) -> Result<(), DatabaseError> {
+        let mut write = Change::begin(&self.inner).await?;
+        write.make(Entry::LedgerAnew).await?;
+        let query = sqlx::query("INSERT OR REPLACE INTO home (key, value) VALUES (?, ?)");
+        query.bind(ANCHOR).bind(anchor.to_vec()).execute(&mut **write).await?;
+        write.commit().await
+    }
+
     /// Keeps an escrow, before its setup is handed in.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn keep_escrow(&self, escrow: &EscrowRow) -> Result<(), DatabaseError> {
-        let mut write = self.inner.db.write().await?;
-        let query = "INSERT INTO escrows (account, plan, role, state) VALUES (?, ?, ?, ?) \
-                     ON CONFLICT (account) DO UPDATE SET state = max(state, excluded.state)";
+        let mut write = Change::begin(&self.inner).await?;
         let role = match escrow.role {
             Role::Owner => 0,
             Role::Farmer => 1,
@@ -254,9 +279,14 @@ impl Outbox {
             EscrowState::Seen => 1,
             EscrowState::Over => 2,
         };
-        let query = sqlx::query(query).bind(escrow.account.to_vec()).bind(escrow.plan.clone());
-        query.bind(role).bind(state).execute(&mut *write).await?;
-        Ok(write.commit().await?)
+        let query = sqlx::query("SELECT state FROM escrows WHERE account = ?").bind(escrow.account.to_vec());
+        let known: Option<i64> =
+            query.fetch_optional(&mut **write).await?.map(|row| row.try_get(0)).transpose()?;
+        if known.is_none_or(|known| known < state) {
+            let (account, plan) = (escrow.account, escrow.plan.clone());
+            write.make(Entry::Escrow(EscrowEntry { account, plan, role, state })).await?;
+        }
+        write.commit().await
     }
 
     /// All escrows, also those that are over: what happened to them is still told.
@@ -270,7 +300,16 @@ impl Outbox {
     }
 }
 
-fn escrow_of(row: &SqliteRow) -> Result<EscrowRow, DatabaseError> {
+async fn spent(connection: &mut SqliteConnection, now: Timestamp) -> Result<Spent, DatabaseError> {
+    let query = "SELECT COALESCE(SUM(CASE WHEN signed > ? THEN spends ELSE 0 END), 0), \
+                 COALESCE(SUM(spends), 0) FROM outbox WHERE state < 2";
+    let since = int(now.0.saturating_sub(spending::DAY_SECONDS));
+    let sums = sqlx::query(query).bind(since).fetch_one(connection).await?;
+    Ok(Spent { today: Amount(number(&sums, 0)?), in_all: Amount(number(&sums, 1)?) })
+}
+
+/// Reads an escrow from the first four columns: account, plan, role and state.
+pub(crate) fn escrow_of(row: &SqliteRow) -> Result<EscrowRow, DatabaseError> {
     let corrupt = DatabaseError::Corrupt { what: "an escrow" };
     let role = match number(row, 2)? {
         0 => Role::Owner,
@@ -370,6 +409,8 @@ mod tests {
         outbox.insert(&row(1, 1, 60), &limits, NOW).await.unwrap();
         let refused = outbox.insert(&row(2, 2, 41), &limits, NOW).await;
         assert!(matches!(refused, Err(OutboxError::OverLimit(_))));
+        let spent = Spent { today: Amount(60), in_all: Amount(60) };
+        assert_eq!(outbox.spent(NOW).await.unwrap(), spent);
         outbox.insert(&row(2, 2, 40), &limits, NOW).await.unwrap();
         // What could not apply was not spent.
         outbox.close(&[2; 32], &Fate::Void { reason: String::new() }).await.unwrap();
@@ -387,7 +428,11 @@ mod tests {
             outbox.keep_escrow(&escrow(state)).await.unwrap();
         }
         assert_eq!(outbox.escrows().await.unwrap(), [escrow(EscrowState::Seen)]);
-        outbox.keep_escrow(&escrow(EscrowState::Over)).await.unwrap();
-        assert_eq!(outbox.escrows().await.unwrap(), [escrow(EscrowState::Over)]);
+        outbox.keep_escrow(&EscrowRow { account: [2; 32], ..escrow(EscrowState::Expected) }).await.unwrap();
+        outbox.begin_anew(b"new").await.unwrap();
+        assert!(outbox.escrows().await.unwrap().iter().all(|row| row.state == EscrowState::Over));
+        assert_eq!(outbox.anchor().await.unwrap().as_deref(), Some(&b"new"[..]));
+        outbox.keep_escrow(&escrow(EscrowState::Seen)).await.unwrap();
+        assert_eq!(outbox.escrows().await.unwrap()[0], escrow(EscrowState::Over));
     }
 }

@@ -58,6 +58,17 @@ impl Owner {
         Ok(write.commit().await.map_err(DatabaseError::from)?)
     }
 
+    /// The auditor of a contract is to be told of it once more.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn tell_again(&self, contract: ContractId) -> Result<(), OwnerError> {
+        let mut write = self.inner.db.write().await?;
+        let query = sqlx::query("UPDATE owner_contracts SET told = NULL WHERE contract = ?");
+        query.bind(contract.0.to_vec()).execute(&mut *write).await.map_err(DatabaseError::from)?;
+        Ok(write.commit().await.map_err(DatabaseError::from)?)
+    }
+
     /// Writes down audits; of each contract only the newest receipt stays.
     ///
     /// # Errors

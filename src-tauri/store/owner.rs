@@ -9,9 +9,10 @@ use hayloft_core::{
 
 use crate::{
     DatabaseError,
-    catalog::{Change, Entry},
+    catalog::{self, Change, Entry},
     db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     files::Removal,
+    funding,
     holdings::forget_lost,
     open::Inner,
 };
@@ -94,6 +95,26 @@ impl Owner {
         Change::begin(&self.inner).await
     }
 
+    /// Reads every contract, segment and file once.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if one of them cannot be read.
+    pub(crate) async fn check(&self) -> Result<(), OwnerError> {
+        self.contracts(None).await?;
+        self.segments().await?;
+        self.files().await.map(drop)
+    }
+
+    /// Brings everything that the owner keeps back from the catalog log, for records that do not open any more: answers
+    /// how many files there are then, or nothing, with all left as it is, if the log has not all of it either. Shards in
+    /// flight are forgotten and worked out again: no job may be running.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn restore(&self) -> Result<Option<u64>, OwnerError> {
+        Ok(catalog::restore(&self.inner).await?)
+    }
+
     /// Keeps a contract. The same again is no error.
     ///
     /// # Errors
@@ -160,6 +181,7 @@ impl Owner {
             return Err(OwnerError::NotNext { found, newest });
         }
         write.make_lazily(Entry::Revision(Box::new(revision.clone()))).await?;
+        funding::remember(&mut write, revision).await?;
         crash_point!(OwnerRevisionWritten);
         write.commit().await?;
         crash_point!(OwnerRevisionCommitted);
@@ -177,6 +199,7 @@ impl Owner {
         if known.fetch_optional(&mut **write).await.map_err(DatabaseError::from)?.is_none() {
             return Err(OwnerError::UnknownContract);
         }
+        funding::remember(&mut write, revision).await?;
         let (revision, shards) = (Box::new(revision.clone()), shards.to_vec());
         write.make_lazily(Entry::Rebased { revision, shards }).await?;
         Ok(write.commit().await?)

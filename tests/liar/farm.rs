@@ -89,6 +89,13 @@ impl Farm {
             | Request::Verdicts { .. }
             | Request::Receipt { .. }
             | Request::RevisionShards { .. }
+            | Request::Payee
+            | Request::Fund { .. }
+            | Request::Cosign { .. }
+            | Request::History { .. }
+            | Request::Vouchers { .. }
+            | Request::Tab { .. }
+            | Request::Vouch(_)
             | Request::Standing { .. }
             | Request::Mandated { .. }
             | Request::Relay(_) => Err(refusal(RefusalCode::Internal)),

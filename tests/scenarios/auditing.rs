@@ -1,41 +1,22 @@
 //! Audits on a network of real processes: what is lost is caught with the reason, silence is missed and then failed, the
 //! auditor goes on without the owner and over its own death, and its receipts hold for anybody.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
 use hayloft_gateway::Client;
 use hayloft_node::model::{EpochVerdict, FollowedContract, VerdictWord};
-use hayloft_tests::{Devnet, hayloft, kill_9};
+use hayloft_tests::{Devnet, hayloft, kill_9, noise_file, shard_files};
 use serde_json::Value;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The shard files in a farmer's folder, without their tags.
-fn shards(home: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for folder in std::fs::read_dir(home.join("shards"))? {
-        let folder = folder?;
-        if folder.file_name().len() == 2 {
-            for shard in std::fs::read_dir(folder.path())? {
-                found.push(shard?.path());
-            }
-        }
-    }
-    found.retain(|path| path.extension().is_none());
-    found.sort();
-    Ok(found)
-}
-
 /// A file of three megabytes that does not repeat, stored as `file`.
 fn stored(devnet: &Devnet) -> Result<()> {
-    let file = devnet.scratch()?.join("file");
-    let mut noise = vec![0; 3_000_000];
-    blake3::Hasher::new().finalize_xof().fill(&mut noise);
-    std::fs::write(&file, noise)?;
+    let file = noise_file(&devnet.scratch()?, "file", 3_000_000)?;
     hayloft(devnet.owner_home()?, ["put", file.to_str().context("a path")?])?.done()?;
     Ok(())
 }
@@ -91,7 +72,7 @@ fn what_a_disk_lost_is_caught_with_the_reason_and_nobody_else_is() -> Result<()>
 
     let farmers = devnet.farmers();
     let shard = |farmer: usize| -> Result<PathBuf> {
-        shards(&farmers[farmer].home)?.first().cloned().with_context(|| format!("no shard at {farmer}"))
+        shard_files(&farmers[farmer].home)?.first().cloned().with_context(|| format!("no shard at {farmer}"))
     };
     std::fs::remove_file(shard(0)?)?;
     let cut = shard(1)?;

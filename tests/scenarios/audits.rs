@@ -1,16 +1,15 @@
 //! What an owner put is proved by the farmers that keep it, and what they lost or changed is not: over the wire, between
 //! real processes, on real files. Every block is asked for where a verdict is to be certain.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use hayloft_core::audit::{Failure, MAX_BLOCKS_ASKED, ProofError, Sectors};
-use hayloft_tests::{Asker, Field, Member, Verdict, hayloft};
+use hayloft_tests::{Asker, Field, Member, Verdict, exchange, flip_in_one_percent, hayloft};
 
 const FARMERS: usize = 5;
 /// Two of five: shards of some 8 MB, each in a segment of its own.
 const FILE_BYTES: usize = 16_000_000;
-const HEADER_BYTES: usize = 128;
 
 async fn put(field: &Field, name: &str) -> Result<()> {
     let file = field.scratch()?.join(name);
@@ -44,16 +43,6 @@ fn file(asker: &Asker, farmer: &Member, shard: usize) -> Result<PathBuf> {
     Ok(farmer.home().join("shards").join(&name[..2]).join(name))
 }
 
-/// Flips one bit in each hundredth block.
-fn flip_in_one_percent(path: &Path) -> Result<()> {
-    let mut bytes = std::fs::read(path)?;
-    let block = Sectors::DEFAULT.block_bytes();
-    for at in (HEADER_BYTES + block / 2..bytes.len()).step_by(100 * block) {
-        bytes[at] ^= 0x10;
-    }
-    Ok(std::fs::write(path, bytes)?)
-}
-
 #[tokio::test]
 async fn shards_deleted_cut_swapped_or_changed_in_one_bit_are_not_proved_and_the_reason_is_told() -> Result<()>
 {
@@ -67,10 +56,7 @@ async fn shards_deleted_cut_swapped_or_changed_in_one_bit_are_not_proved_and_the
     let len = path.metadata()?.len();
     std::fs::OpenOptions::new().write(true).open(path)?.set_len(len - 1)?;
     let (one, two) = (file(&asker, swapped, 0)?, file(&asker, swapped, 1)?);
-    let aside = one.with_extension("aside");
-    std::fs::rename(&one, &aside)?;
-    std::fs::rename(&two, &one)?;
-    std::fs::rename(&aside, &two)?;
+    exchange(&one, &two)?;
     flip_in_one_percent(&file(&asker, flipped, 0)?)?;
     let wrong = Verdict::Wrong(Failure::Proof(ProofError::DoesNotFit));
     for (farmer, expected) in [(swapped, wrong), (flipped, wrong), (sound, Verdict::Passed)] {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
 use hayloft_gateway::Client;
 use hayloft_node::model::{ErrorCode, GetRequest, Job, JobState, PresetName, PutRequest};
-use hayloft_tests::{Books, Field, Member, Segments, bytes_written, segments};
+use hayloft_tests::{Books, Field, Member, Segments, bytes_written, job_end, segments};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 
 /// Unless `HAYLOFT_KILLS` says otherwise.
@@ -74,21 +74,6 @@ fn get_of(name: &str, output: PathBuf) -> GetRequest {
     GetRequest { name: name.to_owned(), output, overwrite: false, offset: 0, bytes: None }
 }
 
-/// The job when it is over.
-async fn end(client: &Client, id: u32) -> Result<Job> {
-    let ended = async {
-        let mut news = client.events().await?;
-        loop {
-            let job = client.job(id).await?;
-            if job.state != JobState::Running {
-                return Ok(job);
-            }
-            news.next().await.context("the node has ended")?;
-        }
-    };
-    tokio::time::timeout(LIMIT, ended).await.context("a job does not end")?
-}
-
 /// What is to be done while the node is killed.
 #[derive(Clone)]
 enum Work {
@@ -105,7 +90,7 @@ impl Work {
     }
 
     async fn whole(&self, client: &Client) -> Result<Job> {
-        end(client, self.begin(client).await?).await
+        job_end(client, self.begin(client).await?).await
     }
 
     /// The job that does it, if it was written down before the node was killed.
@@ -184,7 +169,7 @@ async fn do_while_killed(
         let moment = usual.mul_f64(rng.random::<f64>());
         let working = async {
             match known {
-                Some(id) => end(&client, id).await,
+                Some(id) => job_end(&client, id).await,
                 None => work.whole(&client).await,
             }
         };
@@ -216,7 +201,7 @@ async fn come_back(field: &Field, files: &[(String, PathBuf)]) -> Result<()> {
         jobs.push((client.get(get_of(name, output.clone())).await?, output, path));
     }
     for (id, output, path) in jobs {
-        let job = end(&client, id).await?;
+        let job = job_end(&client, id).await?;
         ensure!(job.state == JobState::Done, "{job:?}");
         ensure!(std::fs::read(output)? == std::fs::read(path)?, "{} came back changed", job.name);
     }
@@ -320,7 +305,7 @@ async fn put_while_farmers_are_killed(
     let id = client.put(put_of(folder)).await?;
     loop {
         let moment = usual.mul_f64(rng.random::<f64>());
-        match tokio::time::timeout(moment, end(&client, id)).await {
+        match tokio::time::timeout(moment, job_end(&client, id)).await {
             Ok(job) => {
                 let job = job?;
                 if job.state != JobState::Failed {
@@ -329,7 +314,7 @@ async fn put_while_farmers_are_killed(
                 ensure!(job.error == Some(ErrorCode::NotEnoughFarmers), "{job:?}");
                 client.resume(id).await?;
             }
-            Err(_) if *kills == 0 => return end(&client, id).await,
+            Err(_) if *kills == 0 => return job_end(&client, id).await,
             Err(_) => {
                 *kills -= 1;
                 let farmer = rng.random_range(0..FARMERS);

@@ -11,6 +11,7 @@ mod groups;
 mod kill;
 mod liars;
 mod lines;
+mod money;
 mod quota;
 mod repair;
 mod scrub;

@@ -6,23 +6,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
-use hayloft_core::audit::Sectors;
 use hayloft_gateway::Client;
 use hayloft_node::model::{ErrorCode, Job, JobKind, JobState};
-use hayloft_tests::{Books, Devnet, Field, Member, farmers_seen, hayloft, kill_9};
+use hayloft_tests::{
+    Books, Devnet, Field, Member, exchange, farmers_seen, flip_in_one_percent, hayloft, job_end, kill_9,
+    noise_file, shard_files,
+};
 use rand::RngExt as _;
 use serde_json::Value;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
-const HEADER_BYTES: usize = 128;
 
 /// A file that does not repeat, stored under this name.
 fn stored(owner: &Path, scratch: &Path, name: &str, bytes: usize) -> Result<PathBuf> {
-    let file = scratch.join(name);
-    let mut noise = vec![0; bytes];
-    blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut noise);
-    std::fs::write(&file, noise)?;
+    let file = noise_file(scratch, name, bytes)?;
     hayloft(owner, ["put", file.to_str().context("a path")?])?.done()?;
     Ok(file)
 }
@@ -35,32 +33,6 @@ fn comes_back(owner: &Path, file: &Path) -> Result<Value> {
     let got = hayloft(owner, ["get", name, "--force", "--output", output])?.done()?;
     ensure!(std::fs::read(file)? == std::fs::read(&back)?, "{name} came back changed");
     Ok(got)
-}
-
-/// The shard files in a farmer's folder.
-fn shards(home: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for folder in std::fs::read_dir(home.join("shards"))? {
-        let folder = folder?;
-        if folder.file_name().len() == 2 {
-            for shard in std::fs::read_dir(folder.path())? {
-                found.push(shard?.path());
-            }
-        }
-    }
-    found.retain(|path| path.extension().is_none());
-    found.sort();
-    Ok(found)
-}
-
-/// Flips one bit in each hundredth block of a shard.
-fn flip_in_one_percent(path: &Path) -> Result<()> {
-    let mut bytes = std::fs::read(path)?;
-    let block = Sectors::DEFAULT.block_bytes();
-    for at in (HEADER_BYTES + block / 2..bytes.len()).step_by(100 * block) {
-        bytes[at] ^= 0x10;
-    }
-    Ok(std::fs::write(path, bytes)?)
 }
 
 fn is_whole(health: &Value) -> Result<bool> {
@@ -88,16 +60,13 @@ async fn shards_deleted_cut_swapped_or_changed_in_one_bit_are_found_by_audits_an
     let devnet = Devnet::start(6, None)?;
     let (owner, scratch) = (devnet.owner_home()?, devnet.scratch()?);
     let files = [stored(owner, &scratch, "one", 3_000_000)?, stored(owner, &scratch, "two", 3_000_000)?];
-    let of = |farmer: usize| shards(&devnet.farmers()[farmer].home);
+    let of = |farmer: usize| shard_files(&devnet.farmers()[farmer].home);
     std::fs::remove_file(&of(0)?[0])?;
     let cut = of(1)?.remove(1);
     std::fs::OpenOptions::new().write(true).open(&cut)?.set_len(cut.metadata()?.len() - 1)?;
     let both = of(2)?;
     let [left, right] = &both[..] else { anyhow::bail!("two files, two shards") };
-    let aside = left.with_extension("aside");
-    std::fs::rename(left, &aside)?;
-    std::fs::rename(right, left)?;
-    std::fs::rename(&aside, right)?;
+    exchange(left, right)?;
     flip_in_one_percent(&of(3)?[0])?;
     let mut failed = Vec::new();
     for name in ["one", "two"] {
@@ -147,34 +116,21 @@ async fn a_file_whose_farmers_vanish_is_repaired_by_itself_once_others_are_there
     let fresh: Vec<_> =
         (0..4).map(|number| devnet.join(&format!("fresh-{number}"), &words)).collect::<Result<_>>()?;
     becomes_whole(&owner, "file").await?;
+    // That is with each of the fresh ones: eight farmers have a shard each, and four of those that are left are old. They may
+    // have data of the auditor's too.
     for farmer in &fresh {
-        ensure!(shards(farmer.home())?.len() == 1, "a fresh farmer has nothing");
+        ensure!(!shard_files(farmer.home())?.is_empty(), "a fresh farmer has nothing");
     }
     ensure!(owner.jobs().await?.iter().any(|job| job.kind == JobKind::Repair), "nobody repaired it");
     comes_back(home, &file)?;
     Ok(())
 }
 
-/// The end of a job.
-async fn end(client: &Client, id: u32) -> Result<Job> {
-    let ended = async {
-        let mut news = client.events().await?;
-        loop {
-            let job = client.job(id).await?;
-            if job.state != JobState::Running {
-                return Ok(job);
-            }
-            news.next().await.context("the node has ended")?;
-        }
-    };
-    tokio::time::timeout(PATIENCE, ended).await.context("a job does not end")?
-}
-
 /// Repairs a file; again if a farmer that was killed could not be reached yet.
 async fn repaired(client: &Client, name: &str) -> Result<()> {
     let repaired = async {
         loop {
-            let job = end(client, client.repair(name).await?).await?;
+            let job = job_end(client, client.repair(name).await?).await?;
             match job.error {
                 None => return anyhow::Ok(()),
                 Some(error) => ensure!(error == ErrorCode::NotEnoughFarmers, "{job:?}"),
@@ -187,7 +143,7 @@ async fn repaired(client: &Client, name: &str) -> Result<()> {
 /// These farmers lose what they keep.
 fn lose(farmers: &[Member]) -> Result<()> {
     for farmer in farmers {
-        for shard in shards(farmer.home())? {
+        for shard in shard_files(farmer.home())? {
             std::fs::remove_file(shard)?;
         }
     }
@@ -209,7 +165,7 @@ async fn owner_and_farmers_killed_while_a_file_is_repaired_lose_nothing_and_leav
         let moment = Duration::from_millis(rand::rng().random_range(0..600));
         // Not a wait for something, but the moment at which it happens.
         if let Ok(id) = asked {
-            let _ = tokio::time::timeout(moment, end(&client, id)).await;
+            let _ = tokio::time::timeout(moment, job_end(&client, id)).await;
         }
         if round % 2 == 0 {
             field.owner.kill_9()?;
@@ -223,7 +179,7 @@ async fn owner_and_farmers_killed_while_a_file_is_repaired_lose_nothing_and_leav
         farmers_seen(&client, 6).await?;
         let repairs: Vec<Job> = client.jobs().await?.into_iter().filter(|job| job.id > newest).collect();
         for job in repairs {
-            end(&client, job.id).await?;
+            job_end(&client, job.id).await?;
         }
         comes_back(field.owner.home(), &file)?;
         // A repair leaves out what no farmer takes just now: one that was killed may not be found again yet.
@@ -277,11 +233,11 @@ async fn a_farmer_that_lies_to_a_repair_is_gone_round() -> Result<()> {
     let file = stored(home, &scratch, "file", 3_000_000)?;
     let lost = devnet.farmers().iter().take(3);
     for farmer in lost {
-        for shard in shards(&farmer.home)? {
+        for shard in shard_files(&farmer.home)? {
             std::fs::remove_file(shard)?;
         }
     }
-    let job = end(&owner, owner.repair("file").await?).await?;
+    let job = job_end(&owner, owner.repair("file").await?).await?;
     ensure!(job.state == JobState::Done, "{job:?}");
     // What is placed with the liar anew is no better than what it had.
     let health = owner.health("file").await?;
@@ -297,7 +253,7 @@ async fn a_farmer_leaves_and_nothing_is_lost_and_one_that_stays_after_all_keeps_
     let file = stored(home, &scratch, "file", 3_000_000)?;
     let [leaver, stayer] = &devnet.farmers()[..2] else { anyhow::bail!("five farmers") };
     let status = hayloft(&stayer.home, ["farm", "leave"])?.done()?;
-    ensure!(status["accepting"] == false && status["leaving"]["shards"] == 1, "{status}");
+    ensure!(status["accepting"] == false && status["leaving"]["shards"].as_u64() >= Some(1), "{status}");
     let status = hayloft(&stayer.home, ["farm", "leave", "--cancel"])?.done()?;
     ensure!(status["accepting"] == true && status["leaving"].is_null(), "{status}");
     hayloft(&leaver.home, ["farm", "leave"])?.done()?;
@@ -314,9 +270,8 @@ async fn a_farmer_leaves_and_nothing_is_lost_and_one_that_stays_after_all_keeps_
     };
     tokio::time::timeout(PATIENCE, empty).await.context("its shards are not moved in time")??;
     kill_9(leaver.pid)?;
-    ensure!(shards(fresh.home())?.len() == 1, "the fresh farmer has its shard");
-    // One more if the owner heard of it while it was about to leave: the old one is then still being removed.
-    ensure!(!shards(&stayer.home)?.is_empty(), "the one that stays keeps nothing");
+    ensure!(!shard_files(fresh.home())?.is_empty(), "the fresh farmer has its shard");
+    ensure!(!shard_files(&stayer.home)?.is_empty(), "the one that stays keeps nothing");
     let health = owner.health("file").await?;
     ensure!(health.segments.iter().all(|segment| segment.alive == segment.n), "{health:?}");
     comes_back(home, &file)?;

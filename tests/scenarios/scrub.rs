@@ -1,24 +1,7 @@
 //! What a disk loses is noticed by the farmer itself, seen by the owner, and costs no file.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result, ensure};
-use hayloft_tests::{Devnet, hayloft};
-
-/// The one shard in a farmer's folder.
-fn only_shard(home: &Path) -> Result<PathBuf> {
-    let mut found = Vec::new();
-    for folder in std::fs::read_dir(home.join("shards"))? {
-        let folder = folder?;
-        if folder.file_name().len() == 2 {
-            for shard in std::fs::read_dir(folder.path())? {
-                found.push(shard?.path());
-            }
-        }
-    }
-    ensure!(found.len() == 1, "{found:?}");
-    found.pop().context("no shard")
-}
+use hayloft_tests::{Devnet, hayloft, shard_files};
 
 #[test]
 fn a_flipped_bit_is_found_by_the_farmer_itself_and_costs_no_file() -> Result<()> {
@@ -32,7 +15,9 @@ fn a_flipped_bit_is_found_by_the_farmer_itself_and_costs_no_file() -> Result<()>
     let whole = hayloft(farmer, ["farm", "scrub"])?.done()?;
     ensure!(whole["lost_shards"] == 0 && whole["ended"].is_u64(), "{whole}");
 
-    let shard = only_shard(farmer)?;
+    let mut shards = shard_files(farmer)?;
+    ensure!(shards.len() == 1, "{shards:?}");
+    let shard = shards.remove(0);
     let mut bytes = std::fs::read(&shard)?;
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -1,6 +1,6 @@
 // What a window test stands on: a network of real farmers, the real app behind WebDriver, and a person's hands.
 
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -44,18 +44,35 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-export type Network = { network: string; bootstrap: string; farmers: { pid: number; id: string }[] };
+type Prices = { price: number; epoch: number };
+export type Network = { network: string; bootstrap: string; farmers: { pid: number; id: string; home: string }[]; auditor: { home: string }; ledger?: string; epoch?: number };
 
-/** A network of farmers; it ends when our end of its pipe closes. */
-export async function devnet(farmers: number): Promise<Network> {
-  const child = spawn(join(built, "hayloft"), ["devnet", "--farmers", String(farmers), "--no-owner", "--json", "--until-stdin-closes", "--home", join(work, "net")], { stdio: ["pipe", "pipe", "inherit"] });
+/**
+ * A network of farmers; it ends when our end of its pipe closes. With prices, in XLM for a TB-month and with epochs of so many
+ * seconds, it has a ledger.
+ */
+export async function devnet(farmers: number, prices?: Prices): Promise<Network> {
+  const priced = prices ? ["--price", String(prices.price), "--epoch", String(prices.epoch)] : [];
+  const child = spawn(join(built, "hayloft"), ["devnet", "--farmers", String(farmers), ...priced, "--no-owner", "--json", "--until-stdin-closes", "--home", join(work, "net")], { stdio: ["pipe", "pipe", "inherit"] });
   ends.push(async () => {
     const gone = once(child, "exit");
     child.stdin.end();
     await gone;
   });
-  for await (const line of createInterface({ input: child.stdout })) return JSON.parse(line) as Network;
+  for await (const line of createInterface({ input: child.stdout })) return { ...(JSON.parse(line) as Network), epoch: prices?.epoch };
   throw new Error("the devnet did not start");
+}
+
+/** What a command prints about the running node of a home. */
+export function told<T>(home: string, ...command: string[]): T {
+  return JSON.parse(execFileSync(join(built, "hayloft"), [...command, "--home", home, "--json"], { encoding: "utf8" })) as T;
+}
+
+/** What a window on a network with prices is told: as a node of a devnet is. */
+function pays({ ledger, auditor, epoch }: Network): NodeJS.ProcessEnv {
+  if (ledger === undefined) return {};
+  const [address] = told<{ addresses: string[] }>(auditor.home, "status").addresses;
+  return { HAYLOFT_LEDGER: ledger, HAYLOFT_AUDITOR: address, HAYLOFT_EPOCH: String(epoch) };
 }
 
 /** A node without a window on `home`; the answer is called to see it end. */
@@ -78,6 +95,7 @@ export async function openWindow(home: string, network: Network, look: Look = "l
     HAYLOFT_BOOTSTRAP: network.bootstrap,
     HAYLOFT_LISTEN: "/ip4/127.0.0.1/udp/0/quic-v1,/ip4/127.0.0.1/tcp/0",
     HAYLOFT_NO_MDNS: "true",
+    ...pays(network),
     HAYLOFT_TEST_DIALOG: dialog,
     WEBKIT_DISABLE_DMABUF_RENDERER: "1",
     GTK_THEME: look === "dark" ? "Adwaita:dark" : "Adwaita",

@@ -184,7 +184,7 @@ test("the same home looks right in the dark after a restart, and is still there"
   await person.see(words.share.accepting);
   await showBoth("share-dark");
   await person.click(words.nav.audits);
-  await person.find("main .summary.passed");
+  await person.find("main .summary[data-mark=passed]");
   await person.clickOn("main details summary");
   await person.find('details[open] [data-verdict="passed"]');
   await showBoth("audits-proved-dark");
@@ -205,8 +205,8 @@ test("without farmers a transfer stops, says why, and can be tried again", async
 test("farmers that are gone give no proof, and nothing of it is green", async () => {
   await person.click(words.nav.audits);
   await person.click(words.audits.now);
-  await person.find("main .summary.missed");
-  expect(await person.texts("main .summary.passed")).toHaveLength(0);
+  await person.find("main .summary[data-mark=missed]");
+  expect(await person.texts("main .summary[data-mark=passed]")).toHaveLength(0);
   await person.clickOn("main details summary");
   await person.find('details[open] [data-verdict="missed"]');
   await showBoth("audits-missed-dark");

@@ -36,6 +36,17 @@ export const commands = {
 	auditExport: (wish: ReceiptWish, output: string) => __TAURI_INVOKE<null>("audit_export", { wish, output }),
 	/**  What the receipt in a file shows; it takes no node and no network. */
 	auditVerify: (receipt: string) => __TAURI_INVOKE<ReceiptShown>("audit_verify", { receipt }),
+	wallet: () => __TAURI_INVOKE<Wallet>("wallet"),
+	walletFund: () => __TAURI_INVOKE<Wallet>("wallet_fund"),
+	walletLookUp: (address: string) => __TAURI_INVOKE<Recipient>("wallet_look_up", { address }),
+	walletSend: (request: SendRequest) => __TAURI_INVOKE<SendReport>("wallet_send", { request }),
+	walletHistory: () => __TAURI_INVOKE<WalletEntry[]>("wallet_history"),
+	/**  Writes all that happened to the wallet to a file, as comma-separated values. */
+	walletExport: (output: string) => __TAURI_INVOKE<null>("wallet_export", { output }),
+	walletEarnings: () => __TAURI_INVOKE<Earning[]>("wallet_earnings"),
+	/**  Takes over an account that exists already; gives its address. */
+	walletImport: (secret: string) => __TAURI_INVOKE<string>("wallet_import", { secret }),
+	setWalletLimits: (limits: SpendingLimits) => __TAURI_INVOKE<SpendingLimits>("set_wallet_limits", { limits }),
 	renew: (name: string, keepSeconds: number, auto: boolean | null) => __TAURI_INVOKE<FileEntry>("renew", { name, keepSeconds, auto }),
 	pickFiles: () => __TAURI_INVOKE<string[]>("pick_files"),
 	pickFile: () => __TAURI_INVOKE<string | null>("pick_file"),
@@ -96,6 +107,35 @@ export type AuditVerdict = {
 /**  The window was closed for the first time: say what closing means. */
 export type CloseAsked = null;
 
+/**  A payment that farming earned. */
+export type Earning = {
+	/**  When. */
+	at: number,
+	/**  How much. */
+	amount: number,
+	/**  This and all before. */
+	total: number,
+};
+
+/**  What a payment was for. */
+export type EntryKind = 
+/**  The account was given its first lumens. */
+"funded" | 
+/**  Sent by hand. */
+"sent" | 
+/**  From somebody, for reasons of theirs. */
+"received" | 
+/**  Into an escrow's reserve. */
+"escrow" | 
+/**  Out of an escrow: earned by keeping data. */
+"earned" | 
+/**  Out of an escrow: what was not owed came back. */
+"returned" | 
+/**  An escrow ended, and its reserve came back. */
+"closed" | 
+/**  Not made by this node: another device or program has this key too. */
+"elsewhere";
+
 /**  What became of one epoch. */
 export type EpochVerdict = {
 	/**  The epoch, counted from the contract's start. */
@@ -126,10 +166,85 @@ export type ErrorCode =
 "not_enough_farmers" | 
 /**  The local disk is full or cannot be read or written. */
 "disk" | 
+/**  There is no ledger, or it cannot be used just now. */
+"ledger" | 
+/**  Too little is free, or more would be spent than the limits allow. */
+"money" | 
 /**  Ended by the person. */
 "cancelled" | 
 /**  Something of Hayloft's own went wrong. */
 "internal";
+
+/**  An escrow that this node has a part in. */
+export type Escrow = {
+	/**  Its account. */
+	account: string,
+	/**  The contract that it pays for; none if that was never agreed on. */
+	contract: string | null,
+	/**  Who is on the other side: the farmer's device for the owner, the owner for the others. */
+	with: string | null,
+	/**  This node's side. */
+	role: EscrowRole,
+	/**  How far it is. */
+	stage: EscrowStage,
+	/**  What the periods that are not settled hold. */
+	locked: number,
+	/**  What its account begins with, and gives back at the end. */
+	reserve: number,
+	/**  Owed by what audits show, and not paid yet. */
+	owed: number,
+	/**  Of that, what audits of the same period that are still to come can take away. */
+	at_risk: number,
+	/**  Paid to the farmer. */
+	paid: number,
+	/**  When its last period ends. */
+	ends: number,
+	/**  When its next period ends, and a settlement is due; none after the last. */
+	next_settlement: number | null,
+	/**  When everything that was not earned is back, and the account's reserve can return. */
+	returns: number,
+	/**  What it waits for; none if that is not known yet, or it is over. */
+	waits_for: EscrowWait | null,
+	/**  How the next settlement is computed; none before anything was judged, or if it is over. */
+	reckoning: Reckoning | null,
+	/**  Why a settlement did not come about, as a sentence. */
+	problem: string | null,
+};
+
+/**  Which side of an escrow this node is on. */
+export type EscrowRole = 
+/**  It pays. */
+"owner" | 
+/**  It is paid. */
+"farmer" | 
+/**  It judges. */
+"auditor";
+
+/**  How far an escrow is. */
+export type EscrowStage = 
+/**  Its setup is not yet on the ledger. */
+"expected" | 
+/**  The ledger shows it. */
+"standing" | 
+/**  Nothing of it is left to do. */
+"over";
+
+/**  What an escrow waits for. */
+export type EscrowWait = 
+/**  For its setup to get into a ledger. */
+"setup" | 
+/**  For the period that runs to end. */
+"period_end" | 
+/**  For verdicts of a period that is over, which may still change. */
+"audits" | 
+/**  For enough to be owed to outweigh the fee a hundredfold. */
+"worth" | 
+/**  For its farmer to settle; the owner does so itself late in the grace. */
+"farmer" | 
+/**  For the settlement that is under way. */
+"settlement" | 
+/**  For its account's reserve to return. */
+"reserve";
 
 /**  News from the node. */
 export type Event = 
@@ -447,6 +562,14 @@ export type OwnerStatus = {
 	protection: Protection,
 };
 
+/**  The account that farming is paid to. */
+export type Payout = {
+	/**  Its address. */
+	address: string,
+	/**  Can be spent. */
+	free: number,
+};
+
 /**  How far the node has come. */
 export type Phase = 
 /**  Reading the home and joining the network. */
@@ -526,6 +649,16 @@ export type Quote = {
 	n: number,
 	/**  Stroops per month. */
 	monthly_price: number,
+	/**  Stroops for all of the time that is asked for. */
+	total_price: number,
+	/**  Stroops that would be locked before anything is sent: what farmers can earn until `paid_until`, and reserves. */
+	locked: number,
+	/**  Of these, reserves: they come back in any case. */
+	reserves: number,
+	/**  Until when farmers are paid for without this computer doing anything more; none if nothing is paid. */
+	paid_until: number | null,
+	/**  When the last of what is locked and not earned is back; none if nothing is locked. */
+	returns: number | null,
 	/**  Chance that a segment is lost within a month without repair, computed for the farmers at hand. */
 	loss_odds: number | null,
 	/**  What the person should know first, e.g. that the network is so small that only copies are kept. */
@@ -564,6 +697,53 @@ export type ReceiptWish = {
 	contract: string | null,
 	/**  The auditor's of this epoch; none: the one of this owner's own newest audit. */
 	epoch: number | null,
+};
+
+/**  What is known of an address before anything is sent there. */
+export type Recipient = {
+	/**  Whether there is an account. Nothing can be sent to one that is not there. */
+	exists: boolean,
+	/**  Whether its holder only takes payments with a memo. */
+	memo_required: boolean,
+	/**  Whether it is the wallet itself. */
+	own: boolean,
+	/**  What sending takes besides. */
+	fee: number,
+};
+
+/**
+ *  How what is owed is computed: what was kept, times the price, over epochs whose audits passed, in periods in which enough
+ *  of them did; all of the escrow's periods together, rounded down once.
+ */
+export type Reckoning = {
+	/**  When the first period that is not settled began. */
+	from: number,
+	/**  When the last that the next settlement will pay ends. */
+	until: number,
+	/**  Stroops per TB-month. */
+	price: number,
+	/**  Bytes that are kept now. */
+	bytes: number,
+	/**  Seconds of an epoch. */
+	epoch_seconds: number,
+	/**  Epochs of these periods. */
+	epochs: number,
+	/**  Of these, epochs by verdict. */
+	passed: number,
+	/**  A wrong proof, or none in the end. */
+	failed: number,
+	/**  No proof yet. */
+	missed: number,
+	/**  The auditor's own fault. */
+	undecided: number,
+	/**  How many of a million decided audits of a period must have passed. */
+	share_ppm: number,
+	/**  Owed in all under the escrow, by what was judged so far. */
+	owed: number,
+	/**  Paid in all under the escrow. */
+	paid: number,
+	/**  While less is due than this, it waits. */
+	least: number,
 };
 
 /**  What a repair did. */
@@ -649,6 +829,35 @@ export type SegmentHealth = {
 	missing: string[],
 };
 
+/**  What came of sending. */
+export type SendReport = {
+	/**  What came of it. */
+	state: SendState,
+	/**  Why it failed, as a sentence. */
+	reason: string | null,
+};
+
+/**  Lumens to be sent. */
+export type SendRequest = {
+	/**  To whom. */
+	to: string,
+	/**  How much. */
+	amount: number,
+	/**  What is sent with it. */
+	memo: string | null,
+	/**  From the account that farming is paid to, instead of the wallet. */
+	from_payout?: boolean,
+};
+
+/**  What came of a payment. */
+export type SendState = 
+/**  It is in a ledger. */
+"done" | 
+/**  Nobody knows yet: the history will tell. */
+"under_way" | 
+/**  Nothing was sent. */
+"failed";
+
 /**  What is wrong with a shard. */
 export type ShardTrouble = 
 /**  Its file is gone or cut off. */
@@ -657,6 +866,24 @@ export type ShardTrouble =
 "damaged" | 
 /**  The disk does not give it just now. */
 "unreadable";
+
+/**  Most that may be spent; none is no limit. */
+export type SpendingLimits = {
+	/**  Within any 24 hours. */
+	per_day: number | null,
+	/**  Ever. */
+	in_all: number | null,
+	/**  For a TB-month, to any farmer: dearer ones are left out. */
+	price: number | null,
+};
+
+/**  What was spent, and counts against the limits. */
+export type Spent = {
+	/**  Within the last 24 hours. */
+	today: number,
+	/**  Ever. */
+	in_all: number,
+};
 
 /**  Where a farmer stands. */
 export type StandingWord = 
@@ -683,6 +910,8 @@ export type Status = {
 	farming: boolean,
 	/**  Whether this node audits farmers. */
 	auditing: boolean,
+	/**  Whether this node knows a ledger: without one there are no prices, and no wallet. */
+	ledger: boolean,
 	/**  Connected peers. */
 	peers: number,
 	/**  Farmers seen with a valid offer lately. */
@@ -717,6 +946,71 @@ export type VerdictWord =
 "missed" | 
 /**  Nothing can be said, and not by the farmer's fault. */
 "undecided";
+
+/**  The wallet with all that is told apart. */
+export type Wallet = {
+	/**  In short. */
+	status: WalletStatus,
+	/**  Locked by the network for what the account keeps. */
+	reserved: number,
+	/**  Whether the account exists on the ledger. */
+	exists: boolean,
+	/**  The account that farming is paid to, if it is another one. */
+	payout: Payout | null,
+	/**  Whether this ledger gives lumens to new accounts. */
+	gives: boolean,
+	/**  What may be spent. */
+	limits: SpendingLimits,
+	/**  What counts against the limits: within the last 24 hours, and ever. */
+	spent: Spent,
+	/**  Until when everything that is stored for pay is paid for, if this computer does nothing more; none if nothing is. */
+	safe_until: number | null,
+	/**  What is wrong with the ledger just now, as a sentence. */
+	problem: string | null,
+	/**  Contracts with a price that this node has a part in. */
+	escrows: Escrow[],
+};
+
+/**  One payment to or from the wallet. */
+export type WalletEntry = {
+	/**  When. */
+	at: number,
+	/**  What for. */
+	kind: EntryKind,
+	/**  Whether the wallet got it. */
+	incoming: boolean,
+	/**  How much; none where the ledger does not say. */
+	amount: number | null,
+	/**  Who is on the other side. */
+	with: string,
+	/**  What was sent with it. */
+	memo: string | null,
+	/**  The contract that it was for; none where it was for none, or that is not known. */
+	contract: string | null,
+	/**  The transaction. */
+	transaction: string,
+};
+
+/**  The wallet in short: the shape that scripts read. */
+export type WalletStatus = {
+	/**  The network's name. */
+	network: string,
+	/**  Where the wallet is paid. */
+	address: string,
+	/**  Can be spent. */
+	free: number,
+	/**  Locked in escrows that this wallet pays into, their accounts' reserves included. */
+	escrow: number,
+	/**
+	 *  What audits have shown to be owed under this node's contracts and is not paid yet: by it as owner, and to it as
+	 *  farmer.
+	 */
+	owed: number,
+	/**  Paid to farmers out of escrows. */
+	paid: number,
+	/**  Got as a farmer out of escrows. */
+	earned: number,
+};
 
 /**  How the app behaves on this computer. */
 export type WindowSettings = {

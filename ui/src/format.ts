@@ -32,6 +32,11 @@ export function decimal(value: number): string {
   return new Intl.NumberFormat(undefined, { maximumFractionDigits: 7 }).format(value);
 }
 
+/** An amount of money, from stroops. */
+export function lumens(stroops: number): string {
+  return `${decimal(stroops / XLM)} XLM`;
+}
+
 /** A day, from seconds since 1970. */
 export function date(seconds: number): string {
   return new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }).format(seconds * 1000);
@@ -40,6 +45,11 @@ export function date(seconds: number): string {
 /** A day and a time of day, from seconds since 1970. */
 export function moment(seconds: number): string {
   return new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(seconds * 1000);
+}
+
+/** A time of day, from seconds since 1970. */
+export function clock(seconds: number): string {
+  return new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(seconds * 1000);
 }
 
 /** How long ago something was, in its one most telling unit. */

@@ -1,9 +1,11 @@
 // A pretended node, to look at the pages in any browser (`vite --mode mock`, then `#busy`, `#empty`, `#first`, `#held`,
-// `#failed`, `#locked`, `#fine`, `#unasked`, `#worn`, `#spent` or `#broken`). Never part of a build that people get.
+// `#failed`, `#locked`, `#fine`, `#unasked`, `#worn`, `#spent`, `#broken`, `#unpriced` or `#funded`). Never part of a build
+// that people get.
 
 import { mockIPC, mockWindows } from "@tauri-apps/api/mocks";
+import { earnings, history, lookUp, quote, sent, wallets } from "./mock-wallet";
 import { histories, receipt, report, standings } from "./mock-audits";
-import type { FarmStatus, FileEntry, Job, Phase, Quote, ScrubStatus, Status } from "./ipc";
+import type { FarmStatus, FileEntry, Job, Phase, Quote, ScrubStatus, SpendingLimits, Status, Wallet } from "./ipc";
 
 const GB = 1_000_000_000;
 const NOW = Math.floor(Date.now() / 1000);
@@ -22,6 +24,7 @@ export const status: Status = {
   farmers: 12,
   addresses: [`/ip4/192.168.1.20/udp/41200/quic-v1/p2p/12D3KooW${hex("9b").slice(0, 44)}`, `/ip4/192.168.1.20/tcp/41200/p2p/12D3KooW${hex("9b").slice(0, 44)}`],
   notices: [],
+  ledger: true,
 };
 
 const scrub: ScrubStatus = { hurried: false, begun: NOW - 3 * DAY, checked_shards: 150, checked_bytes: 15.1 * GB, total_shards: 713, total_bytes: 71.4 * GB, ended: NOW - 3 * DAY, lost_shards: 0, lost_bytes: 0, unreadable_shards: 0, troubled: [], problem: null };
@@ -93,37 +96,35 @@ const jobs: Job[] = [
   job(1, { name: "accounts.ods", state: "done", done_bytes: 214_000, total_bytes: 214_000 }),
 ];
 
-const quote: Quote = {
-  files: 1,
-  bytes: 1_240_000_000,
-  stored_bytes: 3_100_000_000,
-  k: 4,
-  n: 12,
-  monthly_price: 0,
-  loss_odds: 2.4e-8,
-  warnings: [],
-};
+const free: Quote = { ...quote, monthly_price: 0, total_price: 0, locked: 0, reserves: 0, paid_until: null, returns: null };
 
 const words = "abandon ability able about above absent absorb abstract absurd abuse access accident account accuse achieve acid acoustic acquire across act action actor actress actual".split(" ");
 
 const wrong = (message: string) => ({ code: "internal" as const, message });
 const farms: Record<string, FarmStatus> = { worn, spent: { ...farm, standings: standings.disqualified }, unasked: { ...farm, standings: [] } };
+const purses: Record<string, Wallet> = { empty: wallets.fresh, funded: wallets.funded, worn: wallets.strained };
 /** What never comes, so that waiting can be looked at, and what goes wrong. */
 const waiting = new Promise<never>(() => undefined);
 const refused = { code: "not_enough_farmers" as const, message: "The store is busy: try again in a moment." };
+const silent = { code: "ledger" as const, message: "The ledger does not answer: check that this computer is online, then try again." };
 const receiptRefused = { code: "bad_request" as const, message: "The farmer’s signature under the answer does not fit." };
 const phases: Record<string, Phase> = {
   held: { phase: "held", error: wrong("Another node runs on this home.") },
   failed: { phase: "failed", error: wrong("The settings in /home/mira/.local/share/hayloft/config.json were written by a newer Hayloft. Install the newest version, or choose another folder with --home.") },
 };
 
+let heard: { command: string; request: unknown }[] = [];
+/** What a command was called with since the scene began, in order. */
+export const asked = (command: string) => heard.filter((one) => one.command === command).map(({ request }) => request);
+
 /** Answers every command from the samples; `scene` chooses what is shown. */
 export function pretend(scene: string) {
+  heard = [];
   const first = scene === "first";
   const empty = scene === "empty" || first;
   const answers: Record<string, unknown> = {
     phase: phases[scene] ?? { phase: "open" },
-    status: { ...status, owner: first ? null : { ...status.owner, unlocked: scene !== "locked" }, farming: !first, peers: scene === "empty" ? 0 : status.peers },
+    status: { ...status, owner: first ? null : { ...status.owner, unlocked: scene !== "locked" }, farming: !first, ledger: scene !== "unpriced", peers: scene === "empty" ? 0 : status.peers },
     farm_status: empty ? { ...farm, settings: { ...farm.settings, enabled: false, quota_bytes: 0 }, used_bytes: 0, reserved_bytes: 0, contracts: [] } : (farms[scene] ?? farm),
     farm_scrub: { ...farm, scrub: { ...scrub, hurried: true } },
     farm_set: farm,
@@ -132,7 +133,15 @@ export function pretend(scene: string) {
     files: empty ? [] : files,
     jobs: scene === "busy" ? jobs : [],
     job_report: null,
-    quote,
+    quote: scene === "unpriced" ? free : quote,
+    wallet: purses[scene] ?? wallets.usual,
+    wallet_fund: wallets.funded,
+    wallet_look_up: ({ address }: { address: string }) => lookUp(address),
+    wallet_import: wallets.usual.payout?.address,
+    wallet_send: scene === "worn" ? sent.failed : scene === "busy" ? sent.underWay : sent.done,
+    wallet_history: empty || scene === "funded" ? [] : history,
+    wallet_earnings: empty || scene === "funded" ? [] : earnings,
+    set_wallet_limits: ({ limits }: { limits: SpendingLimits }) => limits,
     create_identity: words,
     pick_files: ["/home/mira/summer.zip"],
     health: { name: "", k: 4, n: 12, health: "fair", sentence: "9 of 12 pieces are there; 4 are enough.", repairing: false, segments: [{ alive: 9, k: 4, n: 12, missing: [hex("de"), hex("ad"), hex("be")] }, { alive: 12, k: 4, n: 12, missing: [] }] },
@@ -144,11 +153,13 @@ export function pretend(scene: string) {
     window_settings: { start_with_computer: true, close_hides: true },
   };
   mockWindows("main");
-  const failing: Record<string, unknown> = scene === "broken" ? { audit: refused, audit_history: refused, audit_verify: receiptRefused } : {};
+  const failing: Record<string, unknown> = scene === "broken" ? { audit: refused, audit_history: refused, audit_verify: receiptRefused, wallet: silent, wallet_history: silent, wallet_earnings: silent } : {};
   mockIPC(
-    (command) => {
+    (command, request) => {
+      heard.push({ command, request });
       if (failing[command]) throw failing[command];
-      return answers[command] ?? null;
+      const answer = answers[command];
+      return (typeof answer === "function" ? answer(request) : answer) ?? null;
     },
     { shouldMockEvents: true },
   );

@@ -14,7 +14,7 @@
 //! random bytes drawn once.
 //! Deliberately absent: when to plant and to probe, and how it is sent.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use blake3::OutputReader;
 use rand::{Rng, TryCryptoRng, TryRng};
@@ -29,6 +29,7 @@ use crate::{
     contract::ShardEntry,
     keys::{AuditRoot, DeviceKey, OwnerKey},
     manifest::SecretKey,
+    placement::Subnet,
 };
 
 const VERSION: u8 = 1;
@@ -38,6 +39,28 @@ const LEAST_BYTES: u64 = 48 * 1024;
 const DOUBLINGS: u64 = 5;
 /// The most shards of a planting.
 pub const MAX_SHARDS_PLANTED: u64 = 3;
+/// A subnet gets at most one in so many of the places that are left.
+const SHARE_OF_SUBNET: usize = 8;
+
+/// Which of these strangers get one of `places` next, at most `most` of them: one of each subnet, those first whose subnet has
+/// the fewest already. A subnet that has an eighth of what is left gets no more, so whoever makes a thousand farmers in one
+/// never takes the place of a newcomer from elsewhere. Gives indices into `strangers`; equals go by their order.
+pub fn next_vetted(vetted: &[Subnet], strangers: &[Subnet], places: usize, most: usize) -> Vec<usize> {
+    let mut held: BTreeMap<Subnet, usize> = BTreeMap::new();
+    for subnet in vetted {
+        *held.entry(*subnet).or_default() += 1;
+    }
+    let left = places.saturating_sub(vetted.len());
+    let mut first: BTreeMap<Subnet, usize> = BTreeMap::new();
+    for (index, subnet) in strangers.iter().enumerate() {
+        first.entry(*subnet).or_insert(index);
+    }
+    let of = |subnet: &Subnet| held.get(subnet).copied().unwrap_or_default();
+    let mut chosen: Vec<(usize, usize)> = first.iter().map(|(subnet, index)| (of(subnet), *index)).collect();
+    chosen.retain(|(held, _)| *held == 0 || *held < left / SHARE_OF_SUBNET);
+    chosen.sort_unstable();
+    chosen.into_iter().map(|(_, index)| index).take(most.min(left)).collect()
+}
 
 /// What all vetting data comes from.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -178,6 +201,34 @@ mod tests {
         let shards = (0..persona.shards).map(|index| seed.shard(&network(), &planting, &persona, index));
         let shards = shards.collect();
         (persona, shards)
+    }
+
+    #[test]
+    fn whoever_makes_thousands_of_farmers_in_one_subnet_takes_no_newcomers_place() {
+        const PLACES: usize = 1024;
+        let (crowd, honest) = (Subnet::V4([198, 51, 100]), |number| Subnet::V4([203, 0, number]));
+        let mut vetted = Vec::new();
+        for _ in 0..3000 {
+            let chosen = next_vetted(&vetted, &[crowd; 100], PLACES, 4);
+            vetted.extend(chosen.into_iter().map(|_| crowd));
+        }
+        assert!(vetted.len() <= PLACES / SHARE_OF_SUBNET, "{}", vetted.len());
+        for number in 0..100 {
+            let strangers = [&[crowd; 100][..], &[honest(number)]].concat();
+            assert_eq!(next_vetted(&vetted, &strangers, PLACES, 1), [100]);
+            vetted.push(honest(number));
+        }
+    }
+
+    #[test]
+    fn the_least_crowded_subnets_come_first_and_nothing_comes_once_places_are_full() {
+        let subnet = |number| Subnet::V4([203, 0, number]);
+        let vetted = [subnet(1), subnet(1), subnet(2)];
+        let strangers = [subnet(1), subnet(2), subnet(2), subnet(3), subnet(4)];
+        assert_eq!(next_vetted(&vetted, &strangers, 100, 4), [3, 4, 1, 0]);
+        assert_eq!(next_vetted(&vetted, &strangers, 100, 1), [3]);
+        assert_eq!(next_vetted(&vetted, &strangers, 4, 4), [3]);
+        assert!(next_vetted(&vetted, &strangers, 3, 4).is_empty());
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub enum TermsError {
     #[error("the grace after the end lasts between 30 and 366 days")]
     BadGrace,
     /// Less is paid than the farmer asks.
-    #[error("the farmer asks for {asked} stroops, the terms say {offered}", asked = .asked.0, offered = .offered.0)]
+    #[error("the farmer asks for {asked}, the terms say {offered}")]
     PriceTooLow {
         /// What the farmer asks.
         asked: Amount,

@@ -2,10 +2,12 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
 use sha2::Sha512;
 use zeroize::Zeroizing;
 
-use super::{Seed, hidden};
+use super::{BadSignature, Seed, hidden, verify};
+use crate::{NetworkName, Signature, codec};
 
 /// `44'/148'/account'`, all hardened as Ed25519 demands.
 const PATH: [u32; 2] = [44, 148];
@@ -31,6 +33,32 @@ impl StellarKey {
     /// Signs bytes as they are, as Stellar signs a transaction's hash.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
+    }
+
+    /// Signs `value` as [`codec::signing_bytes`] frames it: never 32 bytes, so never what a transaction's signature is over.
+    pub fn sign_value<T: Serialize>(
+        &self,
+        label: &str,
+        network: &NetworkName,
+        version: u8,
+        value: &T,
+    ) -> Signature {
+        Signature(self.sign(&codec::signing_bytes(label, network, version, value)))
+    }
+
+    /// Whether the key of this account signed `value` under that label, network and version.
+    ///
+    /// # Errors
+    /// [`BadSignature`] by the strict rules: neither weak keys nor second forms of a signature pass.
+    pub fn verify_value<T: Serialize>(
+        public: &[u8; 32],
+        label: &str,
+        network: &NetworkName,
+        version: u8,
+        value: &T,
+        signature: &Signature,
+    ) -> Result<(), BadSignature> {
+        verify(public, &codec::signing_bytes(label, network, version, value), signature)
     }
 
     /// The raw public key: a `G…` address without its coding.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_OPERATOR_BYTES, MAX_RECORD_SECONDS, RecordError, check_span};
+use super::{RecordError, Shown};
 use crate::{DeviceId, NetworkName, Signature, Timestamp, keys::DeviceKey};
 
 const VERSION: u8 = 1;
@@ -58,16 +58,10 @@ impl SignedAuditorRecord {
         now: Timestamp,
     ) -> Result<&AuditorRecord, RecordError> {
         let record = &self.record;
-        if record.network != *network {
-            return Err(RecordError::WrongNetwork);
-        }
-        if record.device != *device {
-            return Err(RecordError::WrongDevice);
-        }
-        check_span(record.at, record.expires, MAX_RECORD_SECONDS, now)?;
-        if record.operator.as_ref().is_some_and(|name| !(1..=MAX_OPERATOR_BYTES).contains(&name.len())) {
-            return Err(RecordError::BadOperator);
-        }
+        let AuditorRecord { operator, at, expires, .. } = record;
+        let shown =
+            Shown { network: &record.network, device: &record.device, operator, at: *at, expires: *expires };
+        shown.check(network, device, now)?;
         record.device.verify(AUDITOR_RECORD, network, VERSION, record, &self.signature)?;
         Ok(record)
     }
@@ -75,7 +69,10 @@ impl SignedAuditorRecord {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{MAX_OPERATOR_BYTES, MAX_RECORD_SECONDS},
+        *,
+    };
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 

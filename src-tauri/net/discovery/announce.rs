@@ -31,7 +31,7 @@ async fn announce_forever(shared: &Shared) {
                 continue;
             }
             pause = (pause * 4).min(limits::ANNOUNCE_PAUSE_MOST);
-            let keys = buckets::keys_of(&shared.network, &shared.local, super::now());
+            let keys = buckets::keys_of(&shared.network, &shared.local, shared.wall.now());
             if shared.commands.send(Command::Provide { keys }).await.is_err() {
                 return;
             }

@@ -14,7 +14,7 @@ use hayloft_core::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Candidate, FoundAuditor, Source,
+    Candidate, FoundAuditor, Source, Wall,
     address::{self, Subnet},
     limits,
 };
@@ -22,6 +22,7 @@ use crate::{
 /// What discovery knows.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
+    wall: Wall,
     state: Mutex<State>,
     changes: watch::Sender<u64>,
     asked: watch::Sender<Option<Instant>>,
@@ -34,7 +35,7 @@ struct State {
     suspects: HashMap<DeviceId, Suspect>,
     quiet_rounds: u32,
     found_in_round: bool,
-    last_round: Option<Instant>,
+    last_round: Option<(Instant, Timestamp)>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +47,11 @@ struct Suspect {
 }
 
 impl Directory {
+    /// Knows nobody yet.
+    pub(crate) fn new(wall: Wall) -> Self {
+        Self { wall, ..Self::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,44 +77,38 @@ impl Directory {
 
     /// The farmers whose record still counts.
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
-        let now = super::now();
+        let now = self.wall.now();
         let state = self.state();
-        let mut found: Vec<_> = state
-            .candidates
-            .values()
-            .filter(|candidate| candidate.record.record.expires > now)
-            .cloned()
-            .collect();
+        let mut found: Vec<_> = state.farmers_at(now).cloned().collect();
         found.sort_by_key(|candidate| candidate.device);
         found
     }
 
     /// The auditors whose record still counts.
     pub(crate) fn auditors(&self) -> Vec<FoundAuditor> {
-        let now = super::now();
+        let now = self.wall.now();
         let state = self.state();
-        let counts = |auditor: &&FoundAuditor| auditor.record.record.expires > now;
-        let mut found: Vec<_> = state.auditors.values().filter(counts).cloned().collect();
+        let mut found: Vec<_> = state.auditors_at(now).cloned().collect();
         found.sort_by_key(|auditor| auditor.device);
         found
     }
 
     /// Whether there are `want` auditors, or no reason to expect more.
     pub(crate) fn knows_auditors(&self, want: usize) -> bool {
-        let state = self.state();
-        state.auditors.len() >= want || (state.quiet_rounds >= limits::QUIET_ROUNDS && state.is_recent())
+        let (now, state) = (self.wall.now(), self.state());
+        state.auditors_at(now).count() >= want || state.is_quiet(now)
     }
 
     /// Whether there are `want` farmers, or some and no reason to expect more.
     pub(crate) fn satisfied(&self, want: usize) -> bool {
-        let state = self.state();
-        let known = state.candidates.len();
-        known >= want || (known > 0 && state.quiet_rounds >= limits::QUIET_ROUNDS && state.is_recent())
+        let (now, state) = (self.wall.now(), self.state());
+        let known = state.farmers_at(now).count();
+        known >= want || (known > 0 && state.is_quiet(now))
     }
 
     /// Whether the last round is too long ago to rely on.
     pub(super) fn is_stale(&self) -> bool {
-        !self.state().is_recent()
+        !self.state().is_recent(self.wall.now())
     }
 
     pub(crate) fn forget(&self, device: DeviceId) {
@@ -214,8 +214,8 @@ impl Directory {
     }
 
     /// Before a round: records that are no longer fresh are asked for again.
-    pub(super) fn begin_round(&self, now: Timestamp) {
-        let mut state = self.state();
+    pub(super) fn begin_round(&self) {
+        let (now, mut state) = (self.wall.now(), self.state());
         state.found_in_round = false;
         let old = |candidate: &&Candidate| now.seconds_since(candidate.seen) >= limits::RECORD_FRESH_SECONDS;
         let stale = state.candidates.values().filter(old).map(|candidate| candidate.device);
@@ -232,7 +232,7 @@ impl Directory {
     pub(super) fn end_round(&self, now: Instant) -> bool {
         let mut state = self.state();
         state.quiet_rounds = if state.found_in_round { 0 } else { state.quiet_rounds.saturating_add(1) };
-        state.last_round = Some(now);
+        state.last_round = Some((now, self.wall.now()));
         let hurry = state.found_in_round && state.candidates.len() < limits::CANDIDATES_ENOUGH;
         drop(state);
         self.changed();
@@ -246,8 +246,26 @@ impl Directory {
 }
 
 impl State {
-    fn is_recent(&self) -> bool {
-        self.last_round.is_some_and(|at| at.elapsed() < limits::ROUND_RECENT)
+    /// Farmers whose record still counts.
+    fn farmers_at(&self, now: Timestamp) -> impl Iterator<Item = &Candidate> {
+        self.candidates.values().filter(move |candidate| candidate.record.record.expires > now)
+    }
+
+    /// Auditors whose record still counts.
+    fn auditors_at(&self, now: Timestamp) -> impl Iterator<Item = &FoundAuditor> {
+        self.auditors.values().filter(move |auditor| auditor.record.record.expires > now)
+    }
+
+    /// By both clocks: of a computer that slept, only the wall clock has gone on.
+    fn is_recent(&self, now: Timestamp) -> bool {
+        let recent = limits::ROUND_RECENT;
+        self.last_round
+            .is_some_and(|(at, wall)| at.elapsed() < recent && now.seconds_since(wall) < recent.as_secs())
+    }
+
+    /// Whether nothing more is to be expected of rounds.
+    fn is_quiet(&self, now: Timestamp) -> bool {
+        self.quiet_rounds >= limits::QUIET_ROUNDS && self.is_recent(now)
     }
 
     /// Makes room by dropping the suspect that failed most; not one that is being asked.
@@ -291,6 +309,11 @@ fn pause_after(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    };
+
     use super::*;
 
     fn device(number: usize) -> DeviceId {
@@ -403,17 +426,40 @@ mod tests {
 
     #[test]
     fn an_auditor_is_asked_again_once_its_record_is_old_and_forgotten_when_it_shows_none() {
-        let directory = Directory::default();
+        let (directory, clock) = by_hand(100);
         directory.audits(device(1), Some(auditor(device(1))), None, Timestamp(100));
         directory.note(device(1), Source::Met);
         assert_eq!(directory.next_to_ask(Instant::now()), None, "it has just answered");
-        directory.begin_round(Timestamp(100 + limits::RECORD_FRESH_SECONDS));
+        clock.store(100 + limits::RECORD_FRESH_SECONDS, Ordering::Relaxed);
+        directory.begin_round();
         assert_eq!(directory.next_to_ask(Instant::now()), Some(device(1)));
         directory.audits(device(1), None, None, Timestamp(500));
         assert!(directory.auditors().is_empty());
         directory.audits(device(1), Some(auditor(device(1))), None, Timestamp(900));
         directory.unanswered(device(1), Instant::now());
         assert!(directory.auditors().is_empty());
+    }
+
+    fn by_hand(start: u64) -> (Directory, Arc<AtomicU64>) {
+        let clock = Arc::new(AtomicU64::new(start));
+        let read = clock.clone();
+        (Directory::new(Wall::new(move || Timestamp(read.load(Ordering::Relaxed)))), clock)
+    }
+
+    #[test]
+    fn after_a_computer_has_slept_nobody_found_before_is_enough() {
+        let (directory, clock) = by_hand(100);
+        let mut record = record(device(1));
+        record.record.expires = Timestamp(700);
+        directory.answered(device(1), record, None, Timestamp(100));
+        for _ in 0..=limits::QUIET_ROUNDS {
+            directory.begin_round();
+            directory.end_round(Instant::now());
+        }
+        assert!(directory.satisfied(1) && directory.satisfied(40) && !directory.is_stale());
+        clock.store(8 * 3600, Ordering::Relaxed);
+        assert!(directory.candidates().is_empty());
+        assert!(!directory.satisfied(1) && directory.is_stale(), "it is looked for anew at once");
     }
 
     #[test]

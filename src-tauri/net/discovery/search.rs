@@ -94,7 +94,7 @@ impl Search {
         if self.rounds > 0 && self.directory().end_round(now) {
             self.pause = limits::ROUND_PAUSE;
         }
-        self.directory().begin_round(super::now());
+        self.directory().begin_round();
         let questions = questions(&self.net.shared, self.rounds);
         self.round = Some(Box::pin(ask_all(self.net.shared.clone(), questions)));
         self.rounds += 1;
@@ -119,7 +119,7 @@ async fn until_done(round: &mut Option<Task>) {
 
 /// The questions of a round: walks through some regions and some of today's buckets, others each time.
 fn questions(shared: &Shared, round: u64) -> Vec<Question> {
-    let day = buckets::day(super::now());
+    let day = buckets::day(shared.wall.now());
     let part = |each: u8, all: u8| {
         (0..each).map(move |i| {
             let index = (round * u64::from(each) + u64::from(i)) % u64::from(all);
@@ -159,7 +159,7 @@ async fn ask_record(net: &Net, device: DeviceId) -> Result<(), NetError> {
     let Answer::Offer(offered) = net.ask(device, &envelope).await? else {
         return Err(NetError::Protocol(Fault::WrongAnswer));
     };
-    let (now, network, address) = (super::now(), &net.shared.network, net.address_of(device));
+    let (now, network, address) = (net.shared.wall.now(), &net.shared.network, net.address_of(device));
     let counts = |error: RecordError| {
         tracing::debug!(%device, %error, "a record that does not count");
         NetError::Protocol(Fault::BadRecord)

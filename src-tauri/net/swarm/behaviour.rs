@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
+use hayloft_core::NetworkName;
 use libp2p::{
     StreamProtocol, Swarm, SwarmBuilder, connection_limits, identify,
     identity::Keypair,
@@ -11,7 +12,7 @@ use libp2p::{
 };
 
 use super::{door::Door, gate::Gate};
-use crate::{Bounds, NetConfig, StartError, farmer::Admission, limits};
+use crate::{NetConfig, StartError, farmer::Admission, limits};
 
 /// The behaviours; those that refuse connections come first.
 #[derive(NetworkBehaviour)]
@@ -30,6 +31,11 @@ pub(super) struct Behaviour {
 /// The DHT's protocol name on a network.
 pub(super) fn kad_protocol(config: &NetConfig) -> StreamProtocol {
     StreamProtocol::try_from_owned(format!("/hayloft/{}/kad/1", config.network)).expect("begins with a slash")
+}
+
+/// What all nodes of a network say that they speak.
+pub(super) fn family(network: &NetworkName) -> String {
+    format!("/hayloft/{network}/1")
 }
 
 impl Behaviour {
@@ -51,16 +57,18 @@ impl Behaviour {
             },
         );
         let mut kad = kad::Behaviour::with_config(local, store, kad_config(config));
-        // Reachability is not measured yet: every node serves the DHT.
-        kad.set_mode(Some(kad::Mode::Server));
-        let identity = identify::Config::new(format!("/hayloft/{}/1", config.network), key.public())
+        // Reachability is not measured yet: it is the configuration that says who serves the DHT.
+        kad.set_mode(Some(if config.serves_dht { kad::Mode::Server } else { kad::Mode::Client }));
+        // Nodes that share a process do not each have its memory.
+        let memory_bytes = if config.memory { usize::MAX } else { limits::PROCESS_MEMORY_BYTES };
+        let identity = identify::Config::new(family(&config.network), key.public())
             .with_agent_version(concat!("hayloft/", env!("CARGO_PKG_VERSION")).to_owned())
             .with_push_listen_addr_updates(true)
             .with_cache_size(0);
         Self {
-            limits: connection_limits::Behaviour::new(connection_limits(&config.bounds)),
+            limits: connection_limits::Behaviour::new(connection_limits()),
             gate: Gate::new(&config.bounds, admission),
-            memory: memory_connection_limits::Behaviour::with_max_bytes(limits::PROCESS_MEMORY_BYTES),
+            memory: memory_connection_limits::Behaviour::with_max_bytes(memory_bytes),
             kad,
             identify: identify::Behaviour::new(identity),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(limits::PING_INTERVAL)),
@@ -71,12 +79,11 @@ impl Behaviour {
     }
 }
 
-/// What the gate leaves: outbound connections, and those with one peer.
-fn connection_limits(bounds: &Bounds) -> connection_limits::ConnectionLimits {
+/// What the gate leaves: outbound connections.
+fn connection_limits() -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
         .with_max_pending_outgoing(Some(limits::CONNECTIONS_PENDING_OUT))
         .with_max_established_outgoing(Some(limits::CONNECTIONS_OUT))
-        .with_max_established_per_peer(Some(bounds.connections_per_peer))
 }
 
 /// Records are refused and announcements looked at before they are kept; peers enter the routing table by hand.

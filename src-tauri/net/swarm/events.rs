@@ -6,7 +6,7 @@ use libp2p::{
 };
 
 use super::{
-    behaviour::BehaviourEvent,
+    behaviour::{self, BehaviourEvent},
     queries, routing,
     task::{Heard, Listening},
 };
@@ -46,17 +46,18 @@ impl Listening {
         }
     }
 
-    /// A peer said who it is: those of this network enter the routing table, farmers are heard of.
+    /// A peer said who it is: those of this network that serve the DHT enter the routing table, farmers are heard of.
     fn on_identified(&mut self, peer: PeerId, connection: ConnectionId, info: &identify::Info) {
         let Some(observed) = self.shared.peers.observed(&peer, &connection) else { return };
-        let kad = &mut self.swarm.behaviour_mut().kad;
-        if !info.protocols.iter().any(|protocol| kad.protocol_names().contains(protocol)) {
+        if info.protocol_version != behaviour::family(&self.shared.network) {
             return;
         }
         let addresses = address::believable(&info.listen_addrs, &observed);
         self.shared.peers.learn(peer, addresses.iter().cloned());
         self.shared.peers.reached(&peer);
-        if routing::insert(kad, peer, &observed, &addresses) {
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        let serves = info.protocols.iter().any(|protocol| kad.protocol_names().contains(protocol));
+        if serves && routing::insert(kad, peer, &observed, &addresses) {
             let local = *self.swarm.local_peer_id();
             self.swarm.behaviour_mut().kad.get_closest_peers(local);
             self.shared.peers.join();
@@ -89,7 +90,7 @@ impl Listening {
     /// Keeps a peer's announcement if it is for a bucket of these days and names no addresses but the peer's own.
     fn on_announced(&mut self, mut record: kad::ProviderRecord) {
         let network = &self.shared.network;
-        if !discovery::is_bucket(network, record.key.as_ref(), discovery::now()) {
+        if !discovery::is_bucket(network, record.key.as_ref(), self.shared.wall.now()) {
             return tracing::debug!("announcement under a foreign key");
         }
         let Some(observed) = self.shared.peers.any_observed(&record.provider) else { return };

@@ -3,7 +3,8 @@
 //!
 //! When all places are taken a newcomer is not turned away, or whoever fills them first would keep everybody out: the
 //! idle stranger that has been here longest goes. Peers that are being served stay, and customers stay before all others.
-//! Half-open TCP connections take no place from QUIC. Addresses without a subnet are counted in all alone.
+//! A peer that comes back while connections of its last run still stand, dead without having said so, takes the place of
+//! its own oldest. Half-open TCP connections take no place from QUIC. Addresses without a subnet are counted in all alone.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -69,6 +70,7 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.leaving.extend(self.crowd.make_way(&peer));
         let regard = |peer: &PeerId| self.admission.regard(peer);
         let leaves = self.crowd.enter(connection, peer, subnet(remote), regard);
         self.leaving.extend(leaves.map_err(ConnectionDenied::new)?);
@@ -121,6 +123,7 @@ fn subnet(remote: &Multiaddr) -> Option<Subnet> {
 #[derive(Debug)]
 struct Crowd {
     most: usize,
+    most_per_peer: usize,
     most_per_subnet: usize,
     knocking: HashMap<ConnectionId, (bool, Option<Subnet>)>,
     /// In order of arrival.
@@ -140,6 +143,7 @@ impl Crowd {
     fn new(bounds: &Bounds) -> Self {
         Self {
             most: bounds.connections_in as usize,
+            most_per_peer: bounds.connections_per_peer as usize,
             most_per_subnet: limits::CONNECTIONS_PER_SUBNET,
             knocking: HashMap::new(),
             inside: BTreeMap::new(),
@@ -156,6 +160,17 @@ impl Crowd {
         }
         self.knocking.insert(connection, (quic, subnet));
         Ok(())
+    }
+
+    /// A peer that has as many connections as it may have gives up its oldest; answers which.
+    fn make_way(&mut self, peer: &PeerId) -> Option<(PeerId, ConnectionId)> {
+        let mut own = self.inside.values().filter(|member| member.peer == *peer);
+        let oldest = own.next()?.connection;
+        if 1 + own.count() < self.most_per_peer {
+            return None;
+        }
+        self.leave(&oldest);
+        Some((*peer, oldest))
     }
 
     /// Lets a connection in; answers who has to leave for it.
@@ -240,6 +255,19 @@ mod tests {
         assert_eq!(crowd.enter(id(4), peers[4], None, regard), Ok(Some((peers[2], id(2)))));
         assert_eq!(crowd.enter(id(5), peers[5], None, regard), Ok(Some((peers[3], id(3)))));
         assert_eq!((crowd.inside.len(), crowd.arrivals.len()), (4, 4));
+    }
+
+    #[test]
+    fn a_peer_that_comes_back_takes_the_place_of_its_own_oldest_connection() {
+        let mut crowd = Crowd::new(&Bounds { connections_per_peer: 2, ..Bounds::default() });
+        let (peer, other) = (PeerId::random(), PeerId::random());
+        let served = |_: &PeerId| Regard::Served;
+        assert_eq!(crowd.enter(id(0), other, None, served), Ok(None));
+        for (number, leaves) in [(1, None), (2, None), (3, Some((peer, id(1)))), (4, Some((peer, id(2))))] {
+            assert_eq!(crowd.make_way(&peer), leaves);
+            assert_eq!(crowd.enter(id(number), peer, None, served), Ok(None));
+        }
+        assert_eq!((crowd.inside.len(), crowd.arrivals.len()), (3, 3));
     }
 
     #[test]

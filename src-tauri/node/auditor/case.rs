@@ -174,7 +174,9 @@ impl Shared {
             lost.retain(|id| case.shards.binary_search_by_key(id, |shard| shard.id).is_ok());
             Ok((lost, asking.commit(epoch, commitment).await?))
         };
-        match answers.await {
+        let answers = answers.await;
+        crash_point!(CommitmentHeard);
+        match answers {
             Ok((lost, commitment)) => Event::Fixed { epoch, from: Randomness::Nonces { commitment }, lost },
             Err(error) => self.no_answer(case, epoch, &error),
         }
@@ -208,6 +210,7 @@ impl Shared {
             let asking = Asking { through, ..self.asking(&case.followed) };
             match asking.challenge(question.clone()).await {
                 Ok((nonce, answer)) => {
+                    crash_point!(AnswerHeard);
                     let (known, shards) = (case.followed.clone(), case.shards.clone());
                     let _turn = self.judging.acquire().await;
                     let heard = off_the_runtime(move || {

@@ -22,6 +22,7 @@ mod planting;
 mod run;
 pub(crate) mod second;
 pub(crate) mod shown;
+mod taking_back;
 mod told;
 mod vetting;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use hayloft_core::{
     DeviceId,
-    audit::Sectors,
     auditor::vetting::{Persona, Planted, VettingSeed},
     contract::{Change, ShardEntry, SignedRevision, SignedTerms, State, apply_signed, propose, quota_bytes},
     record::DeviceCertificate,
@@ -56,6 +55,7 @@ impl Shared {
             Ok(()) | Err(AuditorError::Stale) => {}
             Err(error) => return Err(error.into()),
         }
+        crash_point!(PlantingFollowed);
         self.parts.store.auditor().planted(planting.id, until).await?;
         self.wake.notify_one();
         Ok(())
@@ -64,7 +64,7 @@ impl Shared {
     /// The planting at work.
     pub(super) async fn hand(&self, seed: &VettingSeed, planting: &Planting) -> Result<Hand, Unplanted> {
         let (network, now) = (&self.parts.network, self.parts.clock.now());
-        let persona = seed.persona(network, &planting.id, Sectors::DEFAULT);
+        let persona = seed.persona(network, &planting.id, self.parts.sectors);
         let device = persona.device.id();
         let seconds = persona.seconds.saturating_mul(2);
         let certificate =
@@ -86,6 +86,7 @@ impl Shared {
         if signed.terms != *terms {
             return Err(Unplanted::Wrong);
         }
+        crash_point!(PlantingAgreed);
         let state = State::new(signed.clone()).map_err(|_| Unplanted::Wrong)?;
         let key = persona.clone();
         let key = off_the_runtime(move || Ok(key.audit.prover_key().encode())).await?;
@@ -96,6 +97,7 @@ impl Shared {
             let Planted { entry, bytes } = self.made(seed, planting, persona, index).await?;
             if known.is_none() {
                 send(hand, planting, &entry, bytes).await?;
+                crash_point!(PlantingSent);
             }
             entries.push(entry);
         }
@@ -112,6 +114,7 @@ impl Shared {
                     propose(&state, change, self.parts.clock.now()).map_err(|_| Unplanted::Wrong)?;
                 let owner = revision.sign_as_owner(terms, &persona.owner);
                 let farmer = wire.revise(farmer, revision.clone(), owner).await?;
+                crash_point!(PlantingSigned);
                 SignedRevision { revision, owner, farmer }
             }
         };

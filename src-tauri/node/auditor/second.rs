@@ -16,6 +16,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use hayloft_core::{
@@ -42,6 +43,9 @@ use super::{
     case::{Case, Seen as Observed},
 };
 use crate::{farmer::refuse, owner::lock};
+
+/// How long another auditor is looked for when none is known.
+const SEARCH: Duration = Duration::from_secs(3);
 
 /// An auditor of those that were found and are willing, in no failure group of those it has to be apart from.
 pub(crate) fn draw(
@@ -154,7 +158,7 @@ impl Shared {
         if !self.waits_for_second(case, &seen.event).await? {
             return Ok(seen);
         }
-        let Some(through) = self.through(&case.followed, epoch) else { return Ok(seen) };
+        let Some(through) = self.through(&case.followed, epoch).await else { return Ok(seen) };
         let other = self.see(case, epoch, commitment, Some(&through)).await?;
         let wrong = matches!(other.event, Event::Answered { outcome: Err(_), .. });
         let heard = matches!(other.event, Event::Fixed { .. } | Event::Answered { .. });
@@ -183,12 +187,19 @@ impl Shared {
         Ok(applied.is_ok_and(|(_, actions)| actions.iter().any(costs)))
     }
 
-    /// Somebody else who may ask about an epoch; none if nobody is known.
-    fn through(&self, followed: &Followed, epoch: Epoch) -> Option<Through> {
+    /// Somebody else who may ask about an epoch; none if nobody is found.
+    async fn through(&self, followed: &Followed, epoch: Epoch) -> Option<Through> {
         let net = &self.parts.net;
         let seen = |device| Seen { device, address: net.address_of(device), operator: None };
         let apart_from = [seen(net.local_id()), seen(followed.terms.terms.farmer)];
-        let second = draw(net, |_| true, &apart_from)?;
+        let second = match draw(net, |_| true, &apart_from) {
+            Some(second) => second,
+            // What was known of others counts for minutes, and the brake holds seldom.
+            None => {
+                net.find_auditors(1, SEARCH).await;
+                draw(net, |_| true, &apart_from)?
+            }
+        };
         let until = self.parts.clock.now().plus_seconds(MANDATE_SECONDS);
         let (network, contract) = (self.parts.network.clone(), followed.contract);
         let mandate = Mandate { network, contract, epoch, second, until };

@@ -6,19 +6,28 @@
 //!                              (intent)                                                               │ now and then
 //!                                                                        random range read, compared ◄─┘  served | not served
 //! ```
+//! A farmer that says that it leaves is not read any more: what it was given is taken back as an owner moves its files away, or
+//! it could never be done with leaving.
+//!
 //! Each planting has a connection of its own under its own device key, so that no farmer sees the auditor's: what ties them
 //! together is the address alone, which is no secret of an auditor that runs in one place.
 //!
 //! Invariants: whatever dies, no revision stands at a farmer that the books do not know; what is sent again is the same; a farmer has
 //! one planting that stands or is begun; a read that this node could not make says nothing.
-//! Deliberately absent: farmers who want money, until auditors pay; and how it is sent (`planting`).
+//! Deliberately absent: farmers who want money, until auditors pay; how it is sent (`planting`) and taken back (`taking_back`).
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures::{StreamExt as _, TryStreamExt as _, future::try_join_all, stream};
 use hayloft_core::{
-    Timestamp,
-    audit::{Epoch, Sectors},
-    auditor::vetting::{Planted, PlantingId, VettingSeed},
+    DeviceId, Timestamp,
+    audit::Epoch,
+    auditor::vetting::{Planted, PlantingId, VettingSeed, next_vetted},
     contract::{MIN_GRACE_SECONDS, Terms},
     placement::Subnet,
     score::Observation,
@@ -37,7 +46,7 @@ use crate::owner::contracts::EPOCH_SECONDS;
 const EVERY: Duration = Duration::from_secs(600);
 /// Farmers with vetting data at once.
 const VETTED: usize = 1024;
-/// Farmers that are given some in one look.
+/// Farmers that are given some in one look, and of those that have not taken all of theirs, how many are.
 const PLANTED_AT_ONCE: usize = 4;
 /// How long a farmer may take to let itself be given it, before it counts as another's.
 const BEGUN_SECONDS: u64 = 24 * 3600;
@@ -45,8 +54,12 @@ const BEGUN_SECONDS: u64 = 24 * 3600;
 const PLANTING: Duration = Duration::from_secs(600);
 /// The longest range read.
 const PROBE_BYTES: u64 = 64 * 1024;
-/// How long a read may take.
+/// How long a read may take: a farmer that is busy all the while does not serve.
 const PROBE: Duration = Duration::from_secs(30);
+/// The pause before a farmer that is busy is asked again.
+const BUSY_PAUSE: Duration = Duration::from_secs(2);
+/// Plantings read at once.
+const PROBED_AT_ONCE: usize = 8;
 /// The share of audits that must pass, as every owner asks for it.
 const AUDIT_SHARE_PPM: u32 = 900_000;
 
@@ -66,36 +79,55 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// One look: what was begun goes on, farmers that have nothing are given something, and what is due is read.
+    /// One look: what was begun goes on, farmers that have nothing are given something, and what is due is read. A farmer that
+    /// takes its time keeps none of the others waiting.
     pub(super) async fn vet(&self) -> Result<(), AuditorError> {
         let (store, now) = (self.parts.store.auditor(), self.parts.clock.now());
         let mut fresh = [0; 32];
         rand::rng().fill_bytes(&mut fresh);
         let seed = store.vetting_seed(fresh).await?;
-        for planting in store.plantings().await? {
-            match planting.planted {
-                _ if planting.until <= self.parts.witness.credible() => {
-                    store.forget_planting(planting.id).await?;
-                }
-                true if planting.probe <= now => self.probe(&seed, &planting).await?,
-                true => {}
-                false => self.go_on(&seed, &planting).await?,
-            }
+        let credible = self.parts.witness.credible();
+        let (over, left): (Vec<Planting>, Vec<Planting>) =
+            store.plantings().await?.into_iter().partition(|planting| planting.until <= credible);
+        for planting in over {
+            store.forget_planting(planting.id).await?;
         }
-        let vetted = store.vetted().await?;
-        let free = VETTED.saturating_sub(vetted.len()).min(PLANTED_AT_ONCE);
-        let strangers = self.parts.net.farmers().into_iter().filter(|found| !vetted.contains(&found.device));
-        let mut strangers: Vec<Candidate> = strangers.filter(|found| self.can_vet(found)).collect();
-        strangers.shuffle(&mut rand::rng());
-        // One of each subnet: whoever makes a thousand farmers in one keeps no other newcomer waiting.
-        let mut subnets = BTreeSet::new();
-        strangers.retain(|found| subnets.insert(Subnet::observed(found.device, found.address)));
-        for stranger in strangers.into_iter().take(free) {
-            let planting = self.begun(&seed, &stranger);
-            store.begin_planting(&planting).await?;
-            self.go_on(&seed, &planting).await?;
-        }
+        let (planted, mut begun): (Vec<Planting>, Vec<Planting>) =
+            left.into_iter().partition(|planting| planting.planted);
+        begun.shuffle(&mut rand::rng());
+        begun.truncate(PLANTED_AT_ONCE);
+        begun.extend(self.begin_some(&seed).await?);
+        let begun = begun.iter().map(|planting| self.go_on(&seed, planting));
+        let due = planted.iter().filter(|planting| is_read(planting, now));
+        let due = due.map(|planting| self.probe(&seed, planting));
+        let probes =
+            stream::iter(due.collect::<Vec<_>>()).buffer_unordered(PROBED_AT_ONCE).try_collect::<()>();
+        tokio::try_join!(try_join_all(begun.collect::<Vec<_>>()), probes)?;
         Ok(())
+    }
+
+    /// Writes down the next farmers that are given something.
+    async fn begin_some(&self, seed: &VettingSeed) -> Result<Vec<Planting>, AuditorError> {
+        let store = self.parts.store.auditor();
+        let mut found = self.parts.net.farmers();
+        let seen = found.iter().map(|found| (found.device, found.address));
+        let audited = store.farmers().await?.into_iter();
+        let audited =
+            audited.map(|known| (known.farmer, known.address.and_then(|address| address.parse().ok())));
+        let addresses: HashMap<DeviceId, Option<IpAddr>> = audited.chain(seen).collect();
+        let subnet = |farmer: DeviceId| Subnet::observed(farmer, addresses.get(&farmer).copied().flatten());
+        let vetted: HashSet<DeviceId> = store.vetted().await?.into_iter().collect();
+        found.retain(|found| !vetted.contains(&found.device) && self.can_vet(found));
+        found.shuffle(&mut rand::rng());
+        let strangers: Vec<Subnet> = found.iter().map(|found| subnet(found.device)).collect();
+        let vetted: Vec<Subnet> = vetted.into_iter().map(subnet).collect();
+        let mut begun = Vec::new();
+        for index in next_vetted(&vetted, &strangers, VETTED, PLANTED_AT_ONCE) {
+            let planting = self.begun(seed, &found[index]);
+            store.begin_planting(&planting).await?;
+            begun.push(planting);
+        }
+        Ok(begun)
     }
 
     fn can_vet(&self, found: &Candidate) -> bool {
@@ -108,7 +140,7 @@ impl Shared {
         rand::rng().fill_bytes(&mut id);
         rand::rng().fill_bytes(&mut nonce);
         let (id, now, record) = (PlantingId(id), self.parts.clock.now(), &found.record.record);
-        let persona = seed.persona(&self.parts.network, &id, Sectors::DEFAULT);
+        let persona = seed.persona(&self.parts.network, &id, self.parts.sectors);
         let terms = Terms {
             network: self.parts.network.clone(),
             owner: persona.owner.id(),
@@ -147,15 +179,24 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads a random range of a planting. When it is read next is written down first: a read is counted once or not at all.
+    /// Reads a random range of a planting, or takes it back from a farmer that leaves. When it is read next is written down first: a read is counted once or not at all.
     async fn probe(&self, seed: &VettingSeed, planting: &Planting) -> Result<(), AuditorError> {
         let next = self.next_probe(&planting.terms);
         self.parts.store.auditor().probe_next(planting.id, next).await?;
+        crash_point!(ReadBegun);
         let Ok(hand) = self.hand(seed, planting).await else { return Ok(()) };
+        if hand.leaves(planting.terms.farmer).await {
+            let gone = self.take_back(seed, planting, &hand).await;
+            hand.net.shutdown().await;
+            return gone;
+        }
         let index = rand::rng().random_range(0..hand.persona.shards);
         let made = self.made(seed, planting, &hand.persona, index).await;
         let served = match &made {
-            Ok(planted) => Some(tokio::time::timeout(PROBE, read(&hand, planting, planted)).await),
+            Ok(planted) => {
+                let reading = patiently(|| read(&hand, planting, planted));
+                Some(tokio::time::timeout(PROBE, reading).await)
+            }
             Err(_) => None,
         };
         hand.net.shutdown().await;
@@ -166,9 +207,31 @@ impl Shared {
             Some(Ok(Err(_)) | Err(_)) if self.parts.net.peer_count() == 0 => return Ok(()),
             Some(Ok(Err(_)) | Err(_)) => false,
         };
+        crash_point!(ReadDone);
         let observation = if served { Observation::Served } else { Observation::NotServed };
         let epoch = Epoch::at(&planting.terms, self.parts.clock.now()).unwrap_or(Epoch(0));
         self.probed(planting.terms.farmer, planting.terms.id(), epoch, observation).await
+    }
+}
+
+/// Whether a planting is read now: while its contract lasts. What comes after that is its owner's time to take it back.
+fn is_read(planting: &Planting, now: Timestamp) -> bool {
+    let end = planting.until.0.saturating_sub(planting.terms.grace_seconds);
+    planting.probe <= now && now.0 < end
+}
+
+/// Asks again while a farmer is busy.
+async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, NetError>
+where
+    F: Future<Output = Result<T, NetError>>,
+{
+    loop {
+        match ask().await {
+            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            answer => return answer,
+        }
     }
 }
 
@@ -195,4 +258,55 @@ async fn read(hand: &Hand, planting: &Planting, planted: &Planted) -> Result<boo
     }
     let wanted = usize::try_from(offset).ok().and_then(|from| planted.bytes.get(from..)?.get(..came.len()));
     Ok(came.len() as u64 == bytes && wanted == Some(&came[..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use hayloft_net::messages::Refusal;
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    fn busy() -> Result<bool, NetError> {
+        Err(NetError::Refused(Refusal { code: RefusalCode::Busy, sentence: "Later.".into() }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_farmer_that_is_busy_is_asked_again_and_one_that_always_is_does_not_serve() {
+        let mut left = 3;
+        let served = patiently(|| {
+            left -= 1;
+            async move { if left > 0 { busy() } else { Ok(true) } }
+        });
+        assert_eq!(timeout(PROBE, served).await, Ok(Ok(true)));
+        let begun = Instant::now();
+        assert!(timeout(PROBE, patiently(|| async { busy() })).await.is_err());
+        assert_eq!(begun.elapsed(), PROBE);
+        let refused = patiently(|| async { Err::<bool, _>(NetError::Silent) });
+        assert_eq!(refused.await, Err(NetError::Silent));
+    }
+
+    #[test]
+    fn nothing_is_read_once_its_contract_has_ended() {
+        let owner = hayloft_core::keys::OwnerKey::from_bytes(&[1; 32]);
+        let terms = Terms {
+            network: "here".parse().expect("a name"),
+            owner: owner.id(),
+            farmer: DeviceId([2; 32]),
+            start: Timestamp(0),
+            epoch_seconds: EPOCH_SECONDS,
+            storage_price: hayloft_core::Amount(0),
+            egress_price: hayloft_core::Amount(0),
+            audit_share_ppm: AUDIT_SHARE_PPM,
+            auditor: None,
+            escrow: None,
+            grace_seconds: MIN_GRACE_SECONDS,
+            nonce: [0; 32],
+        };
+        let (end, probe) = (Timestamp(1_000_000), Timestamp(999_000));
+        let until = end.plus_seconds(MIN_GRACE_SECONDS);
+        let planting = Planting { id: PlantingId([3; 32]), terms, planted: true, probe, until };
+        let read = |at| is_read(&planting, Timestamp(at));
+        assert!(!read(998_999) && read(999_000) && read(999_999) && !read(1_000_000) && !read(2_000_000));
+    }
 }

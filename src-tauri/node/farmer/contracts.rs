@@ -95,6 +95,7 @@ impl Shared {
         self.permitted()?;
         check_terms(&terms, &self.terms_offered(), self.parts.clock.now())
             .map_err(|error| refuse::terms(&error))?;
+        self.check_funded(&terms).await?;
         if farmer.contracts_of(owner).await.map_err(refuse::store)? >= CONTRACTS_PER_OWNER {
             return Err(refuse::refuse(
                 RefusalCode::NoSpace,
@@ -113,7 +114,7 @@ impl Shared {
         Ok(Answer::Agreed(Box::new(signed)))
     }
 
-    fn terms_offered(&self) -> TermsOffered {
+    pub(super) fn terms_offered(&self) -> TermsOffered {
         let settings = self.settings.borrow();
         TermsOffered {
             network: self.parts.network.clone(),
@@ -154,6 +155,8 @@ impl Shared {
             return Ok(Answer::Revised { farmer: newest.farmer });
         }
         self.may_renew(&contract, &revision)?;
+        let before = contract.revision.as_ref().map(|newest| &newest.revision);
+        self.check_paid(&contract.terms.terms, before, &revision).await?;
         let signed = self.countersigned(contract, revision, signature).await?;
         self.parts.store.farmer().commit_revision(&signed).await.map_err(refuse::store)?;
         crash_point!(RevisionKept);

@@ -8,9 +8,11 @@
 mod agreements;
 mod audit_keys;
 mod contracts;
+mod egress;
 mod flow;
 mod labours;
 mod leaving;
+pub(crate) mod money;
 mod offer;
 mod proofs;
 pub(crate) mod refuse;
@@ -73,6 +75,8 @@ pub(crate) struct Shared {
     /// Checks of keys and of tags.
     checks: Arc<Labours>,
     proofs: Arc<Labours>,
+    /// What was served and is not vouched for.
+    tabs: egress::Tabs,
     /// What auditors think of this farmer, as last heard.
     standings: std::sync::Mutex<Vec<FarmerStanding>>,
 }
@@ -101,6 +105,7 @@ impl Farmer {
             // Requests are bounded in all.
             checks: Labours::new(Labours::half_of_the_cores(), limits::LABOURS_PER_PEER, limits::REQUESTS),
             proofs: Labours::new(Labours::half_of_the_cores(), limits::LABOURS_PER_PEER, limits::LABOURS),
+            tabs: egress::Tabs::default(),
             standings: std::sync::Mutex::default(),
         });
         let farmer = Self { shared, tasks: TaskTracker::new() };

@@ -51,6 +51,10 @@ impl Shared {
         if inbound.envelope.request.is_for_auditors() {
             return self.auditor.answer(inbound).await;
         }
+        if inbound.envelope.request.is_about_money() {
+            let request = inbound.envelope.request.clone();
+            return self.answer_money(inbound, request).await;
+        }
         let answer = match inbound.envelope.request.clone() {
             Request::Offer => self.offer().await,
             Request::Audited { after } => self.audited(inbound.from, after).await,
@@ -175,6 +179,11 @@ impl Shared {
                 working(&mut inbound, self.revise(device, owner, revision, signature)).await?
             }
             Request::Release { contract, shards } => self.release(owner, contract, &shards).await,
+            Request::Tab { contract, period } => self.tab(owner, device, contract, period).await,
+            Request::Vouch(voucher) => match &inbound.envelope.certificate {
+                Some(certificate) => self.vouch(owner, device, certificate, &voucher).await,
+                None => Err(refuse::not_allowed(None)),
+            },
             Request::AuditKey { key } => working(&mut inbound, self.take_key(device, owner, key)).await?,
             Request::Offer
             | Request::Audited { .. }
@@ -188,6 +197,11 @@ impl Shared {
             | Request::Receipt { .. }
             | Request::RevisionShards { .. }
             | Request::Standing { .. }
+            | Request::Payee
+            | Request::Fund { .. }
+            | Request::Cosign { .. }
+            | Request::History { .. }
+            | Request::Vouchers { .. }
             | Request::Mandated { .. }
             | Request::Relay(_)
             | Request::Challenge(_) => {
@@ -213,7 +227,7 @@ impl Shared {
     }
 
     /// The owner whose certificate names the very device at the other end of the connection.
-    fn owner_of(&self, inbound: &Inbound) -> Result<OwnerId, Refusal> {
+    pub(super) fn owner_of(&self, inbound: &Inbound) -> Result<OwnerId, Refusal> {
         let certificate = inbound.envelope.certificate.as_ref().ok_or_else(|| refuse::not_allowed(None))?;
         let owner = certificate.verify(&self.parts.network, &inbound.from, self.parts.clock.now());
         owner.map_err(|error| refuse::not_allowed(Some(error)))

@@ -16,7 +16,12 @@ use hayloft_store::farmer::{
     ARRIVED_SECONDS, FarmerError, READ_BYTES, RESERVATION_SECONDS, ShardReader, ShardWriter, Wish,
 };
 
-use super::{Shared, flow::Flow, offer, refuse};
+use super::{
+    Shared,
+    egress::{COUNTED_BYTES, Meter, Tabs, not_vouched},
+    flow::Flow,
+    offer, refuse,
+};
 
 /// Bytes read from the disk at once while sending.
 const READ_AHEAD_BYTES: u64 = if READ_BYTES < 1 << 20 { READ_BYTES } else { 1 << 20 };
@@ -189,25 +194,28 @@ impl Shared {
         bytes: u64,
     ) -> Result<(), NetError> {
         let _serving = self.scrub.serving();
-        let reader = match self.reader(owner, contract, shard, offset, bytes).await {
-            Ok(reader) => reader,
+        let (reader, meter) = match self.reader(&inbound, owner, contract, shard, offset, bytes).await {
+            Ok(found) => found,
             Err(refusal) => return inbound.answer(Answer::Refused(refusal)).await,
         };
-        if send(inbound.sending().await?, reader, offset, bytes).await? == Sent::CutOff {
+        let sending = Outgoing { reader, at: offset, end: offset + bytes, meter, tabs: &self.tabs };
+        if sending.send(inbound.sending().await?).await? == Sent::CutOff {
             self.scrub.suspect(shard);
         }
         Ok(())
     }
 
+    /// The shard, opened, and how serving it is counted. What is counted waits here until its first piece may go out.
     async fn reader(
         &self,
+        inbound: &Inbound,
         owner: OwnerId,
         contract: ContractId,
         shard: ShardId,
         offset: u64,
         bytes: u64,
-    ) -> Result<ShardReader, Refusal> {
-        self.contract_of(owner, contract).await?;
+    ) -> Result<(ShardReader, Option<Meter>), Refusal> {
+        let terms = self.contract_of(owner, contract).await?.terms.terms;
         let reader = self.parts.store.farmer().open_shard(contract, shard).await;
         if let Err(FarmerError::ShardLost | FarmerError::Io(_)) = &reader {
             self.scrub.suspect(shard);
@@ -217,7 +225,13 @@ impl Shared {
         if bytes == 0 || !within {
             return Err(refuse::store(FarmerError::OutOfRange));
         }
-        Ok(reader)
+        let meter = self.meter(&terms, inbound.from).await?;
+        if let Some(meter) = &meter
+            && !self.tabs.may_serve(meter, bytes.min(COUNTED_BYTES)).await
+        {
+            return Err(not_vouched());
+        }
+        Ok((reader, meter))
     }
 }
 
@@ -227,25 +241,45 @@ enum Sent {
     Whole,
     /// The disk gave no more.
     CutOff,
+    /// No voucher came.
+    NotVouched,
 }
 
-/// Sends from the disk, a bounded piece at a time.
-async fn send(mut sending: Sending, reader: ShardReader, offset: u64, bytes: u64) -> Result<Sent, NetError> {
-    let end = offset + bytes;
-    let mut at = offset;
-    while at < end {
-        let piece = match reader.read(at, READ_AHEAD_BYTES.min(end - at)).await {
-            Ok(piece) if !piece.is_empty() => piece,
-            Ok(_) | Err(_) => {
-                tracing::error!("a shard could not be read from the disk; its transfer was cut off");
-                return Ok(Sent::CutOff);
+/// What is read from the disk and sent.
+struct Outgoing<'a> {
+    reader: ShardReader,
+    at: u64,
+    end: u64,
+    /// How it is counted, if it is; its first piece has been.
+    meter: Option<Meter>,
+    tabs: &'a Tabs,
+}
+
+impl Outgoing<'_> {
+    /// Sends a bounded piece at a time.
+    async fn send(mut self, mut sending: Sending) -> Result<Sent, NetError> {
+        let most = if self.meter.is_some() { COUNTED_BYTES } else { READ_AHEAD_BYTES };
+        let mut counted = self.meter.is_some();
+        while self.at < self.end {
+            let bytes = most.min(self.end - self.at);
+            if let Some(meter) = self.meter.filter(|_| !std::mem::take(&mut counted))
+                && !self.tabs.may_serve(&meter, bytes).await
+            {
+                return Ok(Sent::NotVouched);
             }
-        };
-        sending.send(&piece).await?;
-        at += piece.len() as u64;
+            let piece = match self.reader.read(self.at, bytes).await {
+                Ok(piece) if !piece.is_empty() => piece,
+                Ok(_) | Err(_) => {
+                    tracing::error!("a shard could not be read from the disk; its transfer was cut off");
+                    return Ok(Sent::CutOff);
+                }
+            };
+            sending.send(&piece).await?;
+            self.at += piece.len() as u64;
+        }
+        sending.finish().await?;
+        Ok(Sent::Whole)
     }
-    sending.finish().await?;
-    Ok(Sent::Whole)
 }
 
 /// Keeps what has come, so that the next upload of this shard goes on from there.

@@ -180,7 +180,7 @@ enum End {
 #[derive(Clone)]
 pub(crate) struct Jobs {
     owner: Arc<Inner>,
-    rows: hayloft_store::Jobs,
+    pub(crate) rows: hayloft_store::Jobs,
     live: Arc<Mutex<HashMap<u32, Live>>>,
     /// Jobs that stopped although their rows say that they run, because the rows could not be written, and why.
     unwritten: Arc<Mutex<HashMap<u32, String>>>,
@@ -196,11 +196,24 @@ impl Jobs {
     pub(crate) async fn go_on(&self) -> Result<(), OwnerError> {
         for row in self.rows.unfinished().await? {
             if row.state == RowState::Running {
-                let spec = self.open(&row.spec)?;
-                self.spawn(row.id, spec, row.begun, Run::GoneOn);
+                match self.open(&row.spec) {
+                    Ok(spec) => self.spawn(row.id, spec, row.begun, Run::GoneOn),
+                    Err(error) => tracing::warn!(job = row.id, %error, "a job cannot go on"),
+                }
             }
         }
         Ok(())
+    }
+
+    /// How many jobs cannot be read.
+    pub(crate) async fn unopened(&self) -> Result<usize, OwnerError> {
+        let rows = self.rows.list(u32::MAX).await?;
+        let opens = |row: &JobRow| {
+            let report =
+                row.report.as_ref().map_or(Ok(()), |report| self.open::<JobReport>(report).map(drop));
+            self.as_seen(row).is_ok() && report.is_ok()
+        };
+        Ok(rows.iter().filter(|row| !opens(row)).count())
     }
 
     /// Waits until all work has stopped; the node's stop must have been cancelled.
@@ -225,7 +238,7 @@ impl Jobs {
     /// Begins to repair what is due, unless that is under way or held by a person already.
     pub(crate) async fn begin_repair(&self) -> Result<bool, OwnerError> {
         for row in self.rows.unfinished().await? {
-            if row.kind == REPAIR && matches!(self.open(&row.spec)?, Spec::Repair { name: None }) {
+            if row.kind == REPAIR && matches!(self.open(&row.spec), Ok(Spec::Repair { name: None })) {
                 return Ok(false);
             }
         }
@@ -372,9 +385,9 @@ impl Jobs {
         }
     }
 
-    /// All jobs, the newest first.
+    /// All jobs that can be read, the newest first.
     pub(crate) async fn list(&self) -> Result<Vec<Job>, OwnerError> {
-        self.rows.list(LISTED).await?.iter().map(|row| self.as_seen(row)).collect()
+        Ok(self.rows.list(LISTED).await?.iter().filter_map(|row| self.as_seen(row).ok()).collect())
     }
 
     /// One job.
@@ -441,8 +454,10 @@ impl Jobs {
     /// Jobs that failed before `then` and that nobody has resumed since lose what they have half done.
     pub(crate) async fn clear_failed_before(&self, then: Timestamp) -> Result<(), OwnerError> {
         for row in self.rows.failed_with_segments(then).await? {
-            if !lock(&self.live).contains_key(&row.id) {
-                self.clear(row.id, &self.open(&row.spec)?).await?;
+            if !lock(&self.live).contains_key(&row.id)
+                && let Ok(spec) = self.open(&row.spec)
+            {
+                self.clear(row.id, &spec).await?;
             }
         }
         Ok(())

@@ -149,6 +149,7 @@ impl Attempt<'_> {
                     Some(Err(Failure::Store(error) | Failure::Contract(ContractError::Store(error)))) => {
                         return Err(error.into());
                     }
+                    Some(Err(Failure::Contract(error))) if error.is_ours() => return Err(error.into()),
                     Some(Err(Failure::Load(error))) => return Err(error),
                     Some(Err(Failure::Offline)) => return Err(OwnerError::Offline),
                     Some(Err(Failure::Stopping(_))) => return Err(OwnerError::Stopped),
@@ -219,6 +220,7 @@ impl Attempt<'_> {
             | Failure::Load(_)
             | Failure::Store(_)
             | Failure::Contract(ContractError::Store(_)) => return,
+            Failure::Contract(error) if error.is_ours() => return,
             Failure::Net(error) => error.blames_peer(),
             Failure::Contract(error) => error.blames_farmer(),
             Failure::WrongHash | Failure::KnowsTooMuch => true,

@@ -61,6 +61,11 @@ impl Catalog {
         Ok(opened?)
     }
 
+    /// The same for whoever looks through all files: one that cannot be read stands in no other's way.
+    pub(crate) fn readable(&self, stored: &StoredFile) -> Option<ContentRecord> {
+        self.open(stored).inspect_err(|error| tracing::warn!(%error, "a file is passed over")).ok()
+    }
+
     /// The row of a file, sealed.
     pub(crate) fn seal(&self, record: &ContentRecord) -> StoredFile {
         StoredFile {
@@ -93,6 +98,13 @@ impl Catalog {
         let opened = Arc::new(opened?);
         self.remember(&opened);
         Ok(opened)
+    }
+
+    /// The same for whoever looks through all segments: one that cannot be read stands in no other's way. Not for what
+    /// removes whatever no segment names.
+    pub(crate) fn readable_placement(&self, stored: &Segment) -> Option<Arc<PlacementRecord>> {
+        let opened = self.open_placement(stored);
+        opened.inspect_err(|error| tracing::warn!(%error, "a segment is passed over")).ok()
     }
 
     /// Where a segment's shards lie, as the store says: whoever moves them begins from this.

@@ -25,7 +25,10 @@ use rand::Rng;
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
 use super::{gathering::Gatherings, lock, tagging::Tagging, wire::Wire};
-use crate::Clock;
+use crate::{
+    Clock,
+    money::{Money, MoneyError},
+};
 
 /// How often a revision is proposed anew after the farmer turned out to know a newer one.
 const REBASES: usize = 3;
@@ -50,18 +53,29 @@ pub(crate) enum ContractError {
     /// No such contract in this home.
     #[error("no such contract")]
     Unknown,
+    /// The contract's auditor could not be asked.
+    #[error("the auditor that new contracts name does not answer: {0}")]
+    Auditor(NetError),
+    /// It cannot be paid for.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] hayloft_store::owner::OwnerError),
 }
 
 impl ContractError {
+    /// Whether another farmer would not help: this owner cannot pay, or its auditor is away.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Auditor(_) | Self::Money(_))
+    }
+
     /// Whether the farmer is to blame.
     pub(crate) fn blames_farmer(&self) -> bool {
         match self {
             Self::Net(error) => error.blames_peer(),
             Self::Wrong(_) | Self::Forgotten => true,
-            Self::Unknown | Self::Store(_) => false,
+            Self::Unknown | Self::Store(_) | Self::Auditor(_) | Self::Money(_) => false,
         }
     }
 
@@ -71,7 +85,7 @@ impl ContractError {
             Self::Net(error) => Some(Self::Net(error.clone())),
             Self::Wrong(error) => Some(Self::Wrong(*error)),
             Self::Forgotten => Some(Self::Forgotten),
-            Self::Unknown | Self::Store(_) => None,
+            Self::Unknown | Self::Store(_) | Self::Auditor(_) | Self::Money(_) => None,
         }
     }
 }
@@ -119,13 +133,14 @@ type Current = Arc<tokio::sync::Mutex<Option<ContractId>>>;
 
 /// This owner's contracts.
 pub(crate) struct Contracts {
-    wire: Wire,
+    pub(super) wire: Wire,
     tagging: Arc<Tagging>,
-    store: hayloft_store::Owner,
+    pub(super) store: hayloft_store::Owner,
     keys: Arc<OwnerKeys>,
     network: NetworkName,
-    clock: Clock,
+    pub(super) clock: Clock,
     judged: Judged,
+    pub(super) money: Money,
     slots: Mutex<HashMap<ContractId, Slot>>,
     current: Mutex<HashMap<DeviceId, Current>>,
     /// A revision was signed: its auditor is to be told.
@@ -138,7 +153,7 @@ pub(crate) struct Contracts {
 
 impl Contracts {
     pub(crate) fn new(
-        wire: Wire,
+        (wire, money): (Wire, Money),
         tagging: Arc<Tagging>,
         store: hayloft_store::Owner,
         keys: Arc<OwnerKeys>,
@@ -156,6 +171,7 @@ impl Contracts {
             network,
             clock,
             judged,
+            money,
             slots,
             current,
             revised,
@@ -164,22 +180,27 @@ impl Contracts {
         }
     }
 
+    /// The length of an epoch in new contracts.
+    pub(super) fn epoch_seconds(&self) -> u32 {
+        self.judged.epoch_seconds
+    }
+
     fn owner(&self) -> OwnerId {
         self.keys.owner.id()
     }
 
-    /// The contract with a farmer under which new shards go; agreed on now if there is none.
-    pub(crate) async fn with(&self, offer: &FarmerRecord) -> Result<ContractId, ContractError> {
+    /// The contract with a farmer under which a new shard of so many bytes goes; agreed on now if there is none.
+    pub(crate) async fn with(&self, offer: &FarmerRecord, bytes: u64) -> Result<ContractId, ContractError> {
         let current = lock(&self.current).entry(offer.device).or_default().clone();
         let mut current = current.lock().await;
         if let Some(contract) = *current
-            && self.usable(contract).await?
+            && self.usable(contract, bytes).await?
         {
             return Ok(contract);
         }
-        let contract = match self.stored(offer.device).await? {
+        let contract = match self.stored(offer.device, bytes).await? {
             Some(contract) => contract,
-            None => self.agree(offer).await?,
+            None => self.agree(offer, bytes).await?,
         };
         *current = Some(contract);
         Ok(contract)
@@ -210,32 +231,38 @@ impl Contracts {
         }
     }
 
-    async fn usable(&self, contract: ContractId) -> Result<bool, ContractError> {
+    async fn usable(&self, contract: ContractId, bytes: u64) -> Result<bool, ContractError> {
         let slot = self.slot(contract);
         let mut slot = slot.lock().await;
         match self.loaded(contract, &mut slot).await {
             Ok(state) => {
                 let open = matches!(state.phase(self.clock.now()), Phase::Unused | Phase::Running);
-                Ok(open && state.has_room())
+                let (terms, kept) = (state.terms().clone(), state.bytes());
+                let has_room = state.has_room();
+                Ok(open && has_room && self.is_paid_for(&terms, kept, bytes).await?)
             }
             Err(ContractError::Unknown) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    async fn stored(&self, farmer: DeviceId) -> Result<Option<ContractId>, ContractError> {
+    pub(super) async fn stored(
+        &self,
+        farmer: DeviceId,
+        bytes: u64,
+    ) -> Result<Option<ContractId>, ContractError> {
         let now = self.clock.now();
         for contract in self.store.contracts(Some(farmer)).await? {
             let denied = contract.denied.is_some_and(|at| now < at.plus_seconds(ASK_DENIED_AGAIN_SECONDS));
-            if !denied && self.usable(contract.id).await? {
+            if !denied && self.usable(contract.id, bytes).await? {
                 return Ok(Some(contract.id));
             }
         }
         Ok(None)
     }
 
-    async fn agree(&self, offer: &FarmerRecord) -> Result<ContractId, ContractError> {
-        let terms = self.terms(offer);
+    async fn agree(&self, offer: &FarmerRecord, bytes: u64) -> Result<ContractId, ContractError> {
+        let terms = self.funded(self.terms(offer), bytes).await?;
         let owner = terms.sign_as_owner(&self.keys.owner);
         let signed = self.wire.agree(offer.device, terms.clone(), owner).await?;
         if signed.terms != terms {
@@ -293,6 +320,7 @@ impl Contracts {
         let slot = self.slot(contract);
         let mut slot = slot.lock().await;
         let state = self.loaded(contract, &mut slot).await?;
+        let wish = &self.within_what_is_paid(state.terms(), wish).await?;
         let (mut rebases, mut key_sent) = (0, false);
         while let Some(change) = change_for(state, wish) {
             match self.revise_once(state, change).await {

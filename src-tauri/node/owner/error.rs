@@ -61,6 +61,9 @@ pub(crate) enum OwnerError {
     /// A line break or another control character.
     #[error("A name has no line breaks or other control characters.")]
     ControlInName,
+    /// A name that leads out of a folder, or nowhere.
+    #[error("A name begins and ends with no slash, and has no empty part, `.` or `..` between slashes.")]
+    PathInName,
     /// A time to keep files that is zero or absurd.
     #[error("Files are kept for at least one day and at most five years.")]
     WrongKeep,
@@ -131,12 +134,12 @@ pub(crate) enum OwnerError {
         needed: usize,
     },
     /// Too few farmers answer to bring a segment back.
-    #[error(
-        "Only {found} of the {needed} farmers needed answer now: the file may come back when more are online."
-    )]
+    #[error("{}", too_few(*found, *wrong, *needed))]
     TooFewAnswer {
         /// That sent a good shard.
         found: usize,
+        /// That answered without it.
+        wrong: usize,
         /// That a segment needs.
         needed: usize,
     },
@@ -234,6 +237,7 @@ impl OwnerError {
             | Self::NoName
             | Self::LongName { .. }
             | Self::ControlInName
+            | Self::PathInName
             | Self::WrongKeep
             | Self::WrongOutput(_)
             | Self::WrongRange { .. }
@@ -244,6 +248,8 @@ impl OwnerError {
                 ErrorCode::NotFound
             }
             Self::NameTaken(_) | Self::OutputTaken(_) => ErrorCode::Exists,
+            Self::Contract(ContractError::Money(error)) => error.code(),
+            Self::Contract(ContractError::Auditor(_)) => ErrorCode::NotEnoughFarmers,
             Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } | Self::Offline => {
                 ErrorCode::NotEnoughFarmers
             }
@@ -263,6 +269,18 @@ impl OwnerError {
             | Self::Stopped => ErrorCode::Internal,
         }
     }
+}
+
+fn too_few(found: usize, wrong: usize, needed: usize) -> String {
+    let instead = match wrong {
+        0 => String::new(),
+        1 => " 1 more answered, but without what it was given to keep.".into(),
+        wrong => format!(" {wrong} more answered, but without what they were given to keep."),
+    };
+    format!(
+        "Only {found} of the {needed} farmers needed sent their part now.{instead} The file may come back when more are \
+         online."
+    )
 }
 
 fn several(first: &[OwnerError], more: usize) -> String {

@@ -72,6 +72,11 @@ impl ColumnError {
         matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::ShardLost, .. })))
     }
 
+    /// Whether the farmer answered in a way that tells that it has not what it was given.
+    fn says_it_is_gone(&self) -> bool {
+        self.is_lost() || matches!(self, Self::Wrong(_))
+    }
+
     /// Whether the farmer did not answer at all.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(self, Self::Net(NetError::Unreachable(_) | NetError::Silent))
@@ -188,6 +193,7 @@ impl Fetcher {
         let mut tally = Tally::new(needed, cells.end - cells.start, usual);
         let begun = Instant::now();
         let mut rounds = 0;
+        let mut wrong = BTreeSet::new();
         loop {
             for shard in left.drain(..left.len().min(more)) {
                 let arrived = tally.ask(shard.column, Instant::now());
@@ -198,7 +204,8 @@ impl Fetcher {
             }
             if tally.asked() == 0 {
                 rounds += 1;
-                self.may_ask_again(begun, rounds, columns.len(), needed).await?;
+                let (found, wrong) = (columns.len(), wrong.len());
+                self.may_ask_again(begun, rounds, OwnerError::TooFewAnswer { found, wrong, needed }).await?;
                 left = self.by_preference(placement);
                 left.retain(|shard| columns.iter().all(|(column, _)| *column != shard.column));
                 more = needed + SPARES;
@@ -218,6 +225,9 @@ impl Fetcher {
                 }
                 Ok(Some(News::Failed { shard, error })) => {
                     tally.failed(shard.column);
+                    if error.says_it_is_gone() {
+                        wrong.insert(shard.column);
+                    }
                     if error.is_busy() && again > 0 {
                         again -= 1;
                         left.push_back(shard);
@@ -233,13 +243,12 @@ impl Fetcher {
         &self,
         begun: Instant,
         rounds: u32,
-        found: usize,
-        needed: usize,
+        too_few: OwnerError,
     ) -> Result<(), OwnerError> {
         let line = &self.owner.line;
         if line.works(None).await {
             let again = line.was_silent_after(begun) && rounds <= ROUNDS;
-            return if again { Ok(()) } else { Err(OwnerError::TooFewAnswer { found, needed }) };
+            return if again { Ok(()) } else { Err(too_few) };
         }
         line.wait(begun).await
     }
@@ -446,12 +455,16 @@ impl Cells<'_> {
         let range = layout.cells_range(stripes.clone());
         let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, *layout).read(stripes);
         let bytes = range.end - range.start;
+        let mut meter = owner.vouching.meter(shard.contract, bytes).await?;
         let mut download =
             owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
         download.tell(arrived);
         owner.farmers.answered(shard.farmer, asked.elapsed());
         while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
             on_move();
+            if let Some(meter) = &mut meter {
+                meter.came(frame.len() as u64);
+            }
             reader.push(&frame)?;
         }
         on_all(reader.finish()?);

@@ -1,5 +1,5 @@
 //! Telling auditors of this owner's contracts: at the start, and after each revision, until they have taken it in. From then on
-//! an auditor needs nothing more of the owner.
+//! an auditor needs nothing more of the owner. Farmers are told of further escrows with it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use hayloft_net::{
 };
 use hayloft_store::owner::OwnerContract;
 
-use super::{Inner, OwnerError};
+use super::{Inner, OwnerError, contracts::ContractError};
 
 /// The pause after an auditor did not take everything in: each time twice as long, up to the second.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -27,6 +27,9 @@ pub(super) fn meet(net: &Net, address: Option<&str>) -> Option<DeviceId> {
 
 /// Tells for as long as the node runs.
 pub(super) async fn keep_telling(owner: Arc<Inner>) {
+    if let Err(error) = owner.contracts.tell_further_again().await {
+        tracing::warn!(%error, "what pays for contracts is not told again");
+    }
     let mut pause = AGAIN;
     loop {
         let told = tell_all(&owner).await.unwrap_or_else(|error| {
@@ -50,7 +53,8 @@ async fn tell_all(owner: &Inner) -> Result<bool, OwnerError> {
     let mut all = true;
     for (contract, number) in owner.catalog.store.untold().await? {
         let Some(stored) = owner.catalog.store.contract(contract).await? else { continue };
-        let number = match stored.terms.terms.auditor {
+        let terms = stored.terms.terms.clone();
+        let number = match terms.auditor {
             None => number,
             Some(auditor) if away.contains(&auditor) => {
                 all = false;
@@ -68,6 +72,18 @@ async fn tell_all(owner: &Inner) -> Result<bool, OwnerError> {
                 }
             },
         };
+        if away.contains(&terms.farmer) {
+            all = false;
+            continue;
+        }
+        if let Err(error) = owner.contracts.tell_farmer(&terms).await {
+            tracing::debug!(farmer = %terms.farmer, %contract, %error, "a farmer could not be told what pays it");
+            if !matches!(error, ContractError::Net(NetError::Refused(_))) {
+                away.insert(terms.farmer);
+            }
+            all = false;
+            continue;
+        }
         told(owner, contract, number).await?;
     }
     Ok(all)
@@ -81,6 +97,7 @@ async fn told(owner: &Inner, contract: ContractId, number: u64) -> Result<(), Ow
 async fn tell(owner: &Inner, auditor: DeviceId, stored: OwnerContract) -> Result<u64, NetError> {
     let Some(revision) = stored.revision else { return Err(NetError::Protocol(Fault::WrongAnswer)) };
     let number = revision.revision.number;
+    owner.contracts.tell_auditor(auditor, &stored.terms.terms).await?;
     let shards = (stored.shards.len() <= SHARDS_PER_PAGE).then_some(stored.shards);
     let followed = Followed { terms: stored.terms, revision, shards };
     let request = Request::Follow(Box::new(followed));

@@ -61,10 +61,8 @@ struct Stretch {
 pub(crate) async fn files(owner: &Inner, folder: &str) -> Result<Vec<ContentRecord>, OwnerError> {
     let mut files = Vec::new();
     for stored in owner.catalog.store.files().await? {
-        let record = owner.catalog.open(&stored)?;
-        if within(&record.name, folder).is_some() {
-            files.push(record);
-        }
+        let record = owner.catalog.readable(&stored);
+        files.extend(record.filter(|record| within(&record.name, folder).is_some()));
     }
     files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(files)

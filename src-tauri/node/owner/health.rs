@@ -1,10 +1,11 @@
 //! How a file is: every farmer of it is asked now for one cell of its shard, and the cell is verified. An answer without
-//! the bytes counts for nothing.
+//! the bytes counts for nothing, and one cell proves nothing of a shard that is known to be lost: only an audit does.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use futures::{StreamExt, stream};
 use hayloft_core::{
+    ShardId,
     manifest::{PlacementRecord, Shard},
     repair::Need,
 };
@@ -29,10 +30,13 @@ pub(crate) async fn health(owner: &Arc<Inner>, name: &str) -> Result<FileHealth,
     let record = owner.catalog.file(name).await?;
     let placements = placements_of(owner, &record).await?;
     let mut segments: Vec<SegmentHealth> = placements.iter().map(|placement| unseen(placement)).collect();
-    for (placement, shard, there) in probe(owner, &placements, true).await {
+    let asked = probe(owner, &placements, true).await;
+    let lost = owner.catalog.store.lost_shards().await?;
+    let lost: HashSet<ShardId> = lost.into_iter().map(|lost| lost.shard).collect();
+    for (placement, shard, there) in asked {
         let at = placements.iter().position(|known| known.segment == placement.segment);
         let Some(segment) = at.and_then(|at| segments.get_mut(at)) else { continue };
-        if there {
+        if there && !lost.contains(&shard.id) {
             segment.alive += 1;
         } else {
             segment.missing.push(shard.farmer.to_string());

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures::{StreamExt, stream};
 use hayloft_core::{
     ContractId, DeviceId, ShardId,
-    audit::{AuditKey, Epoch, Receipt, TagKeyId, VerifierKey},
+    audit::{Epoch, Receipt, TagKeyId, VerifierKey},
     auditor::{
         Judgement, Reason, Verdict,
         exported::{Exported, NotBorneOut},
@@ -250,8 +250,7 @@ async fn keys(
     stored: &OwnerContract,
     shards: &[ShardEntry],
 ) -> Result<Vec<VerifierKey>, NetError> {
-    let own =
-        AuditKey::derive(&owner.catalog.keys.audit, hayloft_core::audit::Sectors::DEFAULT).verifier_key();
+    let own = owner.tagging.verifier_key();
     let due: BTreeSet<TagKeyId> = shards.iter().filter_map(|shard| shard.tag_key).collect();
     if due.iter().all(|id| *id == own.id()) {
         return Ok(vec![own]);

@@ -21,6 +21,8 @@ use crate::{
 
 /// How often files and contracts are looked through.
 const EVERY: Duration = Duration::from_secs(3600);
+/// And how soon again after a contract could not be paid for.
+const UNPAID: Duration = Duration::from_secs(60);
 /// Farmers asked at once.
 const AT_ONCE: usize = 16;
 /// How long a failed job keeps what it has half done, so that it can be resumed.
@@ -45,45 +47,52 @@ fn due(stored: Timestamp, keep_until: Timestamp, renew: bool, now: Timestamp, su
     if surely >= keep_until.plus_seconds(MIN_GRACE_SECONDS) { Due::Remove } else { Due::Nothing }
 }
 
-/// Looks through files, contracts and failed jobs, now and then every hour.
+/// Looks through files, contracts and failed jobs: now, then every hour, and at once when what pays for contracts is gone.
 pub(crate) async fn keep_files(owner: Arc<Inner>, jobs: Jobs) {
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Several times within what one escrow pays for.
+    let funded = Duration::from_secs(owner.contracts.funded_seconds());
     let mut told = HashSet::new();
     loop {
-        ticks.tick().await;
-        if let Err(error) = look_through(&owner, &jobs, &mut told).await {
+        let all_paid = look_through(&owner, &jobs, &mut told).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "files could not be looked through");
-        }
+            true
+        });
+        let pause = if all_paid { EVERY } else { UNPAID };
+        let _ = tokio::time::timeout(pause.min(funded / 10), owner.contracts.unpaid()).await;
     }
 }
 
+/// Whether everything that is to be kept is paid for.
 pub(super) async fn look_through(
     owner: &Arc<Inner>,
     jobs: &Jobs,
     told: &mut HashSet<FileId>,
-) -> Result<(), OwnerError> {
+) -> Result<bool, OwnerError> {
     let (now, surely) = (owner.clock.now(), owner.witness.credible());
     let mut over = Vec::new();
     for file in owner.catalog.store.files().await? {
-        match due(file.stored, file.keep_until, file.renew, now, surely) {
-            Due::Nothing if file.renew || !ends_soon(file.stored, file.keep_until, now) => {}
-            Due::Nothing => warn(owner, &owner.catalog.open(&file)?, told),
+        let due = due(file.stored, file.keep_until, file.renew, now, surely);
+        if due == Due::Nothing && (file.renew || !ends_soon(file.stored, file.keep_until, now)) {
+            continue;
+        }
+        let Some(record) = owner.catalog.readable(&file) else { continue };
+        match due {
+            Due::Nothing => warn(owner, &record, told),
             Due::Renew(until) => {
-                let name = owner.catalog.open(&file)?.name;
-                if let Err(error) = keep_until(owner, &name, until, None).await {
+                if let Err(error) = keep_until(owner, &record.name, until, None).await {
                     tracing::warn!(%error, "a file could not be renewed yet");
                 }
             }
-            Due::Remove => over.push(owner.catalog.open(&file)?.name),
+            Due::Remove => over.push(record.name),
         }
     }
     if !over.is_empty() {
         remove::remove(owner, &over).await?;
     }
-    extend_contracts(owner).await?;
+    let all_paid = extend_contracts(owner).await?;
     owner.contracts.forget_over(surely).await?;
-    jobs.clear_failed_before(Timestamp(surely.0.saturating_sub(FAILED_KEPT_SECONDS))).await
+    jobs.clear_failed_before(Timestamp(surely.0.saturating_sub(FAILED_KEPT_SECONDS))).await?;
+    Ok(all_paid)
 }
 
 /// Tells people once that a file's time ends; whoever opens a window later still hears it.
@@ -123,7 +132,7 @@ async fn keep_until(
         let found = placement.shards.iter().filter(|shard| agreed.contains_key(&shard.contract)).count();
         let needed = usize::from(placement.k);
         if found < needed {
-            return Err(OwnerError::TooFewAnswer { found, needed });
+            return Err(OwnerError::TooFewAnswer { found, wrong: 0, needed });
         }
     }
     crash_point!(ContractsExtended);
@@ -165,20 +174,35 @@ async fn extend(
     extending.buffer_unordered(AT_ONCE).filter_map(async |extended| extended).collect().await
 }
 
-/// Every contract lasts as long as the file under it that is kept longest.
-async fn extend_contracts(owner: &Arc<Inner>) -> Result<(), OwnerError> {
+/// Every contract lasts as long as the file under it that is kept longest; whether all are paid for.
+async fn extend_contracts(owner: &Arc<Inner>) -> Result<bool, OwnerError> {
     let mut ends: BTreeMap<ContractId, Timestamp> = BTreeMap::new();
     for file in owner.catalog.store.files().await? {
         for part in &file.segments {
-            for shard in &owner.catalog.placement(part.segment).await?.shards {
+            let placement = match owner.catalog.placement(part.segment).await {
+                Ok(placement) => placement,
+                Err(error) => {
+                    tracing::warn!(segment = %part.segment, %error, "a segment's contracts are not extended");
+                    continue;
+                }
+            };
+            for shard in &placement.shards {
                 let end = ends.entry(shard.contract).or_default();
                 *end = file.keep_until.max(*end);
             }
         }
     }
     let now = owner.clock.now();
-    extend(owner, ends.into_iter().filter(|(_, end)| *end > now)).await;
-    Ok(())
+    ends.retain(|_, end| *end > now);
+    let mut all_paid = true;
+    for (contract, end) in &ends {
+        if let Err(error) = owner.contracts.fund_further(*contract, *end).await {
+            tracing::warn!(%contract, %error, "a contract could not be paid for any further yet");
+            all_paid = false;
+        }
+    }
+    extend(owner, ends).await;
+    Ok(all_paid)
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ use super::{Inner, OwnerError, health::word, lock};
 use crate::model::{FileEntry, HealthWord};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
+/// What is said of a file whose record cannot be read.
+const GAP: &str = "What this home knows of this file, even its name, cannot be read.";
+/// What is said of a file that is cut.
+const CUT: &str = "This home cannot read where a part of this file lies.";
 
 /// A segment as the list needs it.
 struct Listed {
@@ -28,11 +32,14 @@ struct Listed {
 pub(crate) async fn files(owner: &Inner) -> Result<Vec<FileEntry>, OwnerError> {
     let mut segments = HashMap::new();
     for segment in owner.catalog.store.segments().await? {
-        segments.insert(segment.segment, listed(owner, &segment)?);
+        segments.extend(listed(owner, &segment).map(|listed| (segment.segment, listed)));
     }
     let stored = owner.catalog.store.files().await?;
-    let mut entries =
-        stored.iter().map(|file| entry(owner, file, &segments)).collect::<Result<Vec<_>, _>>()?;
+    let entry = |file| match owner.catalog.readable(file) {
+        Some(record) => entry(owner, file, record, &segments),
+        None => gap(file),
+    };
+    let mut entries: Vec<FileEntry> = stored.iter().map(entry).collect();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }
@@ -44,15 +51,16 @@ pub(crate) async fn file(owner: &Inner, name: &str) -> Result<FileEntry, OwnerEr
     let mut segments = HashMap::new();
     for part in &stored.segments {
         if let Some(segment) = owner.catalog.store.segment(part.segment).await? {
-            segments.insert(segment.segment, listed(owner, &segment)?);
+            segments.extend(listed(owner, &segment).map(|listed| (segment.segment, listed)));
         }
     }
-    entry(owner, &stored, &segments)
+    Ok(entry(owner, &stored, owner.catalog.open(&stored)?, &segments))
 }
 
-fn listed(owner: &Inner, segment: &Segment) -> Result<Listed, OwnerError> {
-    let placement = owner.catalog.open_placement(segment)?;
-    Ok(Listed {
+/// None if it cannot be read where its shards lie.
+fn listed(owner: &Inner, segment: &Segment) -> Option<Listed> {
+    let placement = owner.catalog.readable_placement(segment)?;
+    Some(Listed {
         k: placement.k,
         n: placement.n,
         alive: lock(&owner.seen).get(&segment.segment).copied(),
@@ -65,9 +73,9 @@ fn listed(owner: &Inner, segment: &Segment) -> Result<Listed, OwnerError> {
 fn entry(
     owner: &Inner,
     file: &StoredFile,
+    record: ContentRecord,
     all: &HashMap<SegmentId, Listed>,
-) -> Result<FileEntry, OwnerError> {
-    let record = owner.catalog.open(file)?;
+) -> FileEntry {
     let segments: Vec<&Listed> = file.segments.iter().filter_map(|part| all.get(&part.segment)).collect();
     let own = file.segments.iter().filter_map(|part| Some((all.get(&part.segment)?, part.live_bytes)));
     let stored_bytes = own.map(|(segment, live)| scaled(live, segment)).sum();
@@ -77,11 +85,13 @@ fn entry(
         (margin(segment.alive.unwrap_or(segment.n)), margin(segment.n))
     });
     let unknown = segments.iter().any(|segment| segment.alive.is_none());
+    let is_cut = segments.len() < file.segments.len();
     let health = match weakest {
+        _ if is_cut => HealthWord::Lost,
         Some(weakest) if !unknown => word(weakest.alive.unwrap_or(0), weakest.k, weakest.n),
         _ => HealthWord::Unknown,
     };
-    Ok(FileEntry {
+    FileEntry {
         bytes: record.bytes,
         stored_bytes,
         dead_bytes: segments.iter().map(dead).sum(),
@@ -92,9 +102,28 @@ fn entry(
         n: weakest.map_or(0, |segment| segment.n),
         alive: weakest.and_then(|segment| segment.alive).unwrap_or(0),
         health,
-        warning: warning(&record, owner.clock.now()),
+        warning: if is_cut { Some(CUT.to_owned()) } else { warning(&record, owner.clock.now()) },
         name: record.name,
-    })
+    }
+}
+
+/// A file of which nothing can be read but what its row says without its seal.
+fn gap(file: &StoredFile) -> FileEntry {
+    let [a, b, c, d, ..] = file.name_key;
+    FileEntry {
+        name: format!("unreadable-{:08x}", u32::from_be_bytes([a, b, c, d])),
+        bytes: file.bytes,
+        stored_bytes: 0,
+        dead_bytes: 0,
+        stored: file.stored.0,
+        keep_until: file.keep_until.0,
+        renew: file.renew,
+        k: 0,
+        n: 0,
+        alive: 0,
+        health: HealthWord::Lost,
+        warning: Some(GAP.to_owned()),
+    }
 }
 
 /// A segment's bytes on farmers' disks for some of its own.

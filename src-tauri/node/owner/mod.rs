@@ -8,10 +8,12 @@ mod attempt;
 mod audits;
 mod catalog;
 pub(crate) mod contracts;
+mod egress;
 mod error;
 mod farmers;
 mod fetch;
 mod following;
+mod funding;
 mod gathering;
 pub(crate) mod get;
 mod get_folder;
@@ -24,6 +26,7 @@ mod load;
 mod losses;
 mod making;
 mod meet;
+mod mending;
 mod opening;
 pub(crate) mod output;
 mod patience;
@@ -84,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) farmers: Farmers,
     pub(crate) line: OwnLine,
     pub(crate) wire: Wire,
+    pub(crate) vouching: egress::Vouching,
     pub(crate) tagging: Arc<Tagging>,
     pub(crate) net: hayloft_net::Net,
     pub(crate) clock: Clock,
@@ -127,6 +131,7 @@ pub(crate) struct Owner {
     inner: Arc<Inner>,
     jobs: Jobs,
     tasks: TaskTracker,
+    notice: Option<String>,
 }
 
 impl Owner {
@@ -143,9 +148,9 @@ impl Owner {
         let certificate = parts.certificate;
         let wire = Wire::new(parts.net.clone(), certificate.clone());
         let farmers = Farmers::load(parts.net.clone(), parts.store.peers(), parts.clock.clone()).await?;
-        let tagging = Arc::new(Tagging::new(&parts.keys.audit));
+        let tagging = Arc::new(Tagging::new(&parts.keys.audit, parts.sectors));
         let contracts = Contracts::new(
-            wire.clone(),
+            (wire.clone(), parts.money.clone()),
             tagging.clone(),
             store.clone(),
             parts.keys.clone(),
@@ -156,12 +161,19 @@ impl Owner {
                 auditor: following::meet(&parts.net, parts.auditor.as_deref()),
             },
         );
+        let vouching = egress::Vouching::new(
+            (parts.device, certificate.clone()),
+            parts.network.clone(),
+            (wire.clone(), parts.money),
+            (store.clone(), parts.store.funds()),
+        );
         let inner = Arc::new(Inner {
             certificate: certificate.clone(),
             catalog: Catalog::new(store, parts.keys, parts.network),
             contracts,
             farmers,
             line: OwnLine::new(parts.net.clone(), wire.clone()),
+            vouching,
             wire,
             tagging,
             net: parts.net,
@@ -178,8 +190,9 @@ impl Owner {
             seen: Mutex::default(),
             coders: Mutex::default(),
         });
-        let owner =
-            Self { jobs: Jobs::new(inner.clone(), parts.store.jobs()), inner, tasks: TaskTracker::new() };
+        let jobs = Jobs::new(inner.clone(), parts.store.jobs());
+        let notice = mending::mend(&inner, &jobs).await?;
+        let owner = Self { inner, jobs, tasks: TaskTracker::new(), notice };
         remove::leave_attempts(&owner.inner, |_| true).await?;
         remove::sweep(&owner.inner).await?;
         owner.until_stopped(meet::keep_looking(owner.inner.clone()));
@@ -202,6 +215,11 @@ impl Owner {
         self.jobs.stopped().await;
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// What its start found and mended.
+    pub(crate) fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 
     /// Farmers seen with a valid offer lately.

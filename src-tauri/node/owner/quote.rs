@@ -5,7 +5,9 @@ use hayloft_core::{
     presets::{Caution, Preset},
 };
 
-use super::{Inner, OwnerError, put::scan_paths, scan::Scan, sources::names_taken, upload::choice_for};
+use super::{
+    Inner, OwnerError, funding::Locks, put::scan_paths, scan::Scan, sources::names_taken, upload::choice_for,
+};
 use crate::model::{PresetName, PutRequest, Quote};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -50,13 +52,20 @@ pub(crate) async fn check(owner: &Inner, request: &PutRequest) -> Result<Scan, O
 /// What the request would do.
 pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, OwnerError> {
     let found = check(owner, request).await?;
-    let offers = owner.farmers.offers(hayloft_core::presets::MAX_SHARDS).await;
+    let mut offers = owner.farmers.offers(hayloft_core::presets::MAX_SHARDS).await;
+    offers.retain(|offer| owner.contracts.can_pay(&offer.record));
     let bytes = found.bytes();
     let segment = bytes.clamp(1, LARGEST_SEGMENT);
-    let (choice, _) = choice_for(&offers, segment, preset(request.preset))?;
+    let (choice, _) = choice_for(&offers, segment, preset(request.preset), &owner.tagging)?;
     let stored_bytes = (bytes as f64 * choice.price_factor).ceil() as u64;
     let dearest = offers.iter().map(|offer| offer.record.storage_price).max().unwrap_or_default();
     let monthly_price = dearest.for_storage(stored_bytes, MONTH_SECONDS).unwrap_or(Amount(u64::MAX));
+    let total_price = dearest.for_storage(stored_bytes, request.keep_seconds).unwrap_or(Amount(u64::MAX));
+    let locks = match dearest {
+        Amount(0) => Locks::default(),
+        _ => owner.contracts.locks(&offers, choice.coding.n(), stored_bytes).await?,
+    };
+    let free_bytes = offers.iter().map(|offer| offer.record.free_bytes).fold(0, u64::saturating_add);
     let cautions = choice.cautions.iter().map(|caution| sentence(*caution).to_owned());
     Ok(Quote {
         files: found.sources.len() as u64,
@@ -65,8 +74,26 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
         k: choice.coding.k(),
         n: choice.coding.n(),
         monthly_price: monthly_price.0,
+        total_price: total_price.0,
+        locked: locks.locked.0,
+        reserves: locks.reserves.0,
+        paid_until: locks.paid_until.map(|at| at.0),
+        returns: locks.returns.map(|at| at.0),
         loss_odds: choice.loss_odds,
-        warnings: cautions.chain(found.warnings()).collect(),
+        warnings: cautions.chain(beyond(stored_bytes, free_bytes)).chain(found.warnings()).collect(),
+    })
+}
+
+/// What is said of a put for which the farmers seen have no room.
+fn beyond(stored_bytes: u64, free_bytes: u64) -> Option<String> {
+    let gib = |bytes: u64| bytes.div_ceil(1 << 30);
+    (stored_bytes > free_bytes).then(|| {
+        format!(
+            "This takes {} GiB on farmers' disks, and the farmers seen now offer less ({} GiB): it waits for more farmers \
+             when these are full.",
+            gib(stored_bytes),
+            free_bytes >> 30
+        )
     })
 }
 

@@ -56,9 +56,8 @@ pub(crate) async fn sweep(owner: &Inner) -> Result<(), OwnerError> {
     let changing = owner.catalog.changing().await;
     let dead = owner.catalog.store.dead_segments().await?;
     if !dead.is_empty() {
-        let removals =
-            dead.iter().map(|segment| shards_of(owner, segment).map(|shards| (segment.segment, shards)));
-        let removals: Vec<_> = removals.collect::<Result<_, _>>()?;
+        let removals = dead.iter().filter_map(|segment| Some((segment.segment, shards_of(owner, segment)?)));
+        let removals: Vec<_> = removals.collect();
         owner.catalog.store.remove_segments(&removals).await?;
         owner.removals.notify_one();
     }
@@ -67,14 +66,14 @@ pub(crate) async fn sweep(owner: &Inner) -> Result<(), OwnerError> {
     Ok(())
 }
 
-fn shards_of(owner: &Inner, segment: &Segment) -> Result<Vec<Removal>, OwnerError> {
-    let placement = owner.catalog.open_placement(segment)?;
+fn shards_of(owner: &Inner, segment: &Segment) -> Option<Vec<Removal>> {
+    let placement = owner.catalog.readable_placement(segment)?;
     let removal = |shard: &hayloft_core::manifest::Shard| Removal {
         farmer: shard.farmer,
         contract: shard.contract,
         shard: shard.id,
     };
-    Ok(placement.shards.iter().map(removal).collect())
+    Some(placement.shards.iter().map(removal).collect())
 }
 
 /// Writes shards that ended attempts left in flight down for removal.

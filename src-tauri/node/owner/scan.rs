@@ -2,7 +2,8 @@
 //! disk is refused before a byte is sent.
 //!
 //! A path named directly must be a readable file or folder; a link to one is followed. Inside folders, links and
-//! special files are skipped and unreadable files left out, and both are counted for a warning.
+//! special files are skipped, and unreadable files and those with names that cannot be kept are left out; all are counted
+//! for a warning.
 
 use std::{
     collections::HashSet,
@@ -20,6 +21,9 @@ use super::error::OwnerError;
 pub(crate) const NAME_BYTES: usize = 1024;
 /// How coarse the time of a change may be, and that of a write (FAT).
 const CHANGE_TICK: Duration = Duration::from_millis(50);
+/// What a name has to be like.
+const RULES: &str =
+    "names are Unicode without control characters, and at most 1,024 bytes long with their folders.";
 const WRITE_TICK: Duration = Duration::from_millis(2500);
 
 /// What tells whether a file on the disk is still the one that was looked at.
@@ -85,8 +89,12 @@ pub(crate) struct Scan {
     pub(crate) sources: Vec<Source>,
     /// Links and special files inside folders.
     pub(crate) skipped: u64,
-    /// Files and folders inside folders that cannot be read or whose names are not Unicode.
+    /// Files and folders inside folders that cannot be read.
     pub(crate) unreadable: u64,
+    /// Files inside folders whose names are not allowed or not Unicode.
+    pub(crate) misnamed: u64,
+    /// The first of them.
+    pub(crate) first_misnamed: Option<PathBuf>,
 }
 
 impl Scan {
@@ -107,7 +115,11 @@ impl Scan {
             1 => Some("One file cannot be read and is left out.".to_owned()),
             count => Some(format!("{count} files cannot be read and are left out.")),
         };
-        skipped.into_iter().chain(unreadable).collect()
+        let misnamed = self.first_misnamed.as_ref().map(|first| match self.misnamed {
+            0 | 1 => format!("{first:?} is left out: {RULES}"),
+            count => format!("{count} files are left out, {first:?} among them: {RULES}"),
+        });
+        skipped.into_iter().chain(unreadable).chain(misnamed).collect()
     }
 }
 
@@ -142,6 +154,7 @@ pub(crate) fn scan(paths: &[PathBuf], name: Option<&str>) -> Result<Scan, OwnerE
             Some(name) => name.to_owned(),
             None => own_name(path)?,
         };
+        check_name(&top)?;
         if metadata.is_dir() {
             scan_folder(path, &top, &mut found)?;
         } else if metadata.is_file() {
@@ -151,7 +164,7 @@ pub(crate) fn scan(paths: &[PathBuf], name: Option<&str>) -> Result<Scan, OwnerE
             return Err(OwnerError::NotAFile(path.clone()));
         }
     }
-    check(&found.sources)?;
+    are_told_apart(&found.sources)?;
     if found.sources.is_empty() {
         return Err(OwnerError::EmptyFolder(paths.first().cloned().unwrap_or_default()));
     }
@@ -175,11 +188,16 @@ fn scan_folder(folder: &Path, top: &str, found: &mut Scan) -> Result<(), OwnerEr
             continue;
         }
         let name = entry.path().strip_prefix(folder).ok().and_then(|inner| inner_name(top, inner));
-        match (name, open(entry.path()).and_then(|file| file.metadata())) {
-            (Some(name), Ok(metadata)) => {
+        let Some(name) = name.filter(|name| check_name(name).is_ok()) else {
+            found.misnamed += 1;
+            found.first_misnamed.get_or_insert_with(|| entry.into_path());
+            continue;
+        };
+        match open(entry.path()).and_then(|file| file.metadata()) {
+            Ok(metadata) => {
                 found.sources.push(Source { path: entry.into_path(), name, stamp: Stamp::of(&metadata) });
             }
-            _ => found.unreadable += 1,
+            Err(_) => found.unreadable += 1,
         }
     }
     Ok(())
@@ -212,10 +230,9 @@ fn unreadable(path: &Path, cause: std::io::Error) -> OwnerError {
     }
 }
 
-fn check(sources: &[Source]) -> Result<(), OwnerError> {
+fn are_told_apart(sources: &[Source]) -> Result<(), OwnerError> {
     let mut names = HashSet::with_capacity(sources.len());
     for source in sources {
-        check_name(&source.name)?;
         if !names.insert(source.name.as_str()) {
             return Err(OwnerError::SameNameTwice(source.name.clone()));
         }
@@ -223,7 +240,8 @@ fn check(sources: &[Source]) -> Result<(), OwnerError> {
     Ok(())
 }
 
-/// Whether a file may be called so: 1 to [`NAME_BYTES`] bytes of Unicode without control characters.
+/// Whether a file may be called so: 1 to [`NAME_BYTES`] bytes of Unicode without control characters, whose parts between
+/// slashes can be names in folders.
 ///
 /// # Errors
 /// [`OwnerError`] that says which rule it breaks.
@@ -236,6 +254,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), OwnerError> {
     }
     if name.chars().any(char::is_control) {
         return Err(OwnerError::ControlInName);
+    }
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(OwnerError::PathInName);
     }
     Ok(())
 }
@@ -331,6 +352,27 @@ mod tests {
         assert!(matches!(scan(&[], None), Err(OwnerError::NothingNamed)));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn names_that_cannot_be_kept_are_left_out_of_a_folder_and_one_is_named() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let dir = folder();
+        write(&dir.path().join("music/a"), "1");
+        write(&dir.path().join("music/Icon\r"), "2");
+        let found = scan(&[dir.path().join("music")], None).expect("a readable folder");
+        assert_eq!((names(&found), found.misnamed), (vec!["music/a"], 1));
+        assert!(found.warnings()[0].contains(r"music/Icon\r"), "{:?}", found.warnings());
+        write(&dir.path().join("music").join(std::ffi::OsString::from_vec(vec![0xff])), "3");
+        let long = vec!["x".repeat(250); 5].join("/");
+        write(&dir.path().join("music").join(long), "4");
+        let found = scan(&[dir.path().join("music")], None).expect("a readable folder");
+        assert_eq!((names(&found), found.misnamed, found.unreadable), (vec!["music/a"], 3, 0));
+        assert!(found.warnings()[0].starts_with("3 files are left out"), "{:?}", found.warnings());
+        let bad = dir.path().join("Icon\r");
+        std::fs::rename(dir.path().join("music"), &bad).expect("renamed");
+        assert!(matches!(scan(&[bad], None), Err(OwnerError::ControlInName)));
+    }
+
     #[test]
     fn names_of_any_script_and_300_characters_pass_and_control_characters_do_not() {
         assert!(check_name("Ünïcode 文件 🦀 עברית").is_ok());
@@ -339,5 +381,15 @@ mod tests {
         assert!(matches!(check_name(&"x".repeat(1025)), Err(OwnerError::LongName { bytes: 1025 })));
         assert!(matches!(check_name(""), Err(OwnerError::NoName)));
         assert!(matches!(check_name("a\nb"), Err(OwnerError::ControlInName)));
+    }
+
+    #[test]
+    fn names_that_would_lead_out_of_a_folder_or_nowhere_are_refused() {
+        for name in ["a/", "/", "/a", "a//b", ".", "..", "../../x", "a/./b", "a/.."] {
+            assert!(matches!(check_name(name), Err(OwnerError::PathInName)), "{name}");
+        }
+        for name in [".a", "..a", "a/.b/c.", "..."] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
     }
 }

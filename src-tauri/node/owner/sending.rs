@@ -32,7 +32,6 @@ use super::{
     lock,
     making::{CutOff, Making},
     race::Runner,
-    tagging::tag_bytes,
     upload::Keep,
 };
 use crate::jobs::Sent;
@@ -134,7 +133,7 @@ impl Shipment<'_> {
         let columns = self.load.columns().await.map_err(Failure::Load)?;
         let sealer = Arc::new(ShardSealer::new(columns, column, &self.outer_key, &mut rand::rng()));
         let offer = self.offer(farmer)?;
-        let with = || async { Ok(self.owner.contracts.with(offer).await?) };
+        let with = || async { Ok(self.owner.contracts.with(offer, self.bytes_sent()).await?) };
         let mut contract = self.over_the_line(farmer, with).await?;
         let mut upload = match self.begin(&sealer, farmer, contract).await {
             // A contract that the farmer does not know any more is made anew, once.
@@ -174,7 +173,7 @@ impl Shipment<'_> {
     /// Bytes of each of the segment's shards, and of its tags.
     fn sizes(&self) -> (u64, u64) {
         let bytes = self.load.layout().shard_len();
-        (bytes, tag_bytes(bytes))
+        (bytes, self.owner.tagging.tag_bytes(bytes))
     }
 
     /// Bytes that a farmer is sent for one shard.

@@ -87,7 +87,8 @@ async fn kept(
 ) -> Result<BTreeMap<DeviceId, Kept>, OwnerError> {
     let mut kept: BTreeMap<DeviceId, Kept> = BTreeMap::new();
     for segment in owner.catalog.store.segments().await? {
-        for shard in &owner.catalog.open_placement(&segment)?.shards {
+        let Some(placement) = owner.catalog.readable_placement(&segment) else { continue };
+        for shard in &placement.shards {
             if which(&shard.farmer) {
                 let contracts = kept.entry(shard.farmer).or_default();
                 contracts.entry(shard.contract).or_default().push(shard.clone());

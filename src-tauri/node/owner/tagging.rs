@@ -6,17 +6,15 @@ use std::sync::OnceLock;
 
 use hayloft_core::ShardId;
 use hayloft_core::{
-    audit::{AuditKey, Sectors, ShardTagger, TagKeyId, Tagger},
+    audit::{AuditKey, Sectors, ShardTagger, TagKeyId, Tagger, VerifierKey},
     keys::AuditRoot,
 };
 use tokio::sync::Semaphore;
 
-/// Blocks have this many sectors.
-const SECTORS: Sectors = Sectors::DEFAULT;
-
 /// Makes tags, and the room on the cores for it.
 pub(crate) struct Tagging {
     key: AuditKey,
+    sectors: Sectors,
     id: TagKeyId,
     tagger: Tagger,
     /// Encoded when the first farmer asks for it, because that takes a while.
@@ -25,14 +23,15 @@ pub(crate) struct Tagging {
 }
 
 impl Tagging {
-    pub(crate) fn new(root: &AuditRoot) -> Self {
-        let key = AuditKey::derive(root, SECTORS);
+    pub(crate) fn new(root: &AuditRoot, sectors: Sectors) -> Self {
+        let key = AuditKey::derive(root, sectors);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             id: key.verifier_key().id(),
             tagger: Tagger::new(&key),
             public: OnceLock::new(),
             turns: Semaphore::new(cores),
+            sectors,
             key,
         }
     }
@@ -40,6 +39,11 @@ impl Tagging {
     /// The name that contracts know the key by.
     pub(crate) fn key_id(&self) -> TagKeyId {
         self.id
+    }
+
+    /// What anybody verifies proofs with.
+    pub(crate) fn verifier_key(&self) -> VerifierKey {
+        self.key.verifier_key()
     }
 
     /// What farmers check tags and prove with.
@@ -52,13 +56,13 @@ impl Tagging {
         self.tagger.shard(id)
     }
 
+    /// Bytes of the tags of a shard of so many bytes.
+    pub(crate) fn tag_bytes(&self, shard_bytes: u64) -> u64 {
+        self.sectors.tag_bytes(shard_bytes)
+    }
+
     /// Whoever computes for long off the async workers takes a turn: more at once than there are cores only wait.
     pub(crate) fn turns(&self) -> &Semaphore {
         &self.turns
     }
-}
-
-/// Bytes of the tags of a shard of so many bytes.
-pub(crate) fn tag_bytes(shard_bytes: u64) -> u64 {
-    SECTORS.tag_bytes(shard_bytes)
 }

@@ -22,7 +22,7 @@ use super::{
     load::{Coded, Load},
     room::Place,
     sending::Shipment,
-    tagging::tag_bytes,
+    tagging::Tagging,
 };
 use crate::jobs::Sent;
 
@@ -80,6 +80,19 @@ pub(crate) async fn place(
             Ok(planned) => planned,
             Err(error) => return Err(NotPlaced { error, sealed: Some((sealed, place)) }),
         };
+        let farmers: Vec<DeviceId> = plan.farmers().collect();
+        let shard_bytes = quota_bytes(sealed.len() as u64 / u64::from(choice.coding.k().max(1)) + 1);
+        let before = failed.len();
+        let prepared = owner.contracts.prepare(&offers, &farmers, shard_bytes, &mut failed).await;
+        if let Err(error) = prepared {
+            return Err(NotPlaced { error: error.into(), sealed: Some((sealed, place)) });
+        }
+        if failed.len() > before {
+            let needed = usize::from(choice.coding.n());
+            too_few =
+                OwnerError::TooFewFarmers { found: needed.saturating_sub(failed.len() - before), needed };
+            continue;
+        }
         let (store, coder) = (&owner.catalog.store, owner.coder(choice.coding));
         let coded = Coded::new(store, coder, sealed, place, sign).await.map_err(NotPlaced::lost)?;
         let outer_key = SecretKey::random(&mut rand::rng());
@@ -140,8 +153,8 @@ async fn plan(
     failed: &HashSet<DeviceId>,
 ) -> Result<(Vec<Offer>, Choice, Plan), OwnerError> {
     let mut offers = owner.farmers.offers(hayloft_core::presets::MAX_SHARDS).await;
-    offers.retain(|offer| !failed.contains(&offer.record.device));
-    let (choice, shard_bytes) = choice_for(&offers, bytes, preset)?;
+    offers.retain(|offer| !failed.contains(&offer.record.device) && owner.contracts.can_pay(&offer.record));
+    let (choice, shard_bytes) = choice_for(&offers, bytes, preset, &owner.tagging)?;
     let rule = Rule { n: choice.coding.n(), group_limit: choice.group_limit, shard_bytes };
     let candidates: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let plan = placement::plan(&candidates, rule, &mut rand::rng()).map_err(too_few)?;
@@ -149,12 +162,17 @@ async fn plan(
 }
 
 /// The redundancy for the farmers that have room for the shards that it makes: the fewer farmers, the larger they are.
-pub(crate) fn choice_for(offers: &[Offer], bytes: u64, preset: Preset) -> Result<(Choice, u64), OwnerError> {
+pub(crate) fn choice_for(
+    offers: &[Offer],
+    bytes: u64,
+    preset: Preset,
+    tagging: &Tagging,
+) -> Result<(Choice, u64), OwnerError> {
     let mut shard_bytes = 1;
     loop {
         let choice = choose(preset, &group_sizes(offers, shard_bytes)).ok_or(OwnerError::NoFarmers)?;
         let layout = Layout::new(bytes, choice.coding.k()).map_err(CodingError::from)?;
-        let wanted = quota_bytes(layout.shard_len() + tag_bytes(layout.shard_len()));
+        let wanted = quota_bytes(layout.shard_len() + tagging.tag_bytes(layout.shard_len()));
         if wanted <= shard_bytes {
             return Ok((choice, wanted));
         }

@@ -7,6 +7,7 @@ use hayloft_core::{
     contract::{Revision, ShardEntry, SignedRevision, SignedTerms, Terms},
     placement::Seen,
     record::{AuditorRecord, DeviceCertificate, FarmerRecord, SignedFarmerRecord},
+    voucher::SignedVoucher,
 };
 use hayloft_net::{
     Download, Fault, Net, NetError, Upload,
@@ -165,6 +166,27 @@ impl Wire {
     ) -> Result<Upload, NetError> {
         let request = Request::Upload { contract, shard, bytes, tag_bytes };
         self.net.upload(farmer, &self.envelope(request)).await
+    }
+
+    /// What this device has vouched for in a settlement period, and was served beyond.
+    pub(crate) async fn tab(
+        &self,
+        farmer: DeviceId,
+        contract: ContractId,
+        period: u32,
+    ) -> Result<(u64, u64), NetError> {
+        match self.ask(farmer, Request::Tab { contract, period }).await? {
+            Answer::Tab { vouched, ahead } => Ok((vouched, ahead)),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
+    }
+
+    /// Gives the farmer a voucher.
+    pub(crate) async fn vouch(&self, farmer: DeviceId, voucher: SignedVoucher) -> Result<(), NetError> {
+        match self.ask(farmer, Request::Vouch(Box::new(voucher))).await? {
+            Answer::Tab { .. } => Ok(()),
+            _ => Err(NetError::Protocol(Fault::WrongAnswer)),
+        }
     }
 
     /// Begins to read a part of a shard.

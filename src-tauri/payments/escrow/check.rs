@@ -47,7 +47,7 @@ pub enum Disagreement {
     #[error("the audits of period {0} are not all known here yet")]
     NotKnown(u32),
     /// It pays another amount than these records say.
-    #[error("the settlement pays {asked} stroops, but these records say {own}", asked = .asked.0, own = .own.0)]
+    #[error("the settlement pays {asked}, but these records say {own}")]
     Amount {
         /// What it would pay.
         asked: Amount,

@@ -74,6 +74,12 @@ pub enum PlanError {
     BadNumber,
 }
 
+/// What an escrow of so many periods has the network lock, in E and in W, beside what it pays: it all comes back.
+pub fn reserves(periods: u64, base_reserve: Amount) -> Amount {
+    let entries = ENTRIES + ENTRIES_PER_PERIOD * periods;
+    Amount(entries.saturating_mul(base_reserve.0).saturating_add(MERGE_FEE.0))
+}
+
 impl Plan {
     /// The ledger before which the setup must get in, when this one is the newest.
     pub fn merge_ledger_after(newest: u32) -> u32 {

@@ -1,6 +1,6 @@
 //! What the ledger shows of an escrow, and whether that is what was planned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hayloft_core::Amount;
 use stellar_base::xdr::{SignerKey, Uint256};
@@ -10,12 +10,15 @@ use crate::{
     Horizon, HorizonError, Network,
     envelope::Lock,
     horizon::{
-        Account, ClaimableBalance, Claimant, Cursor, Deed, HasToken, Operation, Page, Predicate, Signer,
+        Account, BalanceId, ClaimableBalance, Claimant, Cursor, Deed, HasToken, Operation, Page, Predicate,
+        Signer,
     },
 };
 
 /// Pages of an escrow's history that are read at once.
 const MAX_PAGES: usize = 100;
+/// Pages of what an escrow may claim that are read before each period is asked for by its name.
+const MAX_LIST_PAGES: usize = 5;
 
 /// What the ledger shows of an escrow that is as planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,11 +102,44 @@ pub async fn look(
     plan: &Plan,
 ) -> Result<Result<Standing, Fault>, HorizonError> {
     let account = horizon.account(plan.escrow).await?;
+    let balances = match listed(horizon, plan).await? {
+        Some(balances) => balances,
+        None => one_by_one(horizon, plan).await?,
+    };
+    Ok(judge(plan, network, account.as_ref(), &balances))
+}
+
+/// The periods' balances out of all that the escrow may claim; none if strangers have made that list too long.
+async fn listed(
+    horizon: &Horizon,
+    plan: &Plan,
+) -> Result<Option<Vec<Option<ClaimableBalance>>>, HorizonError> {
+    let names: BTreeMap<BalanceId, usize> =
+        (0..plan.periods()).zip(0..).map(|(period, at)| (plan.balance(period), at)).collect();
+    let mut found = vec![None; plan.amounts.len()];
+    let mut page = Page::default();
+    for _ in 0..MAX_LIST_PAGES {
+        let records = horizon.balances(plan.escrow, &page).await?;
+        let next = page.after(&records);
+        for record in records {
+            if let Some(place) = names.get(&record.id).and_then(|at| found.get_mut(*at)) {
+                *place = Some(record);
+            }
+        }
+        match next {
+            Some(next) => page = next,
+            None => return Ok(Some(found)),
+        }
+    }
+    Ok(None)
+}
+
+async fn one_by_one(horizon: &Horizon, plan: &Plan) -> Result<Vec<Option<ClaimableBalance>>, HorizonError> {
     let mut balances = Vec::with_capacity(plan.amounts.len());
     for period in 0..plan.periods() {
         balances.push(horizon.balance(plan.balance(period)).await?);
     }
-    Ok(judge(plan, network, account.as_ref(), &balances))
+    Ok(balances)
 }
 
 /// What an escrow has paid its farmer, as far as its history was read. Strangers can make that history long by sending

@@ -76,7 +76,7 @@ impl Owner {
 
     async fn live_escrow(&self) -> Option<Plan> {
         let escrows = self.wallet.escrows().await.unwrap();
-        escrows.into_iter().find(|(.., state)| *state != EscrowState::Over).map(|(plan, ..)| plan)
+        escrows.into_iter().find(|(.., state)| *state == EscrowState::Seen).map(|(plan, ..)| plan)
     }
 
     /// Goes on from whatever is there to the end.
@@ -97,6 +97,8 @@ impl Owner {
             self.until_known().await;
         }
         self.wallet.keep(&plan, Role::Owner, EscrowState::Over).await.unwrap();
+        // What was planned and never handed in is over too: its number is used.
+        self.wallet.reconcile().await.unwrap();
     }
 
     async fn set_up(&self) -> Plan {

@@ -121,13 +121,61 @@ async fn what_is_in_escrow_is_told_apart_and_comes_back_when_nobody_settles() {
 }
 
 #[tokio::test]
-async fn an_escrow_that_was_never_handed_in_is_over_and_a_seen_one_is_seen() {
+async fn an_escrow_that_was_never_handed_in_is_over_only_once_its_setup_can_no_longer_get_in() {
+    let bed = Bed::new().await;
+    let (_folder, wallet) = wallet(&bed, bed.party().await).await;
+    let state = async || {
+        wallet.reconcile().await.unwrap();
+        wallet.escrows().await.unwrap().last().unwrap().2
+    };
+    let escrow = random_key();
+    let late = plan(&bed, &wallet, &escrow).await;
+    wallet.keep(&late, Role::Owner, EscrowState::Expected).await.unwrap();
+    // A turn that looks between the plan and its row.
+    assert_eq!(state().await, EscrowState::Expected);
+    let setup = late.setup_signed_by_escrow(&escrow, &bed.network, Amount(100), bed.time(300));
+    bed.submit(&wallet.sign(setup)).await;
+    assert_eq!(state().await, EscrowState::Seen);
+    assert_eq!(wallet.in_escrow().await.unwrap().0, late.whole().0 + late.reserve().0);
+
+    let forgotten = plan(&bed, &wallet, &random_key()).await;
+    wallet.keep(&forgotten, Role::Owner, EscrowState::Expected).await.unwrap();
+    let of = async |plan: &Plan| {
+        wallet.reconcile().await.unwrap();
+        let escrows = wallet.escrows().await.unwrap();
+        escrows.into_iter().find(|(kept, ..)| kept == plan).unwrap().2
+    };
+    assert_eq!(of(&forgotten).await, EscrowState::Expected);
+    while bed.ledger.newest().0 < forgotten.merge_ledger {
+        assert_eq!(of(&forgotten).await, EscrowState::Expected);
+        bed.ledger.close_ledger().await.unwrap();
+    }
+    assert_eq!(of(&forgotten).await, EscrowState::Over);
+
+    let outrun = plan(&bed, &wallet, &random_key()).await;
+    wallet.keep(&outrun, Role::Owner, EscrowState::Expected).await.unwrap();
+    let (to, limits) = (outrun.farmer, NO_LIMITS);
+    bed.closing(wallet.send(to, Amount(1), None, &limits, now(&bed))).await.unwrap();
+    assert_eq!(of(&outrun).await, EscrowState::Over, "another transaction has its number");
+}
+
+#[tokio::test]
+async fn an_escrow_is_not_over_while_anything_is_locked_for_it() {
     let bed = Bed::new().await;
     let (_folder, wallet) = wallet(&bed, bed.party().await).await;
     let escrow = random_key();
     let plan = plan(&bed, &wallet, &escrow).await;
+    bed.closing(wallet.set_up(&plan, &escrow, &NO_LIMITS, now(&bed))).await.unwrap();
+    // This node was away all the time, and somebody handed the merge in.
     wallet.keep(&plan, Role::Owner, EscrowState::Expected).await.unwrap();
+    bed.at(plan.merges().seconds_since(bed.time(0))).await;
+    while bed.ledger.newest().0 <= plan.merge_ledger {
+        bed.ledger.close_ledger().await.unwrap();
+    }
+    bed.submit(&plan.merge().unsigned()).await;
+    assert_eq!(bed.horizon.account(plan.escrow).await.unwrap(), None);
     wallet.reconcile().await.unwrap();
-    assert_eq!(wallet.escrows().await.unwrap()[0].2, EscrowState::Over);
-    assert_eq!(wallet.in_escrow().await.unwrap(), Amount(0));
+    assert_eq!(wallet.escrows().await.unwrap()[0].2, EscrowState::Seen);
+    let fate = bed.closing(wallet.recover(&plan, &NO_LIMITS, now(&bed))).await.unwrap();
+    assert!(matches!(fate, Some(Fate::Applied { .. })), "{fate:?}");
 }

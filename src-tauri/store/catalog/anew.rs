@@ -3,7 +3,11 @@
 use hayloft_core::{ContractId, FileId, SegmentId, Timestamp, codec};
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{Entry, JobEntry, log::Anew, log::Log};
+use super::{
+    Entry, EscrowEntry, JobEntry, PaymentEntry,
+    copies::Copies,
+    log::{Anew, Head, Log},
+};
 use crate::{
     DatabaseError,
     db::{Write, bytes, from_blob, id, maybe_number, number},
@@ -18,10 +22,24 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Finished transfers that are worth keeping.
 const JOBS: i64 = 200;
 
-/// Writes all rows to a new log beside the old one, and syncs it.
-pub(super) async fn write(write: &mut Write, old: &Log, marker: &[u8; 16]) -> Result<Anew, DatabaseError> {
+/// Writes all rows to a new log beside the old one, and syncs it. Refuses if a sealed record is not what the old one has
+/// of it, as far as that reads up to the rows' `head`: the only copy that opens may be there.
+pub(super) async fn write(
+    write: &mut Write,
+    old: &Log,
+    head: Option<Head>,
+    marker: &[u8; 16],
+) -> Result<Anew, DatabaseError> {
     let (path, disk, marker, number) = (old.path().to_owned(), old.disk().clone(), *marker, old.head.number);
+    let copied = path.clone();
+    let copies = blocking(move || match head {
+        Some(head) => Copies::read(&copied, &marker, &head),
+        None => Ok(None),
+    });
+    let copies = copies.await?;
     let mut anew = blocking(move || Anew::begin(&path, disk, &marker, number)).await?;
+    // What contracts are paid for comes before them: their revisions are counted only then.
+    anew = append(anew, escrows(write).await?).await?;
     let query = "SELECT number, contract, terms, revision, denied FROM owner_contracts \
                  WHERE number > ? ORDER BY number LIMIT ?";
     let mut last = 0;
@@ -29,14 +47,18 @@ pub(super) async fn write(write: &mut Write, old: &Log, marker: &[u8; 16]) -> Re
         (anew, last) = (append(anew, entries).await?, next);
     }
     last = 0;
-    while let Some((entries, next)) = segments(write, last).await? {
+    while let Some((entries, next)) = segments(write, last, copies.as_ref()).await? {
         (anew, last) = (append(anew, entries).await?, next);
     }
     last = 0;
-    while let Some((entries, next)) = files(write, last).await? {
+    while let Some((entries, next)) = files(write, last, copies.as_ref()).await? {
         (anew, last) = (append(anew, entries).await?, next);
     }
     anew = append(anew, jobs(write).await?).await?;
+    last = 0;
+    while let Some((entries, next)) = payments(write, last).await? {
+        (anew, last) = (append(anew, entries).await?, next);
+    }
     blocking(move || anew.sync()).await
 }
 
@@ -101,7 +123,11 @@ async fn contracts(write: &mut Write, query: &'static str, last: i64) -> Result<
     Ok(Some((entries, end)))
 }
 
-async fn segments(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
+/// What is said of a record that is not what the log has of it.
+const CHANGED: DatabaseError =
+    DatabaseError::Corrupt { what: "a record as it was written; end Hayloft and start it again to mend it" };
+
+async fn segments(write: &mut Write, last: i64, copies: Option<&Copies>) -> Result<Page, DatabaseError> {
     let query = "SELECT number, segment, placement, sealed_bytes, stored_bytes, job, notes FROM segments \
                  WHERE number > ? ORDER BY number LIMIT ?";
     let rows = page(write, query, last).await?;
@@ -114,12 +140,15 @@ async fn segments(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
             stored_bytes: number(row, 4)?,
             notes: bytes(row, 6)?,
         };
+        if copies.is_some_and(|copies| !copies.has_placement(segment.segment, &segment.placement)) {
+            return Err(CHANGED);
+        }
         Ok(Entry::Segment { segment, job: job_of(maybe_number(row, 5)?)? })
     });
     Ok(Some((entries.collect::<Result<_, DatabaseError>>()?, end)))
 }
 
-async fn files(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
+async fn files(write: &mut Write, last: i64, copies: Option<&Copies>) -> Result<Page, DatabaseError> {
     let query = "SELECT rowid, name_key, file, content, bytes, stored, keep_until, renew FROM files \
                  WHERE rowid > ? ORDER BY rowid LIMIT ?";
     let rows = page(write, query, last).await?;
@@ -127,10 +156,53 @@ async fn files(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
     let mut entries = Vec::with_capacity(rows.len());
     for row in &rows {
         let mut file = file_of(row, 1)?;
+        if copies.is_some_and(|copies| !copies.has_content(&file.name_key, &file.content)) {
+            return Err(CHANGED);
+        }
         file.segments = segments_of(&mut *write, FileId(id(row, 2)?)).await?;
         entries.push(Entry::File(file));
     }
     Ok(Some((entries, end)))
+}
+
+async fn escrows(write: &mut Write) -> Result<Vec<Entry>, DatabaseError> {
+    let query = "SELECT account, terms FROM funding ORDER BY account";
+    let rows = sqlx::query(query).fetch_all(&mut **write).await?;
+    let funding = rows
+        .iter()
+        .map(|row| Ok(Entry::Funding { account: id(row, 0)?, terms: Box::new(from_blob(&bytes(row, 1)?)?) }));
+    let mut entries = funding.collect::<Result<Vec<_>, DatabaseError>>()?;
+    let query = "SELECT account, plan, role, state FROM escrows ORDER BY account";
+    for row in &sqlx::query(query).fetch_all(&mut **write).await? {
+        let (role, state) = (row.try_get(2)?, row.try_get(3)?);
+        entries.push(Entry::Escrow(EscrowEntry { account: id(row, 0)?, plan: bytes(row, 1)?, role, state }));
+    }
+    Ok(entries)
+}
+
+async fn payments(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
+    let query = "SELECT number, network, hash, source, sequence, latest, envelope, purpose, spends, signed, \
+                 state, ledger, reason FROM outbox WHERE number > ? ORDER BY number LIMIT ?";
+    let rows = page(write, query, last).await?;
+    let Some(end) = end_of(&rows)? else { return Ok(None) };
+    let entries = rows.iter().map(|row| {
+        Ok(Entry::Payment(PaymentEntry {
+            number: number(row, 0)?,
+            network: id(row, 1)?,
+            hash: id(row, 2)?,
+            source: id(row, 3)?,
+            sequence: row.try_get(4)?,
+            latest: number(row, 5)?,
+            envelope: bytes(row, 6)?,
+            purpose: bytes(row, 7)?,
+            spends: number(row, 8)?,
+            signed: number(row, 9)?,
+            state: row.try_get(10)?,
+            ledger: maybe_number(row, 11)?.and_then(|ledger| u32::try_from(ledger).ok()),
+            reason: row.try_get(12)?,
+        }))
+    });
+    Ok(Some((entries.collect::<Result<_, DatabaseError>>()?, end)))
 }
 
 async fn jobs(write: &mut Write) -> Result<Vec<Entry>, DatabaseError> {

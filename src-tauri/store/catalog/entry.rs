@@ -3,13 +3,13 @@
 
 use hayloft_core::{
     ContractId, SegmentId, ShardId, Timestamp,
-    contract::{ShardEntry, SignedRevision, SignedTerms},
+    contract::{ShardEntry, SignedRevision, SignedTerms, Terms},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     DatabaseError,
-    db::{Write, int},
+    db::{Write, int, to_blob},
     files::{NewSegment, StoredFile, delete_file, insert_file, insert_segment},
     owner::{clear_placing, insert_contract, insert_shard, set_revision},
 };
@@ -47,6 +47,43 @@ pub(crate) enum Entry {
     Job(JobEntry),
     /// It stands elsewhere.
     JobMoved { id: u32, state: i64, progress: String, report: Option<String>, ended: Option<u64> },
+    /// An escrow is for a contract with these terms.
+    Funding { account: [u8; 32], terms: Box<Terms> },
+    /// An escrow as it stands; one that is over stays so.
+    Escrow(EscrowEntry),
+    /// A transaction that may be handed in.
+    Payment(PaymentEntry),
+    /// What came of it.
+    PaymentClosed { hash: [u8; 32], state: i64, ledger: Option<u32>, reason: Option<String> },
+    /// The ledger began anew: every escrow is over.
+    LedgerAnew,
+}
+
+/// An escrow's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EscrowEntry {
+    pub(crate) account: [u8; 32],
+    pub(crate) plan: Vec<u8>,
+    pub(crate) role: i64,
+    pub(crate) state: i64,
+}
+
+/// A transaction's row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PaymentEntry {
+    pub(crate) number: u64,
+    pub(crate) network: [u8; 32],
+    pub(crate) hash: [u8; 32],
+    pub(crate) source: [u8; 32],
+    pub(crate) sequence: i64,
+    pub(crate) latest: u64,
+    pub(crate) envelope: Vec<u8>,
+    pub(crate) purpose: Vec<u8>,
+    pub(crate) spends: u64,
+    pub(crate) signed: u64,
+    pub(crate) state: i64,
+    pub(crate) ledger: Option<u32>,
+    pub(crate) reason: Option<String>,
 }
 
 /// A transfer's row.
@@ -117,6 +154,25 @@ impl Entry {
                 Ok(())
             }
             Self::ContractGone(id) => forget_contract(write, *id).await,
+            Self::Funding { account, terms } => {
+                let query = "INSERT OR IGNORE INTO funding (account, contract, terms) VALUES (?, ?, ?)";
+                let query = sqlx::query(query).bind(account.to_vec()).bind(terms.id().0.to_vec());
+                query.bind(to_blob(&**terms)).execute(&mut **write).await?;
+                Ok(())
+            }
+            Self::Escrow(escrow) => escrow.apply(write).await,
+            Self::Payment(payment) => payment.apply(write).await,
+            Self::PaymentClosed { hash, state, ledger, reason } => {
+                let query =
+                    "UPDATE outbox SET state = ?, ledger = ?, reason = ? WHERE hash = ? AND state = 0";
+                let query = sqlx::query(query).bind(*state).bind(ledger.map(i64::from)).bind(reason.clone());
+                query.bind(hash.to_vec()).execute(&mut **write).await?;
+                Ok(())
+            }
+            Self::LedgerAnew => {
+                sqlx::query("UPDATE escrows SET state = 2").execute(&mut **write).await?;
+                Ok(())
+            }
         }
     }
 
@@ -131,6 +187,9 @@ impl Entry {
             "DELETE FROM placing",
             "DELETE FROM removals",
             "DELETE FROM jobs",
+            "DELETE FROM funding",
+            "DELETE FROM escrows",
+            "DELETE FROM outbox",
         ] {
             sqlx::query(table).execute(&mut **write).await?;
         }
@@ -173,6 +232,30 @@ async fn forget_contract(write: &mut Write, id: ContractId) -> Result<(), Databa
         sqlx::query(query).bind(id.0.to_vec()).execute(&mut **write).await?;
     }
     Ok(())
+}
+
+impl EscrowEntry {
+    async fn apply(&self, write: &mut Write) -> Result<(), DatabaseError> {
+        let query = "INSERT INTO escrows (account, plan, role, state) VALUES (?, ?, ?, ?) \
+                     ON CONFLICT (account) DO UPDATE SET state = max(state, excluded.state)";
+        let query = sqlx::query(query).bind(self.account.to_vec()).bind(self.plan.clone());
+        query.bind(self.role).bind(self.state).execute(&mut **write).await?;
+        Ok(())
+    }
+}
+
+impl PaymentEntry {
+    async fn apply(&self, write: &mut Write) -> Result<(), DatabaseError> {
+        let query = "INSERT OR IGNORE INTO outbox (number, network, hash, source, sequence, latest, envelope, \
+                     purpose, spends, signed, state, ledger, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let query = sqlx::query(query).bind(int(self.number)).bind(self.network.to_vec());
+        let query = query.bind(self.hash.to_vec()).bind(self.source.to_vec()).bind(self.sequence);
+        let query = query.bind(int(self.latest)).bind(self.envelope.clone()).bind(self.purpose.clone());
+        let query = query.bind(int(self.spends)).bind(int(self.signed)).bind(self.state);
+        let query = query.bind(self.ledger.map(i64::from)).bind(self.reason.clone());
+        query.execute(&mut **write).await?;
+        Ok(())
+    }
 }
 
 impl JobEntry {

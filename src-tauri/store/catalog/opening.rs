@@ -1,12 +1,17 @@
 //! Comparing log and rows at a start, and making them agree by the rule of the module.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{Change, Entry, HEAD, Log, log, set_head};
 use crate::{
     DatabaseError,
     db::{Db, Write, from_blob},
     disk::Disk,
+    open::Inner,
 };
 
 /// How the owner's records were found.
@@ -30,7 +35,8 @@ pub(crate) async fn open(
     marker: &[u8; 16],
     disk: Disk,
 ) -> Result<(Log, CatalogState), DatabaseError> {
-    let head = db.home_value(HEAD).await?.map(|bytes| from_blob::<log::Head>(&bytes)).transpose()?;
+    let kept = db.home_value(HEAD).await?;
+    let head = kept.as_deref().and_then(|bytes| from_blob::<log::Head>(bytes).ok());
     if let Some(head) = head
         && log::ends_at(&path, &head)?
     {
@@ -43,18 +49,29 @@ pub(crate) async fn open(
         };
         return Ok((log, CatalogState::Sound));
     };
+    // Rows that cannot say where they are follow a log that is whole; to one that is not, they are preferred.
+    if head.is_none() && kept.is_some() {
+        while reading.next()?.is_some() {}
+        if !reading.is_whole() {
+            return behind(path, head, &reading, disk);
+        }
+        reading = begin_again(&path, marker)?;
+    }
     // Where the rows are: within the log, or older than all of it, or newer.
     if let Some(head) = head {
         while reading.head.check != head.check && reading.next()?.is_some() {}
         if reading.head.check != head.check {
             if reading.head.number <= head.number {
-                return behind(path, head, &reading, disk);
+                return behind(path, Some(head), &reading, disk);
             }
-            let again = log::Reading::begin(&path, marker)?;
-            reading = again.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+            reading = begin_again(&path, marker)?;
         }
     }
     follow(path, db, head, reading, disk).await
+}
+
+fn begin_again(path: &Path, marker: &[u8; 16]) -> io::Result<log::Reading> {
+    log::Reading::begin(path, marker)?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 async fn follow(
@@ -69,15 +86,9 @@ async fn follow(
     if rebuilt {
         Entry::clear(&mut write).await?;
     }
-    while let Some(entries) = reading.next()? {
-        for entry in entries {
-            entry.apply(&mut write).await?;
-        }
-        unsettle(&mut write).await?;
-    }
+    replay(&mut write, &mut reading).await?;
     set_head(&mut write, &reading.head).await?;
-    let files = sqlx::query("SELECT count(*) FROM files").fetch_one(&mut *write).await?;
-    let files = crate::db::number(&files, 0)?;
+    let files = count_files(&mut write).await?;
     write.commit().await?;
     if !rebuilt {
         return Ok((Log::open(path, disk, reading.head)?, CatalogState::Sound));
@@ -90,10 +101,45 @@ async fn follow(
     Ok((log, CatalogState::Rebuilt { files, damaged }))
 }
 
+/// Brings all of the owner's rows back from the log: answers how many files there are then, or nothing, with all left as it
+/// is, if the log does not read up to its head.
+pub(crate) async fn restore(inner: &Inner) -> Result<Option<u64>, DatabaseError> {
+    let mut write = inner.db.write().await?;
+    let log = inner.catalog.lock().await;
+    if log.stale {
+        return Ok(None);
+    }
+    let Some(mut reading) = log::Reading::begin(log.path(), &inner.marker)? else { return Ok(None) };
+    Entry::clear(&mut write).await?;
+    replay(&mut write, &mut reading).await?;
+    if reading.head.check != log.head.check {
+        return Ok(None);
+    }
+    let files = count_files(&mut write).await?;
+    write.commit().await?;
+    Ok(Some(files))
+}
+
+/// Does to the rows all that can still be read.
+async fn replay(write: &mut Write, reading: &mut log::Reading) -> Result<(), DatabaseError> {
+    while let Some(entries) = reading.next()? {
+        for entry in entries {
+            entry.apply(write).await?;
+        }
+        unsettle(write).await?;
+    }
+    Ok(())
+}
+
+async fn count_files(write: &mut Write) -> Result<u64, DatabaseError> {
+    let files = sqlx::query("SELECT count(*) FROM files").fetch_one(&mut **write).await?;
+    crate::db::number(&files, 0)
+}
+
 /// The log lost what the rows have: it is written anew by the first change.
 fn behind(
     path: PathBuf,
-    head: log::Head,
+    head: Option<log::Head>,
     reading: &log::Reading,
     disk: Disk,
 ) -> Result<(Log, CatalogState), DatabaseError> {
@@ -101,7 +147,7 @@ fn behind(
         let moved_to = log::put_aside(&path)?;
         tracing::warn!(moved_to = %moved_to.display(), "the catalog log was damaged; it is written anew");
     }
-    Ok((Log::lost(path, disk, beyond(Some(head), reading)), CatalogState::Sound))
+    Ok((Log::lost(path, disk, beyond(head, reading)), CatalogState::Sound))
 }
 
 /// A head whose number no batch ever had that rows or log knew of, so that the log written anew is newer than every copy
@@ -119,7 +165,7 @@ async fn unsettle(write: &mut Write) -> Result<(), DatabaseError> {
 
 impl Change {
     /// Writes a log that is not there yet or not to be trusted, so that the next loss finds one.
-    pub(crate) async fn heal(inner: &Arc<crate::open::Inner>) -> Result<(), DatabaseError> {
+    pub(crate) async fn heal(inner: &Arc<Inner>) -> Result<(), DatabaseError> {
         Self::begin(inner).await.map(drop)
     }
 }

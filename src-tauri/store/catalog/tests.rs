@@ -3,14 +3,17 @@
 
 use std::{fs, path::Path};
 
-use hayloft_core::{FileId, SegmentId, Timestamp};
+use hayloft_core::{Amount, FileId, SegmentId, Timestamp, spending::Limits};
 use serde_json::{Value, json};
 
 use crate::{
-    CatalogState, DatabaseState, Guard, Home, OpenReport, Store, StoreOptions,
+    CatalogState, DatabaseState, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
+    db::Db,
     disk::{Deed, Disk},
     files::{FileSegment, NewSegment, Removal, Save, Segment, StoredFile},
+    funding::Funding,
     jobs::{JobRow, JobState},
+    outbox::{EscrowRow, EscrowState, Fate, NewRow, OutboxError, OutboxRow, Role},
     owner::{OwnerContract, OwnerError, Placing},
     samples::{contract_id, entry, revision, shard_id, terms},
 };
@@ -34,6 +37,8 @@ struct Records {
     segments: Vec<Segment>,
     contracts: Vec<OwnerContract>,
     jobs: Vec<JobRow>,
+    funding: Vec<Funding>,
+    payments: Vec<OutboxRow>,
 }
 
 async fn records(store: &Store) -> Records {
@@ -43,6 +48,8 @@ async fn records(store: &Store) -> Records {
         segments: owner.segments().await.unwrap(),
         contracts: owner.contracts(None).await.unwrap(),
         jobs: store.jobs().list(100).await.unwrap(),
+        funding: store.funds().list(None).await.unwrap(),
+        payments: store.outbox().list().await.unwrap(),
     }
 }
 
@@ -76,7 +83,7 @@ fn placing(seed: u32) -> Placing {
 }
 
 /// How many steps there are.
-const STEPS: usize = 16;
+const STEPS: usize = 22;
 
 /// One change of an owner's life; each is one commit.
 async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
@@ -113,7 +120,34 @@ async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
         12 => owner.rebase(&revision(1, 7, vec![], vec![]), &[entry(1, 10), entry(5, 50)]).await,
         13 => Ok(jobs.finish(1, JobState::Done, &nothing, Some(&json!("report")), NOW).await?),
         14 => owner.deny_contract(contract_id(1), NOW).await,
-        _ => owner.remove_files(&[[3; 32]]).await,
+        15 => owner.remove_files(&[[3; 32]]).await,
+        16 => Ok(store.funds().keep([1; 32], &terms(1).terms).await?),
+        17 => Ok(store.outbox().keep_escrow(&escrow(EscrowState::Expected)).await?),
+        18 => match store.outbox().insert(&payment(), &Limits::default(), NOW).await {
+            Err(OutboxError::Database(error)) => Err(error.into()),
+            Err(error) => panic!("{error}"),
+            Ok(_) => Ok(()),
+        },
+        19 => Ok(store.outbox().close(&[2; 32], &Fate::Failed { ledger: 7, reason: "why".into() }).await?),
+        20 => Ok(store.outbox().keep_escrow(&escrow(EscrowState::Seen)).await?),
+        _ => Ok(store.outbox().begin_anew(b"another").await?),
+    }
+}
+
+fn escrow(state: EscrowState) -> EscrowRow {
+    EscrowRow { account: [1; 32], plan: vec![7; 20], role: Role::Owner, state }
+}
+
+fn payment() -> NewRow {
+    NewRow {
+        network: [1; 32],
+        hash: [2; 32],
+        source: [3; 32],
+        sequence: 4,
+        latest: NOW.plus_seconds(300),
+        envelope: vec![5],
+        purpose: vec![6],
+        spends: Amount(7),
     }
 }
 
@@ -390,4 +424,139 @@ async fn an_old_copy_of_the_database_never_wins_over_a_log_that_was_written_anew
         fs::copy(at.path().join("hayloft.db"), home.path().join("hayloft.db")).unwrap();
         assert_eq!(opened(home.path()).await.0, newest, "with a damaged log: {}", log.is_some());
     }
+}
+
+#[tokio::test]
+async fn a_wrong_copy_of_the_homes_marker_shuts_nothing_out_and_moves_nothing() {
+    let history = history().await;
+    let (at, holds) = &history[STEPS];
+    for wrong in ["database.id", "catalog.log", "hayloft.db"] {
+        let home = mixed(Some(at.path()), Some(at.path()), at.path());
+        match wrong {
+            "database.id" => fs::write(home.path().join(wrong), b"0123456789abcde\n").unwrap(),
+            "catalog.log" => {
+                let mut log = fs::read(home.path().join(wrong)).unwrap();
+                log[8] ^= 1;
+                fs::write(home.path().join(wrong), log).unwrap();
+            }
+            _ => garble(home.path(), "UPDATE home SET value = zeroblob(16) WHERE key = 'marker'").await,
+        }
+        let (found, report) = opened_twice(home.path()).await;
+        assert_eq!(&found, holds, "{wrong}");
+        assert_eq!(report.database == DatabaseState::Sound, wrong != "hayloft.db", "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_home_whose_disk_is_another_ones_is_refused_with_its_database_where_it_was() {
+    let history = history().await;
+    let (at, _) = &history[STEPS];
+    let home = mixed(Some(at.path()), Some(at.path()), at.path());
+    fs::write(home.path().join("shards/hayloft-farm"), [7; 16]).unwrap();
+    fs::write(home.path().join("hayloft.db"), [7; 8192]).unwrap();
+    let options = StoreOptions::new(None, Guard::default());
+    let refused = Store::open(Home::open(home.path()).unwrap(), options).await;
+    assert!(matches!(refused, Err(OpenError::WrongFolder { .. })));
+    assert_eq!(fs::read(home.path().join("hayloft.db")).unwrap(), [7; 8192]);
+}
+
+/// Changes rows behind the store's back.
+async fn garble(home: &Path, change: &'static str) {
+    let db = Db::open(&home.join("hayloft.db")).await.unwrap();
+    let mut write = db.write().await.unwrap();
+    assert!(sqlx::query(change).execute(&mut *write).await.unwrap().rows_affected() > 0, "{change}");
+    write.commit().await.unwrap();
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_cannot_be_read_comes_back_from_the_log() {
+    let history = history().await;
+    let (at, holds) = &history[9];
+    for change in [
+        "UPDATE home SET value = x'07' WHERE key = 'catalog'",
+        "UPDATE jobs SET spec = 'no json'",
+        "UPDATE jobs SET spec = CAST(x'ff00ff' AS TEXT)",
+        "UPDATE jobs SET state = 77",
+        "UPDATE jobs SET begun = -1",
+        "UPDATE files SET bytes = -1",
+        "UPDATE segments SET sealed_bytes = -1",
+        "UPDATE owner_contracts SET terms = x'00'",
+    ] {
+        let home = mixed(Some(at.path()), Some(at.path()), at.path());
+        garble(home.path(), change).await;
+        let (found, report) = opened_twice(home.path()).await;
+        assert_eq!(&found, holds, "{change}");
+        let files = holds.files.len() as u64;
+        assert_eq!(report.records, CatalogState::Rebuilt { files, damaged: None }, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_hides_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(home.path()).await;
+    for _ in 0..2 {
+        store.jobs().insert("put", &json!("spec"), &Value::Null, NOW).await.unwrap();
+    }
+    let mut write = store.inner.db.write().await.unwrap();
+    sqlx::query("UPDATE jobs SET spec = '{' WHERE id = 1").execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let jobs = store.jobs();
+    for seen in [jobs.list(10).await.unwrap(), jobs.unfinished().await.unwrap()] {
+        assert_eq!(seen.iter().map(|job| job.id).collect::<Vec<_>>(), [2]);
+    }
+}
+
+#[tokio::test]
+async fn rows_the_log_has_otherwise_never_take_its_place_and_come_back_from_it() {
+    for change in ["UPDATE files SET content = x'00'", "UPDATE segments SET placement = x'00'"] {
+        let home = tempfile::tempdir().unwrap();
+        let (store, _) = open(home.path()).await;
+        for number in 0..9 {
+            step(&store, number).await.unwrap();
+        }
+        let good = records(&store).await;
+        let mut write = store.inner.db.write().await.unwrap();
+        sqlx::query(change).execute(&mut *write).await.unwrap();
+        write.commit().await.unwrap();
+        store.inner.catalog.lock().await.stale = true;
+        assert!(store.jobs().insert("put", &json!("spec"), &Value::Null, NOW).await.is_err(), "{change}");
+        store.close().await;
+        drop(store);
+
+        let (store, _) = open(home.path()).await;
+        assert_ne!(records(&store).await, good, "nobody here can open a record");
+        assert_eq!(store.owner().restore().await.unwrap(), Some(good.files.len() as u64));
+        assert_eq!(records(&store).await, good, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_damaged_itself_brings_nothing_back_and_harms_nothing() {
+    let history = history().await;
+    let (at, holds) = &history[STEPS];
+    let home = mixed(Some(at.path()), Some(at.path()), at.path());
+    let mut log = fs::read(home.path().join("catalog.log")).unwrap();
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    fs::write(home.path().join("catalog.log"), log).unwrap();
+    let (store, _) = open(home.path()).await;
+    assert_eq!(store.owner().restore().await.unwrap(), None);
+    assert_eq!(&records(&store).await, holds);
+}
+
+#[tokio::test]
+async fn rows_that_cannot_say_where_they_are_stand_in_for_a_damaged_log() {
+    let history = history().await;
+    let (at, holds) = &history[STEPS];
+    let home = mixed(Some(at.path()), Some(at.path()), at.path());
+    let mut log = fs::read(home.path().join("catalog.log")).unwrap();
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    fs::write(home.path().join("catalog.log"), log).unwrap();
+    garble(home.path(), "UPDATE home SET value = x'07' WHERE key = 'catalog'").await;
+    assert_eq!(&opened(home.path()).await.0, holds);
+    fs::remove_file(home.path().join("hayloft.db")).unwrap();
+    assert_eq!(&opened(home.path()).await.0, holds, "the log was written anew");
 }

@@ -285,6 +285,38 @@ CREATE TABLE escrows (
     state INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
+-- Which contract an escrow pays for; terms: unsigned, kept before the contract is agreed on.
+-- problem: why its last settlement did not come about.
+CREATE TABLE funding (
+    account BLOB PRIMARY KEY NOT NULL,
+    contract BLOB NOT NULL,
+    terms BLOB NOT NULL,
+    problem TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX funding_by_contract ON funding (contract);
+
+-- Every revision of contracts with a price: from when on how many bytes were kept, and until when at most.
+CREATE TABLE spans (
+    contract BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    revision BLOB NOT NULL,
+    PRIMARY KEY (contract, number)
+) STRICT, WITHOUT ROWID;
+
+-- The newest voucher of each device for what it was served in a settlement period, with the owner's word for that device.
+CREATE TABLE vouchers (
+    contract BLOB NOT NULL,
+    period INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    voucher BLOB NOT NULL,
+    certificate BLOB NOT NULL,
+    PRIMARY KEY (contract, period, device)
+) STRICT, WITHOUT ROWID;
+
 -- Others
 
 CREATE TABLE peers (

@@ -1,11 +1,14 @@
 import { render, screen } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
+import jsQR from "jsqr";
 import { expect, test, vi } from "vitest";
 import { GB } from "../format";
 import { words } from "../words";
+import Bars from "./Bars.svelte";
 import Choice from "./Choice.svelte";
 import Gauge from "./Gauge.svelte";
 import Health from "./Health.svelte";
+import QrCode from "./QrCode.svelte";
 import SpaceSlider from "./SpaceSlider.svelte";
 import Strip from "./Strip.svelte";
 import Toggle from "./Toggle.svelte";
@@ -63,4 +66,26 @@ test("a strip and a gauge say what they show to those who do not see them", () =
   expect(screen.getByRole("img", { name: "Proved, Failed" }).querySelectorAll("i")).toHaveLength(2);
   render(Gauge, { label: "Keeping data", value: 0.95, limit: 0.96, low: true });
   expect(screen.getByRole("meter", { name: "Keeping data" }).getAttribute("aria-valuenow")).toBe("0.95");
+});
+
+test("a code reads back as the text that it was made of", () => {
+  const text = "GBV3LZQ6HTXPBV3LZQ6HTXPBV3LZQ6HTXPBV3LZQ6HTXPBV3LZQ6HTXP";
+  render(QrCode, { label: "Address", text });
+  const code = screen.getByRole("img", { name: "Address" });
+  const SCALE = 4;
+  const side = SCALE * Number(code.getAttribute("viewBox")?.split(" ")[2]);
+  const pixels = new Uint8ClampedArray(4 * side * side).fill(255);
+  for (const [, x, y] of code.querySelector("path")?.getAttribute("d")?.matchAll(/M(\d+) (\d+)/g) ?? []) {
+    for (let row = 0; row < SCALE; row++) {
+      const begin = 4 * ((SCALE * Number(y) + row) * side + SCALE * Number(x));
+      pixels.fill(0, begin, begin + 4 * SCALE);
+    }
+  }
+  expect(jsQR(pixels, side, side)?.data).toBe(text);
+});
+
+test("bars are as high as what they stand for", () => {
+  const bar = (key: number, value: number) => ({ key, value, name: String(key), tip: `${value}` });
+  const { container } = render(Bars, { label: "Paid", bars: [bar(1, 5), bar(2, 10), bar(3, 0)], scale: String });
+  expect([...container.querySelectorAll<HTMLElement>(".bar")].map(({ style }) => style.height)).toEqual(["50%", "100%", "0%"]);
 });

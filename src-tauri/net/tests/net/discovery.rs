@@ -54,6 +54,15 @@ async fn twelve_farmers_are_found_by_the_bootstrap_address_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn farmers_that_only_ask_the_dht_are_found_like_any_other() {
+    let (bootstrap, _incoming) = start(memory(&network())).await;
+    let asks = NetConfig { serves_dht: false, ..joined_by(memory(&network()), &bootstrap) };
+    let farmers = farmers(12, asks).await;
+    let (owner, _) = start(joined_by(memory(&network()), &bootstrap)).await;
+    finds(&owner, &farmers).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_farmers_that_know_only_a_farmer_are_found_after_the_bootstrap_died() {
     let (bootstrap, _incoming) = start(quic(&network())).await;
     let mut all = farmers(4, joined_by(quic(&network()), &bootstrap)).await;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream};
 use hayloft_core::{ContractId, DeviceId};
 use hayloft_net::messages::Answer;
 use hayloft_store::{auditor::Judged, plantings::Planting};
 
-use super::super::Auditor;
+use super::super::{AT_ONCE, Auditor};
 
 impl Auditor {
     /// Makes the brake hold for the round that runs.
@@ -36,6 +37,22 @@ impl Auditor {
         tokio::time::timeout(Duration::from_secs(60), found).await.expect("a farmer is found");
     }
 
+    /// Looks for farmers, once.
+    pub(crate) async fn look_for_tests(&self) {
+        self.shared.parts.net.find_farmers(usize::MAX, Duration::from_millis(200)).await;
+    }
+
+    /// Looks for farmers until this one is found.
+    pub(crate) async fn knows_for_tests(&self, farmer: DeviceId) {
+        let net = self.shared.parts.net.clone();
+        let found = async {
+            while !net.farmers().iter().any(|found| found.device == farmer) {
+                net.find_farmers(usize::MAX, Duration::from_millis(200)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), found).await.expect("the farmer is found");
+    }
+
     /// What it tells anybody of a farmer.
     pub(crate) async fn told_for_tests(&self, farmer: DeviceId) -> Answer {
         self.shared.standing(farmer).await.expect("told")
@@ -43,10 +60,15 @@ impl Auditor {
 
     /// Writes down a planting, and dies before anything is said to the farmer.
     pub(crate) async fn begin_planting_for_tests(&self) {
-        let (store, net) = (self.shared.parts.store.auditor(), &self.shared.parts.net);
+        self.begin_planting_with_for_tests(self.shared.parts.net.farmers()[0].device).await;
+    }
+
+    /// The same, with this farmer.
+    pub(crate) async fn begin_planting_with_for_tests(&self, farmer: DeviceId) {
+        let (store, found) = (self.shared.parts.store.auditor(), self.shared.parts.net.farmers());
         let seed = store.vetting_seed([5; 32]).await.expect("a seed");
-        let planting = self.shared.begun(&seed, &net.farmers()[0]);
-        store.begin_planting(&planting).await.expect("written");
+        let found = found.iter().find(|found| found.device == farmer).expect("it is found");
+        store.begin_planting(&self.shared.begun(&seed, found)).await.expect("written");
     }
 
     /// The plantings there are.
@@ -82,8 +104,10 @@ impl Auditor {
             if due.is_empty() {
                 return;
             }
-            for contract in due {
-                self.shared.work_at(contract).await.expect("the books are written");
+            let works = stream::iter(due).map(|contract| self.shared.work_at(contract));
+            let mut works = works.buffer_unordered(AT_ONCE);
+            while let Some(worked) = works.next().await {
+                worked.expect("the books are written");
             }
         }
     }

@@ -1,11 +1,17 @@
 //! An auditor's own data with a real farmer: it is stored by somebody whom nobody knows, and what is proved of it counts.
 
 use hayloft_core::{
-    DeviceId,
+    Amount, DeviceId,
     auditor::record::Account,
+    keys::DeviceKey,
+    record::FarmerRecord,
     score::{Kind, Observation, Standing},
 };
-use hayloft_net::messages::Answer;
+use hayloft_net::{
+    Net, NetConfig,
+    limits::PROGRESS_TIMEOUT,
+    messages::{Answer, Envelope, Offered, Request},
+};
 
 use super::bench::{DAY, START, network};
 use crate::{Clock, Node, NodeOptions, model::FarmSettings};
@@ -130,6 +136,103 @@ async fn a_planting_that_was_begun_goes_on_after_a_restart_as_the_same_contract(
     pair.auditor.auditor_for_tests().vet_for_tests().await;
     assert_eq!(pair.farmer.farm_status().await.expect("a status").contracts.len(), 1);
     assert!(pair.auditor.auditor_for_tests().plantings_for_tests().await[0].planted);
+    for node in [&pair.auditor, &pair.farmer] {
+        node.shutdown().await.expect("closes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_farmer_that_leaves_gets_rid_of_vetting_data_and_one_that_stays_after_all_is_given_some_anew() {
+    let pair = Pair::new(0).await;
+    pair.auditor.auditor_for_tests().vet_for_tests().await;
+    let shards = async || {
+        let contracts = pair.farmer.farm_status().await.expect("a status").contracts;
+        contracts.iter().map(|contract| contract.shards).sum::<u64>()
+    };
+    assert!(shards().await > 0);
+    pair.farmer.farm_leave(true).await.expect("leaves");
+    pair.pass(2).await;
+    assert_eq!(shards().await, 0, "an owner that nobody can ask would hold it up until the end");
+    assert!(pair.auditor.auditor_for_tests().plantings_for_tests().await.is_empty());
+    let account = pair.account().await;
+    assert_eq!(account.standing, Standing::Good, "leaving is no failure");
+    pair.farmer.farm_leave(false).await.expect("stays");
+    let accepts = async {
+        while shards().await == 0 {
+            pair.auditor.auditor_for_tests().look_for_tests().await;
+            pair.auditor.auditor_for_tests().vet_for_tests().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), accepts).await.expect("it is vetted again");
+    for node in [&pair.auditor, &pair.farmer] {
+        node.shutdown().await.expect("closes");
+    }
+}
+
+/// A farmer that shows an offer, is known to the auditor, and answers nothing else.
+async fn stalled(auditor: &Node, clock: &Clock) -> Net {
+    let key = DeviceKey::random(&mut rand::rng());
+    let config = NetConfig { memory: true, listen: vec!["/memory/0".into()], ..NetConfig::new(network()) };
+    let (net, mut incoming) = Net::start(config, &key).await.expect("starts");
+    net.announce_farmer(true);
+    let record = FarmerRecord {
+        network: network(),
+        device: key.id(),
+        protocol: 1,
+        accepting: true,
+        free_bytes: 1 << 30,
+        storage_price: Amount(0),
+        egress_price: Amount(0),
+        operator: None,
+        country: None,
+        leaves: None,
+        at: clock.now(),
+        expires: clock.now().plus_seconds(600),
+    };
+    let record = record.sign(&key);
+    tokio::spawn(async move {
+        let mut unanswered = Vec::new();
+        while let Some(inbound) = incoming.next().await {
+            if inbound.envelope.request == Request::Offer {
+                let offered = Offered { farmer: Some(record.clone()), auditor: None };
+                tokio::spawn(inbound.answer(Answer::Offer(Box::new(offered))));
+            } else {
+                unanswered.push(inbound);
+            }
+        }
+    });
+    let status = auditor.status().await.expect("a status");
+    let device = status.device.parse().expect("a device");
+    net.hint(device, &status.addresses);
+    let auditor = auditor.auditor_for_tests();
+    let known = auditor.knows_for_tests(net.local_id());
+    let offer = Envelope { certificate: None, request: Request::Offer };
+    tokio::pin!(known);
+    while futures::poll!(known.as_mut()).is_pending() {
+        // Whom one asks knows one from then on.
+        let _ = net.ask(device, &offer).await;
+    }
+    net
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_farmer_that_never_answers_keeps_no_other_waiting_for_its_first_data() {
+    let pair = Pair::new(0).await;
+    let net = stalled(&pair.auditor, &pair.clock).await;
+    let auditor = pair.auditor.auditor_for_tests();
+    auditor.begin_planting_with_for_tests(net.local_id()).await;
+    let mut news = pair.farmer.subscribe();
+    let planted = async {
+        while pair.farmer.farm_status().await.expect("a status").contracts.is_empty() {
+            let _ = news.recv().await;
+        }
+    };
+    let begun = tokio::time::Instant::now();
+    tokio::select! {
+        () = auditor.vet_for_tests() => panic!("the other one never answers"),
+        () = planted => assert!(begun.elapsed() < PROGRESS_TIMEOUT, "sooner than the silent one is given up"),
+    }
+    net.shutdown().await;
     for node in [&pair.auditor, &pair.farmer] {
         node.shutdown().await.expect("closes");
     }

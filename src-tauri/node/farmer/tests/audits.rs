@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use futures::future::join_all;
 use hayloft_core::{
-    Amount, ContractId, DeviceId, ShardId,
+    ContractId, DeviceId, ShardId,
     audit::{
         AuditKey, Beacon, Commitment, Committer, Epoch, Evidence, Failure, Finding, MANDATE_SECONDS,
         MAX_BLOCKS_ASKED, Mandate, Opening, ProofError, ProverKey, Question, Receipt, ReceiptError, Scope,
@@ -406,11 +406,7 @@ async fn only_the_owner_and_the_auditor_in_the_terms_may_ask() {
     let (bench, owner) = bench().await;
     let mut auditor = Script::new(&bench, DeviceKey::random(&mut rand::rng())).await;
     auditor.certificate = None;
-    let terms = hayloft_core::contract::Terms {
-        storage_price: Amount(1),
-        auditor: Some(auditor.net.local_id()),
-        ..owner.terms()
-    };
+    let terms = hayloft_core::contract::Terms { auditor: Some(auditor.net.local_id()), ..owner.terms() };
     let stored = owner.kept(owner.agree_to(terms).await.expect("agreed"), Sectors::MIN, &[5 * BLOCK]).await;
     let unaudited = owner.kept(owner.agree().await, Sectors::MIN, &[5 * BLOCK]).await;
     let contract = stored.state.contract();

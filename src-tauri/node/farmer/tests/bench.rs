@@ -46,8 +46,25 @@ impl Bench {
         Self { home, clock, node }
     }
 
-    async fn open(home: &tempfile::TempDir, clock: &Clock, farm: Option<FarmSettings>) -> Node {
+    /// A node that farms and is told where a ledger and another node are.
+    pub(crate) async fn on_ledger(farm: FarmSettings, ledger: &str, other: &str) -> Self {
+        let home = tempfile::tempdir().expect("temp dir");
+        let clock = Clock::by_hand(START);
         let options = NodeOptions {
+            ledger: Some(ledger.to_owned()),
+            bootstrap: vec![other.to_owned()],
+            ..Self::options(&home, &clock, Some(farm))
+        };
+        let node = Node::open(options).await.expect("opens");
+        Self { home, clock, node }
+    }
+
+    async fn open(home: &tempfile::TempDir, clock: &Clock, farm: Option<FarmSettings>) -> Node {
+        Node::open(Self::options(home, clock, farm)).await.expect("opens")
+    }
+
+    fn options(home: &tempfile::TempDir, clock: &Clock, farm: Option<FarmSettings>) -> NodeOptions {
+        NodeOptions {
             home: home.path().to_owned(),
             network: Some(network()),
             listen: vec!["/memory/0".into()],
@@ -56,8 +73,7 @@ impl Bench {
             disk_guard_bytes: Some(0),
             clock: clock.clone(),
             ..NodeOptions::default()
-        };
-        Node::open(options).await.expect("opens")
+        }
     }
 
     /// Stops the node and opens its home again.

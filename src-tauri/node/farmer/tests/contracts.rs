@@ -73,7 +73,7 @@ async fn terms_that_are_not_offered_are_not_signed() {
         terms
     };
     refused(owner.agree_to(priced(9)).await, RefusalCode::TermsNotOffered);
-    owner.agree_to(priced(10)).await.expect("what is asked");
+    refused(owner.agree_to(priced(10)).await, RefusalCode::NotFunded);
     let mut elsewhere = priced(10);
     elsewhere.farmer = DeviceId([3; 32]);
     refused(owner.agree_to(elsewhere).await, RefusalCode::TermsNotOffered);

@@ -3,7 +3,9 @@
 mod audits;
 mod bench;
 mod contracts;
+mod egress;
 mod life;
+mod money;
 mod scrub;
 mod space;
 mod standings;

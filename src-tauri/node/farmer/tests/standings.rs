@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use hayloft_core::{
-    Amount, ContractId,
+    ContractId,
     audit::Epoch,
     auditor::record::{Account, Event as Happening, Origin, Record, apply},
     contract::Terms,
@@ -52,7 +52,7 @@ async fn a_fall_is_told_once_also_over_a_restart_and_a_suspension_says_what_rest
     let opinion: Opinion = Arc::new(Mutex::new(after(&[Observation::Passed; 3])));
     tokio::spawn(serve(incoming, opinion.clone()));
     let owner = bench.owner().await;
-    let terms = Terms { storage_price: Amount(1), auditor: Some(auditor.local_id()), ..owner.terms() };
+    let terms = Terms { auditor: Some(auditor.local_id()), ..owner.terms() };
     owner.stored_under(terms, &noise(1_000)).await;
 
     let bench = hear(bench, &auditor).await;

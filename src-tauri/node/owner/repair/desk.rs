@@ -9,7 +9,7 @@ use std::{
 
 use hayloft_core::{SegmentId, repair::Patience};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, Semaphore, SemaphorePermit},
     time::{Instant, sleep_until},
 };
 
@@ -20,6 +20,8 @@ const EVERY: Duration = Duration::from_secs(600);
 /// The pause before a segment that could not be repaired is tried again: each time twice as long, up to the second.
 const AGAIN: Duration = Duration::from_secs(5);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(600);
+/// Segments repaired at once by all jobs together: each is in memory meanwhile.
+const IN_MEMORY: usize = 4;
 const LEAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Shared by all repairs.
@@ -34,6 +36,7 @@ pub(crate) struct Desk {
     /// How often a segment is on the list of a job.
     pub(super) planned: Mutex<HashMap<SegmentId, usize>>,
     repairing: Mutex<HashSet<SegmentId>>,
+    turns: Semaphore,
     freed: Notify,
     failed: Mutex<HashMap<SegmentId, Failed>>,
     not_before: Mutex<Option<Instant>>,
@@ -45,10 +48,11 @@ struct Failed {
     not_before: Instant,
 }
 
-/// The right to repair a segment.
+/// The right to repair a segment, and the room for it.
 pub(super) struct Claim<'a> {
     desk: &'a Desk,
     segment: SegmentId,
+    _turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Drop for Claim<'_> {
@@ -93,6 +97,7 @@ impl Desk {
             again: Notify::new(),
             planned: Mutex::default(),
             repairing: Mutex::default(),
+            turns: Semaphore::new(IN_MEMORY),
             freed: Notify::new(),
             failed: Mutex::default(),
             not_before: Mutex::default(),
@@ -117,14 +122,16 @@ impl Desk {
         Planned { desk: self, segments: segments.to_vec() }
     }
 
-    /// The right to repair a segment, once nobody else does.
+    /// The right to repair a segment, once nobody else does and there is room, for whoever came first.
     pub(super) async fn claim(&self, segment: SegmentId) -> Claim<'_> {
         loop {
             let freed = self.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
             if lock(&self.repairing).insert(segment) {
-                return Claim { desk: self, segment };
+                let mut claim = Claim { desk: self, segment, _turn: None };
+                claim._turn = self.turns.acquire().await.ok();
+                return claim;
             }
             freed.await;
         }
@@ -140,6 +147,11 @@ impl Desk {
         let times = known.map_or(0, |known| known.times);
         let not_before = Instant::now() + pause_after(times);
         failed.insert(segment, Failed { times: times + 1, not_before });
+    }
+
+    /// Forgets which could not be repaired, but for those that are due still: the others wake nobody any more.
+    pub(super) fn are_due(&self, due: &[SegmentId]) {
+        lock(&self.failed).retain(|segment, _| due.contains(segment));
     }
 
     pub(super) fn may_try(&self, segment: &SegmentId) -> bool {
@@ -210,6 +222,35 @@ mod tests {
         desk.could_not(segment);
         desk.repaired(segment);
         assert!(desk.may_try(&segment));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_longer_due_wakes_nobody() {
+        let (desk, removed, due) = (Desk::new(None, true), SegmentId([1; 32]), SegmentId([2; 32]));
+        desk.could_not(removed);
+        tokio::time::advance(AGAIN * 2).await;
+        for _ in 0..3 {
+            desk.could_not(due);
+        }
+        desk.are_due(&[due]);
+        let begun = Instant::now();
+        desk.next_round().await;
+        assert_eq!(begun.elapsed(), AGAIN * 4);
+        assert!(desk.may_try(&due));
+    }
+
+    #[tokio::test]
+    async fn few_segments_are_in_memory_however_many_jobs_repair_some() {
+        let desk = Desk::new(None, true);
+        let segment = |number: usize| SegmentId([number as u8; 32]);
+        let mut claims = Vec::new();
+        for number in 0..IN_MEMORY {
+            claims.push(desk.claim(segment(number)).await);
+        }
+        let mut next = pin!(desk.claim(segment(IN_MEMORY)));
+        assert!(futures::poll!(next.as_mut()).is_pending());
+        claims.pop();
+        drop(next.await);
     }
 
     #[tokio::test]

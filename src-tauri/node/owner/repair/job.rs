@@ -20,7 +20,7 @@ use crate::{
     owner::{Inner, OwnerError, health::probe, patience::Patience, put::placements_of, remove, survey},
 };
 
-/// Segments repaired at once: each is in memory meanwhile.
+/// Segments that one job repairs at once.
 const AT_ONCE: usize = 2;
 const WAITING: &str = "Waiting for farmers that take new data.";
 
@@ -152,6 +152,7 @@ async fn of_file(owner: &Arc<Inner>, name: &str, again: bool) -> Result<Work, Ow
 async fn all_due(owner: &Arc<Inner>) -> Result<Option<Work>, OwnerError> {
     let assessed = assessed(owner).await?;
     let all = due(&assessed);
+    owner.repairs.are_due(&all);
     if all.is_empty() {
         return Ok(None);
     }

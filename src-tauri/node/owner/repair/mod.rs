@@ -17,8 +17,10 @@ use std::{
 
 use hayloft_core::{
     DeviceId, SegmentId,
+    alarm::Alarm,
     repair::{Danger, Need},
 };
+use hayloft_store::files::StoredFile;
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use self::{
@@ -44,7 +46,6 @@ pub(crate) async fn keep_repairing(owner: Arc<Inner>, jobs: Jobs) {
     let mut next = next_look;
     let mut found = owner.net.farmers_changed();
     let mut farmers = owner.net.farmers().len();
-    let mut told = HashSet::new();
     loop {
         tokio::select! {
             () = owner.repairs.woken() => {}
@@ -65,7 +66,7 @@ pub(crate) async fn keep_repairing(owner: Arc<Inner>, jobs: Jobs) {
         if all {
             next_look = Instant::now() + owner.repairs.every;
         }
-        let due = look_after(&owner, &jobs, all, &mut told).await.unwrap_or_else(|error| {
+        let due = look_after(&owner, &jobs, all).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "what is to be repaired could not be worked out");
             None
         });
@@ -75,17 +76,16 @@ pub(crate) async fn keep_repairing(owner: Arc<Inner>, jobs: Jobs) {
 }
 
 /// One look at everything; when the next thing is due, if that is known.
-async fn look_after(
+pub(super) async fn look_after(
     owner: &Arc<Inner>,
     jobs: &Jobs,
     all: bool,
-    told: &mut HashSet<String>,
 ) -> Result<Option<Instant>, OwnerError> {
     if all {
         survey::look_at_all(owner).await?;
     }
     let assessed = assessed(owner).await?;
-    warn(owner, &assessed, told).await?;
+    warn(owner, &assessed).await?;
     let due = due(&assessed);
     if owner.repairs.automatic && !due.is_empty() && owner.repairs.may_begin() && jobs.begin_repair().await? {
         tracing::info!(segments = due.len(), "segments are repaired");
@@ -121,7 +121,7 @@ pub(crate) async fn assessed(owner: &Inner) -> Result<Vec<Assessed>, OwnerError>
     let mut assessed = Vec::new();
     for segment in owner.catalog.store.segments().await? {
         if kept.contains(&segment.segment) {
-            let placement = owner.catalog.open_placement(&segment)?;
+            let Some(placement) = owner.catalog.readable_placement(&segment) else { continue };
             assessed.push(known.assessed(placement, owner.repairs.patience, now)?);
         }
     }
@@ -140,36 +140,36 @@ fn due(assessed: &[Assessed]) -> Vec<SegmentId> {
 }
 
 /// Tells once of each file that is in danger; again only after it was not.
-async fn warn(owner: &Inner, assessed: &[Assessed], told: &mut HashSet<String>) -> Result<(), OwnerError> {
-    let mut endangered: BTreeMap<SegmentId, HealthWord> = BTreeMap::new();
+async fn warn(owner: &Inner, assessed: &[Assessed]) -> Result<(), OwnerError> {
+    let mut segments: BTreeMap<SegmentId, Alarm> = BTreeMap::new();
     for Assessed { placement, assessment, .. } in assessed {
         let here = u8::try_from(assessment.present + assessment.leaving).unwrap_or(u8::MAX);
-        let word = health::word(here, placement.k, placement.n);
-        if matches!(word, HealthWord::Danger | HealthWord::Lost) && placement.n > 1 {
-            endangered.insert(placement.segment, word);
+        let alarm = match health::word(here, placement.k, placement.n) {
+            HealthWord::Danger if placement.n > 1 => Alarm::InDanger,
+            HealthWord::Lost if placement.n > 1 => Alarm::OutOfReach,
+            _ => continue,
+        };
+        segments.insert(placement.segment, alarm);
+    }
+    let store = &owner.catalog.store;
+    let before = store.alarms().await?;
+    let mut alarms = before.clone();
+    let files = if segments.is_empty() { Vec::new() } else { store.files().await? };
+    let alarm = |file: &StoredFile| file.segments.iter().filter_map(|part| segments.get(&part.segment)).max();
+    let now = files.iter().filter_map(|file| Some((file.file, *alarm(file)?))).collect();
+    let due = alarms.due(&now);
+    for file in &files {
+        let Some(alarm) = due.get(&file.file) else { continue };
+        let Some(record) = owner.catalog.readable(file) else { continue };
+        let notice = Event::Notice(notices::of_danger(&record.name, *alarm, owner.repairs.automatic));
+        // Where no front end listens, it is told later.
+        if owner.events.send(notice).is_ok() {
+            alarms.told(file.file, *alarm);
         }
     }
-    if endangered.is_empty() {
-        told.clear();
-        return Ok(());
+    if alarms != before {
+        store.keep_alarms(&alarms).await?;
     }
-    let mut names = HashSet::new();
-    for file in owner.catalog.store.files().await? {
-        let words = file.segments.iter().filter_map(|part| endangered.get(&part.segment));
-        let Some(word) = words.max_by_key(|word| matches!(word, HealthWord::Lost)) else { continue };
-        let name = owner.catalog.open(&file)?.name;
-        let new = !told.contains(&name);
-        if new
-            && owner
-                .events
-                .send(Event::Notice(notices::of_danger(&name, *word, owner.repairs.automatic)))
-                .is_err()
-        {
-            continue;
-        }
-        names.insert(name);
-    }
-    *told = names;
     Ok(())
 }
 

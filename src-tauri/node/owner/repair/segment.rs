@@ -9,6 +9,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use futures::future::try_join_all;
@@ -35,13 +36,17 @@ use crate::{
         lock,
         opening::Sealed,
         sending::Shipment,
-        tagging::tag_bytes,
         upload::{Keep, PLANS, too_few},
     },
 };
 
 /// Behind all others comes a farmer whose own shard is being replaced.
 const REPLACED: u32 = 1000;
+
+/// How long whole columns that leave may take before any k are asked for too: so long, and longer by what they hold at this
+/// pace.
+const MOVING: Duration = Duration::from_secs(5);
+const MOVING_BYTES_PER_SECOND: u64 = 64 * 1024;
 
 /// What repairing a segment came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,11 +116,41 @@ pub(crate) async fn kept_until(owner: &Inner, segment: SegmentId) -> Result<Opti
 async fn have(owner: &Arc<Inner>, assessed: &Assessed, wanted: &[u8]) -> Result<SomeColumns, OwnerError> {
     let (fetcher, _guard) = Fetcher::new(owner.clone());
     let placement = &assessed.placement;
-    if let Some(leaving) = assessed.leaving(wanted).filter(|shards| shards.len() <= usize::from(placement.k))
-        && let Some(columns) = moved(&fetcher, placement, &leaving).await
-    {
-        return Ok(columns);
+    let rebuilt = rebuilt(&fetcher, assessed, wanted);
+    match assessed.leaving(wanted).filter(|shards| shards.len() <= usize::from(placement.k)) {
+        Some(leaving) => {
+            let bytes = layout(placement)?.shard_len().saturating_mul(leaving.len() as u64);
+            let patience = MOVING + Duration::from_secs(bytes / MOVING_BYTES_PER_SECOND);
+            unless_late(moved(&fetcher, placement, &leaving), patience, rebuilt).await
+        }
+        None => rebuilt.await,
     }
+}
+
+/// What the first gives; once it has given nothing, or not for so long, what comes first of both.
+async fn unless_late<T, E>(
+    first: impl Future<Output = Option<T>>,
+    patience: Duration,
+    other: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::pin!(first);
+    let in_time = tokio::time::timeout(patience, &mut first).await;
+    match in_time {
+        Ok(Some(given)) => Ok(given),
+        Ok(None) => other.await,
+        Err(_) => {
+            tokio::pin!(other);
+            tokio::select! {
+                Some(given) = &mut first => Ok(given),
+                given = &mut other => given,
+            }
+        }
+    }
+}
+
+/// The wanted columns from any k.
+async fn rebuilt(fetcher: &Fetcher, assessed: &Assessed, wanted: &[u8]) -> Result<SomeColumns, OwnerError> {
+    let placement = &assessed.placement;
     let source = Arc::new(PlacementRecord { shards: assessed.here(), ..(**placement).clone() });
     let (all, bytes) = (0..layout(placement)?.stripes(), 0..placement.bytes);
     let columns = fetcher.stripes(&source, all, bytes).await?;
@@ -222,7 +257,7 @@ fn plan(
     });
     let candidates: Vec<Candidate> = candidates.collect();
     let shard_bytes = columns.layout().shard_len();
-    let shard_bytes = quota_bytes(shard_bytes + tag_bytes(shard_bytes));
+    let shard_bytes = quota_bytes(shard_bytes + owner.tagging.tag_bytes(shard_bytes));
     let group_limit = limit(placement, &kept, &replaced, &candidates)?;
     let mut refused = OwnerError::NoFarmers;
     for more in (1..=wanted.len()).rev() {
@@ -280,5 +315,48 @@ async fn name(owner: &Inner, before: &PlacementRecord, new: Vec<Shard>) -> Resul
 impl From<RebuildError> for OwnerError {
     fn from(error: RebuildError) -> Self {
         Self::Damaged(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        future::{pending, ready},
+    };
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    async fn after(seconds: u64, given: &'static str) -> Result<&'static str, Infallible> {
+        sleep(Duration::from_secs(seconds)).await;
+        Ok(given)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_leaves_and_drips_holds_up_no_repair() {
+        let begun = Instant::now();
+        assert_eq!(unless_late(pending(), MOVING, after(1, "rebuilt")).await, Ok("rebuilt"));
+        assert_eq!(begun.elapsed(), MOVING + Duration::from_secs(1));
+        let slow = async { after(6, "moved").await.ok() };
+        assert_eq!(
+            unless_late(slow, MOVING, after(60, "rebuilt")).await,
+            Ok("moved"),
+            "whatever comes first"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_else_is_asked_for_while_what_leaves_comes_in_time() {
+        let begun = std::cell::Cell::new(false);
+        let other = async {
+            begun.set(true);
+            after(0, "rebuilt").await
+        };
+        let quick = async { after(4, "moved").await.ok() };
+        assert_eq!(unless_late(quick, MOVING, other).await, Ok("moved"));
+        assert!(!begun.get());
+        assert_eq!(unless_late(ready(None), MOVING, after(0, "rebuilt")).await, Ok("rebuilt"));
     }
 }

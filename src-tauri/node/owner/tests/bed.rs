@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream};
 use hayloft_core::{
     DeviceId,
     manifest::{PlacementRecord, Shard},
 };
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::{
     Clock, Node, NodeOptions,
@@ -23,9 +25,10 @@ use crate::{
 pub(super) const DAY: u64 = 24 * 60 * 60;
 /// Far longer than anything here takes: a test that hangs ends all the same.
 const LIMIT: Duration = Duration::from_secs(60);
+const OPENED_AT_ONCE: usize = 8;
 
 pub(super) struct Farm {
-    home: PathBuf,
+    pub(super) home: PathBuf,
     pub(super) node: Node,
 }
 
@@ -35,35 +38,30 @@ pub(super) struct Bed {
     pub(super) node: Node,
     disk: PathBuf,
     pub(super) clock: Clock,
-    bootstrap: Vec<String>,
+    base: NodeOptions,
     /// Deleted with the bed, unless its folder is somebody else's.
     _own: Option<TempDir>,
 }
 
-async fn open(home: &Path, bootstrap: &[String], farm: Option<FarmSettings>, clock: &Clock) -> Node {
-    open_audited(home, bootstrap, farm, clock, None).await
+async fn open(home: &Path, base: &NodeOptions, farm: Option<FarmSettings>) -> Node {
+    let options = NodeOptions { home: home.to_owned(), farm, ..base.clone() };
+    Node::open(options).await.expect("a node opens")
 }
 
-async fn open_audited(
-    home: &Path,
-    bootstrap: &[String],
-    farm: Option<FarmSettings>,
-    clock: &Clock,
-    auditor: Option<&str>,
-) -> Node {
-    let options = NodeOptions {
-        auditor: auditor.map(str::to_owned),
-        home: home.to_owned(),
+/// What all nodes of a bed are opened with.
+pub(super) fn base(clock: Clock) -> NodeOptions {
+    NodeOptions {
         network: Some("bed".parse().expect("a name")),
         listen: vec!["/memory/0".into()],
         memory: true,
-        bootstrap: bootstrap.to_vec(),
-        farm,
         disk_guard_bytes: Some(0),
-        clock: clock.clone(),
+        clock,
         ..NodeOptions::default()
-    };
-    Node::open(options).await.expect("a node opens")
+    }
+}
+
+fn farm() -> FarmSettings {
+    FarmSettings { enabled: true, quota_bytes: 1 << 30, ..FarmSettings::default() }
 }
 
 impl Bed {
@@ -72,62 +70,65 @@ impl Bed {
     }
 
     pub(super) async fn with_clock(farmers: usize, clock: Clock) -> Self {
-        let own = tempfile::tempdir().expect("a temp folder can be made");
-        let bed = Self::at(own.path(), farmers, clock).await;
-        Self { _own: Some(own), ..bed }
+        Self::grown(farmers, base(clock), None).await
     }
 
     /// With an owner whose contracts name this auditor.
     pub(super) async fn audited(farmers: usize, clock: Clock, auditor: &str) -> Self {
+        Self::grown(farmers, base(clock), Some(auditor)).await
+    }
+
+    async fn grown(farmers: usize, base: NodeOptions, auditor: Option<&str>) -> Self {
         let own = tempfile::tempdir().expect("a temp folder can be made");
-        let bed = Self::named(own.path(), farmers, clock, Some(auditor)).await;
+        let bed = Self::planted(own.path(), farmers, base, auditor).await;
+        bed.see_farmers(farmers as u32).await;
         Self { _own: Some(own), ..bed }
     }
 
     /// With all homes in this folder, which an earlier bed may have left.
     pub(super) async fn at(folder: &Path, farmers: usize, clock: Clock) -> Self {
-        Self::named(folder, farmers, clock, None).await
+        let bed = Self::planted(folder, farmers, base(clock), None).await;
+        bed.see_farmers(farmers as u32).await;
+        bed
     }
 
-    async fn named(folder: &Path, farmers: usize, clock: Clock, auditor: Option<&str>) -> Self {
-        let settings = FarmSettings { enabled: true, quota_bytes: 1 << 30, ..FarmSettings::default() };
-        let mut farms: Vec<Farm> = Vec::new();
-        let mut bootstrap = Vec::new();
-        for number in 0..farmers {
-            let home = folder.join(format!("farmer-{number}"));
-            let node = open(&home, &bootstrap, Some(settings.clone()), &clock).await;
-            if bootstrap.is_empty() {
-                bootstrap = node.status().await.expect("a status").addresses;
-            }
-            farms.push(Farm { home, node });
+    /// Farmers who join by the first of them unless it is said by whom, and an owner who knows none of them yet.
+    pub(super) async fn planted(
+        folder: &Path,
+        farmers: usize,
+        mut base: NodeOptions,
+        auditor: Option<&str>,
+    ) -> Self {
+        let farmer = |number: usize| folder.join(format!("farmer-{number}"));
+        let mut farms = Vec::new();
+        if farmers > 0 && base.bootstrap.is_empty() {
+            let node = open(&farmer(0), &base, Some(farm())).await;
+            base.bootstrap = node.status().await.expect("a status").addresses;
+            farms.push(Farm { home: farmer(0), node });
         }
+        let others = stream::iter(farms.len()..farmers).map(|number| {
+            let (home, base) = (farmer(number), &base);
+            async move {
+                let node = open(&home, base, Some(farm())).await;
+                Farm { home, node }
+            }
+        });
+        farms.extend(others.buffered(OPENED_AT_ONCE).collect::<Vec<Farm>>().await);
         let (home, disk) = (folder.join("owner"), folder.join("disk"));
         std::fs::create_dir_all(&disk).expect("a folder can be made");
-        let node = open_audited(&home, &bootstrap, None, &clock, auditor).await;
+        let named = NodeOptions { auditor: auditor.map(str::to_owned), dht_client: false, ..base.clone() };
+        let node = open(&home, &named, None).await;
         if node.status().await.expect("a status").owner.is_none() {
             node.create_identity("", false).await.expect("an identity");
         }
-        let bed = Self { farms, home, node, disk, clock, bootstrap, _own: None };
-        bed.see_farmers(farmers as u32).await;
-        bed
+        Self { farms, home, node, disk, clock: base.clock.clone(), base, _own: None }
     }
 
     /// A node that audits, found by the owner.
     pub(super) async fn auditor(&self) -> (TempDir, Node) {
         let home = tempfile::tempdir().expect("a temp folder can be made");
-        let options = NodeOptions {
-            home: home.path().to_owned(),
-            network: Some("bed".parse().expect("a name")),
-            listen: vec!["/memory/0".into()],
-            memory: true,
-            bootstrap: self.bootstrap.clone(),
-            audit: Some(true),
-            vet: Some(false),
-            disk_guard_bytes: Some(0),
-            clock: self.clock.clone(),
-            ..NodeOptions::default()
-        };
-        let node = Node::open(options).await.expect("a node opens");
+        let base = NodeOptions { audit: Some(true), vet: Some(false), ..self.base.clone() };
+        let node = open(home.path(), &base, None).await;
         let net = self.node.owner_for_tests().await.inner.net.clone();
         let found = async {
             while net.auditors().is_empty() {
@@ -153,14 +154,14 @@ impl Bed {
     /// Stops the owner's node as if the computer had been switched off between two steps, and opens it again.
     pub(super) async fn restart(&mut self) {
         self.node.shutdown().await.expect("closes");
-        self.node = open(&self.home, &self.bootstrap, None, &self.clock).await;
+        self.node = open(&self.home, &self.base, None).await;
     }
 
     /// The same, and something happens to the home in between.
     pub(super) async fn restart_after(&mut self, blow: impl FnOnce(&Path)) {
         self.node.shutdown().await.expect("closes");
         blow(&self.home);
-        self.node = open(&self.home, &self.bootstrap, None, &self.clock).await;
+        self.node = open(&self.home, &self.base, None).await;
     }
 
     /// Closes all nodes.
@@ -187,14 +188,24 @@ impl Bed {
         self.farms[farmer].node.shutdown().await.expect("closes");
     }
 
-    /// A farmer that nobody knew comes.
-    pub(super) async fn join(&mut self) {
+    /// A farmer vanishes; it ends in its own time.
+    pub(super) fn vanishes(&self, farmer: usize) -> JoinHandle<()> {
+        let node = self.farms[farmer].node.clone();
+        tokio::spawn(async move { node.shutdown().await.expect("closes") })
+    }
+
+    /// A farmer that nobody knew comes, and is heard of by nobody yet.
+    pub(super) async fn open_another(&mut self) {
         let number = self.farms.len();
         let home = self.home.with_file_name(format!("farmer-{number}"));
-        let settings = FarmSettings { enabled: true, quota_bytes: 1 << 30, ..FarmSettings::default() };
-        let node = open(&home, &self.bootstrap, Some(settings), &self.clock).await;
-        let device = node.status().await.expect("a status").device;
+        let node = open(&home, &self.base, Some(farm())).await;
         self.farms.push(Farm { home, node });
+    }
+
+    /// A farmer that nobody knew comes, and is found.
+    pub(super) async fn join(&mut self) {
+        self.open_another().await;
+        let device = self.farms[self.farms.len() - 1].node.status().await.expect("a status").device;
         let net = self.node.owner_for_tests().await.inner.net.clone();
         let found = async {
             while !net.farmers().iter().any(|farmer| farmer.device.to_string() == device) {
@@ -228,6 +239,16 @@ impl Bed {
         std::fs::remove_file(path).expect("the shard was there");
     }
 
+    /// A farmer's disk loses all its shards.
+    pub(super) fn lose_everything(&self, farmer: usize) {
+        for folder in std::fs::read_dir(self.farms[farmer].home.join("shards")).expect("a folder").flatten() {
+            let shards = std::fs::read_dir(folder.path()).into_iter().flatten().flatten();
+            for shard in shards.filter(|shard| shard.file_name().len() == 64) {
+                std::fs::remove_file(shard.path()).expect("removed");
+            }
+        }
+    }
+
     /// Repairs a file because a person asks.
     pub(super) async fn repair(&self, name: &str) -> Result<RepairReport, String> {
         let id = self.node.repair(name).await.map_err(|error| error.to_string())?;
@@ -241,7 +262,7 @@ impl Bed {
     /// It comes back, at its old address or another one.
     pub(super) async fn revive(&mut self, farmer: usize) {
         let farm = &mut self.farms[farmer];
-        farm.node = open(&farm.home, &self.bootstrap, None, &self.clock).await;
+        farm.node = open(&farm.home, &self.base, None).await;
     }
 
     /// Returns once so many shards are still to be removed.

@@ -28,13 +28,17 @@ async fn a_paused_put_lists_nothing_and_goes_on_where_it_was() {
     let bed = Bed::new(3).await;
     let bytes = noise(10, 96 * MIB);
     let path = bed.file("film", &bytes);
-    let id = half_way(&bed, bed.request(path)).await;
+    let owner = bed.node.owner_for_tests().await;
+    let mut news = bed.node.subscribe();
+    let id = bed.node.put(bed.request(path)).await.expect("begins");
+    let placed = async || owner.inner.catalog.store.job_segments(id).await.expect("segments");
+    while placed().await.is_empty() {
+        let _ = news.recv().await;
+    }
     bed.node.pause(id).await.expect("paused");
     assert_eq!(bed.node.job(id).await.expect("known").state, JobState::Paused);
     assert_eq!(bed.names().await, Vec::<String>::new(), "nothing half stored is listed");
-    let owner = bed.node.owner_for_tests().await;
-    let before = owner.inner.catalog.store.job_segments(id).await.expect("segments");
-    assert!(!before.is_empty(), "some segments were placed");
+    let before = placed().await;
 
     bed.node.resume(id).await.expect("resumed");
     assert_eq!(bed.end(id).await.state, JobState::Done);

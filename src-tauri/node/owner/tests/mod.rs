@@ -3,11 +3,14 @@
 mod audits;
 mod bed;
 mod crash;
+mod damage;
 mod folders;
+mod gathering;
 mod jobs;
 mod judged;
 mod lied_to;
 mod loss;
+mod month;
 mod repair;
 mod transfers;
 mod upkeep;

@@ -3,13 +3,13 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use hayloft_core::{DeviceId, ShardId, manifest::PlacementRecord};
+use hayloft_core::{DeviceId, ShardId, manifest::PlacementRecord, repair::Need};
 use hayloft_store::holdings::Presence;
 
 use super::bed::{Bed, noise};
 use crate::{
-    model::{Event, HealthWord, JobKind, VerdictWord},
-    owner::{Inner, health::word, losses, survey},
+    model::{Event, HealthWord, JobKind, JobState, VerdictWord},
+    owner::{Inner, health::word, losses, repair, survey},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -27,6 +27,22 @@ async fn look(bed: &Bed) -> Arc<Inner> {
     let owner = bed.node.owner_for_tests().await.inner;
     survey::look_at_all(&owner).await.expect("looked");
     owner
+}
+
+/// Looks until the owner has heard that a farmer leaves, or that it stays.
+async fn heard_to_leave(bed: &Bed, farmer: DeviceId, leaves: bool) -> Arc<Inner> {
+    let heard = async {
+        loop {
+            let owner = look(bed).await;
+            let presences = owner.catalog.store.presences().await.expect("rows");
+            let presence = presences.get(&farmer).copied().unwrap_or_default();
+            if presence.absent.is_none() && presence.leaves.is_some() == leaves {
+                return owner;
+            }
+            owner.net.find_farmers(bed.farms.len(), Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, heard).await.expect("its owner hears of it")
 }
 
 /// A farmer of the file, but not the one through which others join.
@@ -125,32 +141,35 @@ async fn a_farmer_that_leaves_is_emptied_by_its_owners_and_one_that_stays_after_
     let mut bed = Bed::new(5).await;
     let film = noise(34, 700_000);
     bed.put_bytes("film", &film).await;
+    let before = bed.placement("film").await;
     let leaver = one_but_the_first(&bed, "film").await;
     let number = bed.number_of(leaver).await;
     let status = bed.farms[number].node.farm_leave(true).await.expect("leaves");
     assert!(!status.accepting && status.leaving.is_some_and(|leaving| leaving.shards == 1));
+    heard_to_leave(&bed, leaver, true).await;
     let status = bed.farms[number].node.farm_leave(false).await.expect("stays");
     assert!(status.accepting && status.leaving.is_none());
-    look(&bed).await;
-    assert!(bed.placement("film").await.shards.iter().any(|shard| shard.farmer == leaver));
+    heard_to_leave(&bed, leaver, false).await;
+    let nothing_is_repaired = async {
+        let mut news = bed.node.subscribe();
+        while bed.node.jobs().await.expect("jobs").iter().any(|job| job.state == JobState::Running) {
+            let _ = news.recv().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, nothing_is_repaired).await.expect("nothing is to be moved any more");
+    bed.join().await;
+    let owner = heard_to_leave(&bed, leaver, false).await;
+    let assessed = repair::assessed(&owner).await.expect("assessed");
+    assert!(assessed.iter().all(|segment| segment.assessment.need == Need::Nothing));
+    let now = bed.placement("film").await;
+    assert_eq!(ids(&now), ids(&before), "it keeps what it has");
 
     bed.farms[number].node.farm_leave(true).await.expect("leaves");
     bed.kill(number).await;
     bed.revive(number).await;
     let status = bed.farms[number].node.farm_status().await.expect("a status");
     assert!(status.leaving.is_some(), "a restart changes nothing");
-    bed.join().await;
-    let leaves = async {
-        loop {
-            let owner = look(&bed).await;
-            let presences = owner.catalog.store.presences().await.expect("rows");
-            if presences.get(&leaver).is_some_and(|presence| presence.leaves.is_some()) {
-                return;
-            }
-            owner.net.find_farmers(6, Duration::from_millis(200)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, leaves).await.expect("its owner hears of it");
+    heard_to_leave(&bed, leaver, true).await;
     let after = placed(&bed, "film", |now| now.shards.iter().all(|shard| shard.farmer != leaver)).await;
     assert_eq!(after.shards.len(), 5);
     bed.removals_become(0).await;
@@ -202,5 +221,33 @@ async fn people_are_told_once_that_a_file_is_in_danger() {
         }
     }
     assert_eq!(said, ["“film” has lost many of its pieces. It is repaired by itself."]);
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_told_of_a_file_in_danger_is_not_told_again_after_a_restart() {
+    let mut bed = Bed::new(5).await;
+    bed.put_bytes("film", &noise(37, 100_000)).await;
+    let mut news = bed.node.subscribe();
+    for farmer in 2..5 {
+        bed.kill(farmer).await;
+    }
+    look(&bed).await;
+    let told = async {
+        loop {
+            if let Event::Notice(notice) = news.recv().await.expect("news") {
+                return notice;
+            }
+        }
+    };
+    let told = tokio::time::timeout(LIMIT, told).await.expect("it is told");
+    assert!(told.contains("has lost many of its pieces"), "{told}");
+    bed.restart().await;
+    bed.see_farmers(2).await;
+    let mut news = bed.node.subscribe();
+    let owner = bed.node.owner_for_tests().await;
+    repair::look_after(&owner.inner, &owner.jobs, true).await.expect("looked");
+    let again = std::iter::from_fn(|| news.try_recv().ok()).find(|event| matches!(event, Event::Notice(_)));
+    assert_eq!(again, None);
     bed.close().await;
 }

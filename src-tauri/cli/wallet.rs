@@ -1,0 +1,235 @@
+//! `hayloft wallet`: what there is, what happened, and sending.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use console::Term;
+use hayloft_gateway::Client;
+use hayloft_node::model::{
+    Escrow, EscrowStage, SendReport, SendRequest, SendState, SpendingLimits, Wallet, WalletEntry,
+};
+use serde_json::json;
+
+use crate::args;
+use crate::connect::Place;
+use crate::farm::xlm;
+use crate::output::{Output, Refusal, moment, print_bytes, printable, table, word};
+use crate::passphrase;
+
+/// Does what is asked of the wallet.
+pub(crate) async fn run(place: &Place, what: args::Wallet, output: Output) -> Result<()> {
+    let client = place.client().await?;
+    match what {
+        args::Wallet::Status => show(&client.wallet().await?, output),
+        args::Wallet::Fund => show(&client.wallet_fund().await?, output),
+        args::Wallet::Send(wish) => send(&client, wish, output).await,
+        args::Wallet::History => {
+            let entries = client.wallet_history().await?;
+            output.result(&entries, || history(&entries))
+        }
+        args::Wallet::Import => import(&client, output).await,
+        args::Wallet::Export { output: path } => {
+            export(&client.wallet_export().await?, path.as_deref(), output)
+        }
+        args::Wallet::Limits { per_day, in_all, price } => {
+            let mut limits = client.wallet().await?.limits;
+            if per_day.is_some() || in_all.is_some() || price.is_some() {
+                limits.per_day = per_day.map_or(limits.per_day, |most| most.0);
+                limits.in_all = in_all.map_or(limits.in_all, |most| most.0);
+                limits.price = price.map_or(limits.price, |most| most.0);
+                limits = client.wallet_limits(limits).await?;
+            }
+            output.result(&limits, || limit_lines(&limits))
+        }
+    }
+}
+
+/// Scripts read the wallet in short; people read all of it.
+fn show(wallet: &Wallet, output: Output) -> Result<()> {
+    output.result(&wallet.status, || text(wallet))
+}
+
+fn text(wallet: &Wallet) -> String {
+    let status = &wallet.status;
+    let mut lines = vec![
+        format!("Network    {}", status.network),
+        format!("Address    {}", status.address),
+        format!("Free       {} XLM", xlm(status.free)),
+        format!("Reserved   {} XLM, by the network for what the account keeps", xlm(wallet.reserved)),
+        format!("In escrow  {} XLM, for farmers who earn it, or to come back", xlm(status.escrow)),
+        format!("Owed       {} XLM, shown by audits and not paid yet", xlm(status.owed)),
+        format!("Paid       {} XLM to farmers", xlm(status.paid)),
+        format!("Earned     {} XLM by farming", xlm(status.earned)),
+        limit_lines(&wallet.limits),
+    ];
+    if let Some(until) = wallet.safe_until {
+        lines.push(format!("Safe until {}, if this computer does nothing more", moment(until)));
+    }
+    if let Some(payout) = &wallet.payout {
+        lines.push(format!("Payout     {}: {} XLM of what is free", payout.address, xlm(payout.free)));
+    }
+    if !wallet.exists {
+        let how =
+            if wallet.gives { "`hayloft wallet fund` makes it" } else { "send lumens to it to make it" };
+        lines.push(format!("The account is not on the ledger yet: {how}."));
+    }
+    lines.extend(wallet.problem.iter().cloned());
+    if !wallet.escrows.is_empty() {
+        lines.push(String::new());
+        lines.push(escrows(&wallet.escrows));
+        let said = wallet.escrows.iter().filter_map(|escrow| {
+            escrow.problem.as_ref().map(|problem| format!("{}: {problem}", short(&escrow.account)))
+        });
+        lines.extend(said);
+    }
+    lines.join("\n")
+}
+
+fn escrows(escrows: &[Escrow]) -> String {
+    let rows = escrows.iter().filter(|escrow| escrow.stage != EscrowStage::Over).map(|escrow| {
+        vec![
+            short(&escrow.account),
+            word(&escrow.role),
+            xlm(escrow.locked),
+            xlm(escrow.owed.saturating_sub(escrow.at_risk)),
+            xlm(escrow.at_risk),
+            xlm(escrow.paid),
+            escrow.waits_for.as_ref().map_or_else(|| "-".into(), word),
+            escrow.next_settlement.map_or_else(|| "-".into(), moment),
+            moment(escrow.ends),
+        ]
+    });
+    let titles = ["ESCROW", "SIDE", "LOCKED", "OWED", "AT RISK", "PAID", "WAITS FOR", "PERIOD ENDS", "ENDS"];
+    table(&titles, &rows.collect::<Vec<_>>())
+}
+
+/// Enough of an address to tell it from others.
+fn short(address: &str) -> String {
+    address.chars().take(8).collect()
+}
+
+fn limit_lines(limits: &SpendingLimits) -> String {
+    let most =
+        |limit: Option<u64>| limit.map_or_else(|| "no limit".into(), |most| format!("{} XLM", xlm(most)));
+    format!(
+        "Limits     {} in 24 hours, {} in all; {} for a TB-month",
+        most(limits.per_day),
+        most(limits.in_all),
+        most(limits.price)
+    )
+}
+
+async fn send(client: &Client, wish: args::Send, output: Output) -> Result<()> {
+    if !wish.yes && !confirmed(&wish)? {
+        return Err(Refusal { code: "cancelled", message: "Nothing was sent.".into() }.into());
+    }
+    let request =
+        SendRequest { to: wish.to, amount: wish.amount, memo: wish.memo, from_payout: wish.from_payout };
+    let report = client.wallet_send(&request).await?;
+    if report.state == SendState::Failed {
+        let message = report.reason.unwrap_or_default();
+        return Err(Refusal { code: "money", message: format!("Nothing was sent. {message}") }.into());
+    }
+    output.result(&report, || sent(&report, &request))
+}
+
+fn sent(report: &SendReport, request: &SendRequest) -> String {
+    let what = format!("{} XLM to {}", xlm(request.amount), request.to);
+    match report.state {
+        SendState::Done => format!("Sent {what}."),
+        SendState::UnderWay => {
+            format!("{what} is under way: `hayloft wallet history` shows it once it has arrived.")
+        }
+        SendState::Failed => format!("Nothing was sent: {what}."),
+    }
+}
+
+fn confirmed(wish: &args::Send) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        let message = "A payment cannot be taken back, and nobody can be asked here. To send without asking, add --yes.";
+        return Err(Refusal { code: "bad_request", message: message.into() }.into());
+    }
+    let terminal = Term::stderr();
+    let memo =
+        wish.memo.as_ref().map_or_else(String::new, |memo| format!(" with the memo “{}”", printable(memo)));
+    terminal.write_str(&format!(
+        "Send {} XLM to {}{memo}? This cannot be taken back. [y/N] ",
+        xlm(wish.amount),
+        printable(&wish.to)
+    ))?;
+    let answer = terminal.read_line()?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn history(entries: &[WalletEntry]) -> String {
+    let rows = entries.iter().map(|entry| {
+        let sign = if entry.incoming { "" } else { "-" };
+        vec![
+            moment(entry.at),
+            word(&entry.kind),
+            entry.amount.map_or_else(String::new, |amount| format!("{sign}{}", xlm(amount))),
+            short(&entry.with),
+            entry.memo.as_deref().map(printable).unwrap_or_default(),
+        ]
+    });
+    table(&["TIME", "WHAT", "XLM", "WITH", "MEMO"], &rows.collect::<Vec<_>>())
+}
+
+async fn import(client: &Client, output: Output) -> Result<()> {
+    let secret = passphrase::read_secret()?;
+    let address = client.wallet_import(&secret).await?;
+    output.result(&json!({ "address": address }), || format!("The wallet is now {address}."))
+}
+
+fn export(text: &str, path: Option<&Path>, output: Output) -> Result<()> {
+    let Some(path) = path else {
+        print_bytes(text.as_bytes())?;
+        return Ok(());
+    };
+    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    output.result(&json!({ "output": path }), || format!("Written to {}.", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use hayloft_node::model::{EntryKind, WalletStatus};
+
+    use super::*;
+
+    #[test]
+    fn the_status_has_the_shape_that_scripts_read() {
+        let status = WalletStatus {
+            network: "barn".into(),
+            address: "G1".into(),
+            free: 1,
+            escrow: 2,
+            owed: 3,
+            paid: 4,
+            earned: 5,
+        };
+        let expected =
+            r#"{"network":"barn","address":"G1","free":1,"escrow":2,"owed":3,"paid":4,"earned":5}"#;
+        assert_eq!(serde_json::to_string(&status).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_a_payment_was_for_is_told_in_a_line() {
+        let entry = WalletEntry {
+            at: 0,
+            kind: EntryKind::Sent,
+            contract: None,
+            incoming: false,
+            amount: Some(15_000_000),
+            with: "GABCDEFGHIJK".into(),
+            memo: Some("a\u{1b}[2J".into()),
+            transaction: "00".into(),
+        };
+        let text = history(&[entry]);
+        let line = text.lines().nth(1).unwrap();
+        assert!(
+            line.contains("-1.5") && line.contains("GABCDEFG ") && line.contains("a\\u{1b}[2J"),
+            "{line}"
+        );
+    }
+}

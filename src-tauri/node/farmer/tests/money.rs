@@ -1,0 +1,273 @@
+//! A farmer that takes a price: what it demands of an escrow before it signs, and what it keeps under one.
+
+use std::sync::Arc;
+
+use hayloft_core::{Amount, Signature, contract::Terms, keys::StellarKey, spending::Limits};
+use hayloft_ledger::{Closing, Ledger, LedgerOptions};
+use hayloft_net::{
+    NetError,
+    messages::{Answer, RefusalCode, Request},
+};
+use hayloft_payments::{
+    Address, Horizon, Outbox, Wallet,
+    escrow::{Plan, assign},
+    horizon::HorizonOptions,
+    wallet::{Fate, encode},
+};
+use hayloft_store::{Guard, Home, Store, StoreOptions};
+use tokio::task::JoinHandle;
+
+use super::bench::{Bench, DAY, MIB, PATIENCE, START, Script, network, offering, refused};
+use crate::{Clock, Node, NodeOptions, money::Prices};
+
+const PRICE: Amount = Amount(1_000_000_000);
+
+/// A ledger that stands at the tests' time and closes as soon as something waits; a farmer and an auditor on it; and the
+/// owner's wallet.
+pub(super) struct Scene {
+    pub(super) bench: Bench,
+    pub(super) owner: Script,
+    auditor: Node,
+    wallet: Wallet,
+    horizon: Horizon,
+    egress_price: Amount,
+    closing: JoinHandle<()>,
+    _homes: [tempfile::TempDir; 3],
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.closing.abort();
+    }
+}
+
+fn wallet_key() -> StellarKey {
+    StellarKey::from_bytes(&[7; 32])
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("temp dir")
+}
+
+impl Scene {
+    async fn new() -> Self {
+        Self::serving_for(Amount(0)).await
+    }
+
+    /// With a price for serving.
+    pub(super) async fn serving_for(egress_price: Amount) -> Self {
+        let homes = [folder(), folder(), folder()];
+        let options =
+            LedgerOptions { closing: Closing::ByHand, ..LedgerOptions::new(homes[0].path().to_owned()) };
+        let ledger = Arc::new(Ledger::start(options).await.expect("a ledger"));
+        ledger.set_time(Some(START.0));
+        ledger.close_ledger().await.expect("closes");
+        let url = ledger.url().to_owned();
+        let closing = tokio::spawn(async move {
+            loop {
+                ledger.until_waiting(1).await;
+                ledger.close_ledger().await.expect("closes");
+            }
+        });
+        let auditor = NodeOptions {
+            home: homes[1].path().to_owned(),
+            network: Some(network()),
+            listen: vec!["/memory/0".into()],
+            memory: true,
+            audit: Some(true),
+            ledger: Some(url.clone()),
+            disk_guard_bytes: Some(0),
+            clock: Clock::by_hand(START),
+            ..NodeOptions::default()
+        };
+        let auditor = Node::open(auditor).await.expect("opens");
+        let address = auditor.status().await.expect("status").addresses[0].clone();
+        let mut farm = offering(64 * MIB);
+        (farm.storage_price, farm.egress_price) = (PRICE.0, egress_price.0);
+        let bench = Bench::on_ledger(farm, &url, &address).await;
+        bench.node.wallet_fund().await.expect("funded");
+        let owner = bench.owner().await;
+        let horizon = Horizon::new(&HorizonOptions::local(&url)).expect("an address");
+        let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
+        let store = Store::open(Home::open(homes[2].path()).expect("a home"), options).await.expect("opens");
+        let known = horizon.network().await.expect("a network");
+        let outbox = Outbox::new(horizon.clone(), known, store.0.outbox());
+        let wallet = Wallet::new(wallet_key(), outbox);
+        wallet.fund().await.expect("funded");
+        Self { bench, owner, auditor, wallet, horizon, egress_price, closing, _homes: homes }
+    }
+
+    async fn account_of(&self, node: &Node) -> Address {
+        node.wallet().await.expect("a wallet").status.address.parse().expect("an address")
+    }
+
+    pub(super) async fn terms(&self, escrow: &StellarKey) -> Terms {
+        let auditor = self.auditor.status().await.expect("status").device.parse().expect("a device");
+        Terms {
+            storage_price: PRICE,
+            egress_price: self.egress_price,
+            auditor: Some(auditor),
+            escrow: Some(Address::of(escrow).0),
+            ..self.owner.terms()
+        }
+    }
+
+    pub(super) async fn plan(&self, escrow: &StellarKey) -> Plan {
+        let newest = self.horizon.newest_ledger().await.expect("a ledger");
+        let prices = Prices { storage: PRICE, egress: self.egress_price };
+        Plan {
+            escrow: Address::of(escrow),
+            owner: self.wallet.address(),
+            farmer: self.account_of(&self.bench.node).await,
+            auditor: self.account_of(&self.auditor).await,
+            start: START,
+            period_seconds: 3 * DAY,
+            grace_seconds: 7 * DAY,
+            // Ten mebibytes for three days, and read once.
+            amounts: vec![prices.period(10 * MIB, 3 * DAY).expect("an amount"); 2],
+            setup_sequence: self
+                .wallet
+                .outbox()
+                .next_sequence(self.wallet.address())
+                .await
+                .expect("a number"),
+            merge_ledger: Plan::merge_ledger_after(newest.number),
+            base_reserve: newest.base_reserve,
+        }
+    }
+
+    pub(super) async fn set_up(&self, plan: &Plan, key: &StellarKey) {
+        let fate = self.wallet.set_up(plan, key, &Limits::default(), START).await.expect("handed in");
+        assert!(matches!(fate, Fate::Applied { .. }), "{fate:?}");
+    }
+
+    fn told(terms: &Terms, plan: &Plan) -> Request {
+        let assigned = assign(&wallet_key(), &network(), terms.id(), plan).expect("the wallet's own");
+        Request::Fund { terms: Box::new(terms.clone()), plan: encode(plan), assigned }
+    }
+
+    pub(super) async fn fund(&self, terms: &Terms, plan: &Plan) -> Result<Answer, NetError> {
+        self.owner.ask(Self::told(terms, plan)).await
+    }
+
+    async fn fund_at_auditor(&self, terms: &Terms, plan: &Plan) -> Result<Answer, NetError> {
+        let (auditor, net) = (terms.auditor.expect("an auditor"), &self.owner.net);
+        net.hint(auditor, &self.auditor.status().await.expect("status").addresses);
+        let told = self.owner.envelope(Self::told(terms, plan));
+        let asking = async {
+            loop {
+                match net.ask(auditor, &told).await {
+                    Err(NetError::Unreachable(_)) => tokio::task::yield_now().await,
+                    answer => return answer,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("the auditor is reached")
+    }
+}
+
+pub(super) fn key() -> StellarKey {
+    StellarKey::from_bytes(&rand::random())
+}
+
+#[tokio::test]
+async fn an_escrow_is_taken_note_of_only_if_it_stands_and_pays_the_right_ones() {
+    let scene = Scene::new().await;
+    let escrow = key();
+    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    refused(scene.owner.agree_to(terms.clone()).await, RefusalCode::NotFunded);
+    let said = refused(scene.fund(&terms, &plan).await, RefusalCode::NotFunded);
+    assert!(said.contains("does not exist"), "{said}");
+    scene.set_up(&plan, &escrow).await;
+
+    let other = Address::of(&key());
+    for (wrong, words) in [
+        (Plan { farmer: other, ..plan.clone() }, "another account"),
+        (Plan { auditor: other, ..plan.clone() }, "another auditor"),
+        (Plan { period_seconds: DAY / 2, ..plan.clone() }, "periods"),
+        (Plan { period_seconds: 6 * DAY, ..plan.clone() }, "periods"),
+        (Plan { grace_seconds: DAY, ..plan.clone() }, "grace"),
+        (Plan { amounts: vec![Amount(9); 90], grace_seconds: 130 * DAY, ..plan.clone() }, "lasts longer"),
+        (Plan { start: START.plus_seconds(3 * DAY), ..plan.clone() }, "another escrow"),
+        (Plan { amounts: vec![Amount(9); 2], ..plan.clone() }, "not what was agreed"),
+    ] {
+        let said = refused(scene.fund(&terms, &wrong).await, RefusalCode::NotFunded);
+        assert!(said.contains(words), "{said}");
+    }
+    let free = Terms { storage_price: Amount(0), ..terms.clone() };
+    refused(scene.fund(&free, &plan).await, RefusalCode::NotAllowed);
+    let cheap = Terms { storage_price: Amount(PRICE.0 - 1), ..terms.clone() };
+    refused(scene.fund(&cheap, &plan).await, RefusalCode::TermsNotOffered);
+    let alone = Terms { auditor: None, ..terms.clone() };
+    refused(scene.fund(&alone, &plan).await, RefusalCode::NotFunded);
+    let long = Request::Fund {
+        terms: Box::new(terms.clone()),
+        plan: vec![1; 64 << 10],
+        assigned: Signature([0; 64]),
+    };
+    refused(scene.owner.ask(long).await, RefusalCode::NotFunded);
+
+    assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded));
+    assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded), "the same again");
+    scene.owner.agree_to(terms).await.expect("now it is paid for");
+}
+
+#[tokio::test]
+async fn a_farmer_takes_note_only_of_what_its_auditor_took_note_of_for_the_same_contract() {
+    let scene = Scene::new().await;
+    let escrow = key();
+    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    scene.set_up(&plan, &escrow).await;
+    // A contract with a device of the owner's, for which nothing will ever be owed.
+    let worthless = Terms { farmer: scene.owner.net.local_id(), ..terms.clone() };
+    assert_eq!(scene.fund_at_auditor(&worthless, &plan).await, Ok(Answer::Funded));
+    let said = refused(scene.fund(&terms, &plan).await, RefusalCode::NotFunded);
+    assert!(said.contains("it pays for another contract"), "{said}");
+    refused(scene.owner.agree_to(terms).await, RefusalCode::NotFunded);
+}
+
+#[tokio::test]
+async fn an_escrow_is_known_to_the_auditor_as_soon_as_to_the_farmer() {
+    let scene = Scene::new().await;
+    let escrow = key();
+    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    scene.set_up(&plan, &escrow).await;
+    assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded));
+    let other = Terms { nonce: [1; 32], ..terms };
+    let said = refused(scene.fund_at_auditor(&other, &plan).await, RefusalCode::NotFunded);
+    assert!(said.contains("it pays for another contract"), "{said}");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_beyond_what_is_paid_for_and_nothing_signed_for_strangers() {
+    let scene = Scene::new().await;
+    let escrow = key();
+    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    scene.set_up(&plan, &escrow).await;
+    assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded));
+    let owner = &scene.owner;
+    let state = owner.agree_to(terms).await.expect("agreed");
+    let first = |capacity_bytes: u64, days: u64| {
+        let end = Some(START.plus_seconds(days * DAY));
+        let change = hayloft_core::contract::Change {
+            capacity_bytes: Some(capacity_bytes),
+            end,
+            ..Default::default()
+        };
+        hayloft_core::contract::propose(&state, change, START).expect("sound")
+    };
+    refused(owner.revise(&state, &first(11 * MIB, 6)).await, RefusalCode::NotFunded);
+    refused(owner.revise(&state, &first(10 * MIB, 7)).await, RefusalCode::NotFunded);
+    let kept = owner.revise(&state, &first(10 * MIB, 6)).await.expect("paid for");
+    let contract = kept.contract();
+    let found = owner.ask(Request::History { contract, from: 0 }).await.expect("told");
+    let Answer::History { revisions, more: false } = found else { panic!("{found:?}") };
+    assert_eq!(revisions.len(), 1);
+
+    let cosign = Request::Cosign { contract, newest: 0, settlement: vec![0; 40], vouchers: vec![] };
+    refused(owner.ask(cosign.clone()).await, RefusalCode::Disagreed);
+    let stranger = scene.bench.owner().await;
+    for request in [cosign, Request::History { contract, from: 0 }] {
+        refused(stranger.ask(request).await, RefusalCode::UnknownContract);
+    }
+}

@@ -1,0 +1,4 @@
+//! What is signed for whom, and what comes back.
+
+mod cosigning;
+mod recovering;
