@@ -13,6 +13,7 @@ use hayloft_core::{
     manifest::PlacementRecord,
 };
 use hayloft_store::{Guard, Home, Store, StoreOptions, farmer::Limits, identity};
+use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
 use crate::{Field, shards::HEADER_BYTES};
 
@@ -81,6 +82,17 @@ pub async fn segments(home: &Path, job: Option<u32>) -> Result<(Segments, Segmen
         all.into_iter().map(|segment| (segment.segment, segment.stored_bytes)).collect()
     };
     Ok((bytes(own), bytes(others)))
+}
+
+/// Shards in flight and shards to remove, by the books of an owner that may run.
+///
+/// # Errors
+/// If they cannot be read.
+pub async fn unsettled(home: &Path) -> Result<i64> {
+    let options = SqliteConnectOptions::new().filename(home.join("hayloft.db")).read_only(true);
+    let mut database = options.connect().await?;
+    let query = "SELECT (SELECT count(*) FROM placing) + (SELECT count(*) FROM removals)";
+    Ok(sqlx::query_scalar(query).fetch_one(&mut database).await?)
 }
 
 /// Closes a store and gives the home's lock back at once: a process that another test is just starting may hold a copy of
@@ -169,11 +181,10 @@ impl Books {
         Ok(())
     }
 
-    /// Bytes of its quota that a farmer uses when all is worked off, and whether the owner has still to speak with it.
-    pub fn due(&self, farmer: &str) -> (u64, bool) {
+    /// Bytes of its quota that a farmer uses when all is worked off.
+    pub fn due(&self, farmer: &str) -> u64 {
         let placed = self.owner.placed.iter().find(|(device, _)| device.to_string() == farmer);
-        let unsettled = self.unsettled.keys().any(|device| device.to_string() == farmer);
-        (placed.map_or(0, |(_, shards)| shards.values().copied().map(kept_bytes).sum()), unsettled)
+        placed.map_or(0, |(_, shards)| shards.values().copied().map(kept_bytes).sum())
     }
 
     /// Shards that are placed, of all segments.

@@ -21,7 +21,7 @@ pub use asker::{Asker, Audited, Verdict};
 pub use bed::{
     Devnet, Farmer, Flood, Ledger, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
 };
-pub use books::{Books, Segments, kept_bytes, segments, without_tags};
+pub use books::{Books, Segments, kept_bytes, segments, unsettled, without_tags};
 #[cfg(target_os = "linux")]
 pub use disk::SmallDisk;
 pub use field::{Field, Member};

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt as _;
 use hayloft_gateway::Client;
 use hayloft_node::model::{ErrorCode, GetRequest, Job, JobState, PresetName, PutRequest};
-use hayloft_tests::{Books, Field, Member, Segments, bytes_written, job_end, segments};
+use hayloft_tests::{Books, Field, Member, Segments, bytes_written, job_end, segments, unsettled};
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 
 /// Unless `HAYLOFT_KILLS` says otherwise.
@@ -21,8 +21,6 @@ const MIB: usize = 1 << 20;
 const MONTH_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// Far longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How often the books are looked at again before they must agree.
-const LOOKS: usize = 10;
 
 /// Runs a scenario with a seed, which a failure tells.
 async fn seeded(scenario: impl AsyncFnOnce(&mut StdRng) -> Result<()>) -> Result<()> {
@@ -210,46 +208,46 @@ async fn come_back(field: &Field, files: &[(String, PathBuf)]) -> Result<()> {
 
 /// Stops all nodes and compares their books; what has not been worked off yet gets its time.
 async fn books_agree(field: &mut Field) -> Result<Books> {
-    for look in 1.. {
-        field.owner.stop();
-        field.farmers.iter_mut().for_each(Member::stop);
-        let books = Books::read(field).await?;
-        if (books.unsettled.is_empty() && books.reserved_bytes == 0) || look == LOOKS {
-            books.agree()?;
-            return Ok(books);
-        }
-        field.farmers.iter_mut().try_for_each(Member::start)?;
-        let mut settling = Vec::new();
-        for farmer in &field.farmers {
-            settling.push(settled(farmer, &books).await?);
-        }
-        field.owner.start()?;
-        tokio::time::timeout(LIMIT, futures::future::try_join_all(settling))
-            .await
-            .context("farmers are not told what to remove")??;
+    field.owner.stop();
+    field.farmers.iter_mut().for_each(Member::stop);
+    let books = Books::read(field).await?;
+    field.farmers.iter_mut().try_for_each(Member::start)?;
+    field.owner.start()?;
+    let mut settled = Vec::new();
+    for farmer in &field.farmers {
+        settled.push(keeps(farmer, books.due(farmer.process()?.id())));
     }
-    unreachable!("the last look ends it")
+    let told = async {
+        futures::future::try_join_all(settled).await?;
+        nothing_is_left_to_say(field).await
+    };
+    tokio::time::timeout(LIMIT, told).await.context("farmers are not told what to remove")??;
+    field.owner.stop();
+    field.farmers.iter_mut().for_each(Member::stop);
+    let books = Books::read(field).await?;
+    books.agree()?;
+    Ok(books)
 }
 
-/// Begins to listen to a farmer; the future returns once the owner has spoken with it, if it has to, and it keeps what
-/// it should.
-async fn settled<'a>(
-    farmer: &'a Member,
-    books: &Books,
-) -> Result<impl Future<Output = Result<()>> + use<'a>> {
+/// Returns once a farmer keeps so many bytes, and nothing for what is to come.
+async fn keeps(farmer: &Member, bytes: u64) -> Result<()> {
     let client = farmer.client().await?;
-    let (bytes, mut waits) = books.due(farmer.process()?.id());
     let mut news = client.events().await?;
-    Ok(async move {
-        loop {
-            let status = client.farm_status().await?;
-            if !waits && status.used_bytes == bytes && status.reserved_bytes == 0 {
-                return Ok(());
-            }
-            news.next().await.context("a farmer has ended")?;
-            waits = false;
+    loop {
+        let status = client.farm_status().await?;
+        if status.used_bytes == bytes && status.reserved_bytes == 0 {
+            return Ok(());
         }
-    })
+        news.next().await.context("a farmer has ended")?;
+    }
+}
+
+/// Returns once the owner's books say that farmers know all that it wants of them, which it tells nobody.
+async fn nothing_is_left_to_say(field: &Field) -> Result<()> {
+    while unsettled(field.owner.home()).await? > 0 {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }
 
 async fn remove_all(field: &Field) -> Result<()> {
