@@ -17,7 +17,7 @@
 //! W's reserve: one entry per claimant, so two per period, each back when the period's balance is claimed.
 //!
 //! **Assignment**: W signs for which contract the escrow pays ([`assign`]). Farmer and auditor take note of none without it,
-//! and of none for two contracts; the farmer keeps nothing under one that the auditor has not taken note of.
+//! and of none for two contracts; the farmer tells the auditor, and keeps nothing under one that the auditor refuses.
 //!
 //! **Settlement**: one transaction. Source: whoever hands it in, and pays its fee; signed by that one's key and so that two
 //! of the three signed. By E: claim all open balances of periods up to one that is over; pay the farmer what is owed;

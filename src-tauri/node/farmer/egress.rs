@@ -17,7 +17,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{Shared, refuse};
 use crate::{
-    money::{MoneyError, Period},
+    money::{MoneyError, Period, is_certified},
     owner::lock,
 };
 
@@ -128,6 +128,12 @@ impl Shared {
             Some(1) => money.period(&terms, voucher.period).await.map_err(own)?.ok_or_else(no_period)?,
             _ => return Err(refused(VoucherError::WrongPeriod)),
         };
+        if !is_certified(&terms, device, certificate, &period) {
+            return Err(refuse::refuse(
+                RefusalCode::NotVouched,
+                "The certificate is for a time outside of that settlement period.",
+            ));
+        }
         self.enter(&terms, &period, certificate, signed).await
     }
 

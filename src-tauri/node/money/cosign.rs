@@ -7,8 +7,8 @@
 //!
 //! Who binds an escrow to a contract: W alone, by its assignment. So neither a farmer nor a stranger can have one pay for a
 //! contract of their own making, whose books then say that all is owed; and none moves from the contract that was told first.
-//! An owner can assign one to two contracts, and tell the auditor of the worthless one: therefore a farmer takes note only of
-//! what its auditor has taken note of for the same contract, as it tells the auditor itself.
+//! An owner can assign one to two contracts, and tell the auditor of the worthless one: therefore a farmer tells the auditor
+//! itself, and takes note of nothing that it refuses. An auditor that breaks off hears of it from the owner once more.
 //!
 //! Which escrows may pay for a contract: the one that its terms name, and any other that W assigns to it once it is agreed on,
 //! as a farmer's own contracts or an auditor's own books say. Escrows only ever add up: none is replaced, and each owes what
@@ -172,8 +172,13 @@ impl Money {
         stands?;
         if role == Role::Farmer {
             let auditor = terms.auditor.ok_or(Refused::WrongPlan(NO_AUDITOR))?;
-            let told = self.tell_funding(auditor, terms, &plan, *assigned).await;
-            told.map_err(|error| Refused::NotBorneOut { whom: "auditor", error })?;
+            match self.tell_funding(auditor, terms, &plan, *assigned).await {
+                Err(error @ NetError::Refused(_)) => {
+                    return Err(Refused::NotBorneOut { whom: "auditor", error });
+                }
+                Err(error) => tracing::debug!(%auditor, %error, "the auditor will hear of it from the owner"),
+                Ok(()) => {}
+            }
         }
         self.inner.store.funds().keep(plan.escrow.0, terms).await.map_err(MoneyError::from)?;
         crash_point!(FundingNoted);
@@ -298,7 +303,7 @@ impl Money {
         let spans = self.spans(contract, &funding.terms, whom, Some(newest)).await?;
         let verdicts = self.own_verdicts(contract).await?;
         self.keep_vouchers(&funding.terms, vouchers).await?;
-        let egress = self.inner.store.funds().egress(contract).await.map_err(MoneyError::from)?;
+        let egress = self.egress(&funding.terms).await?;
         let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };
         let opinion = self.opinion(&outbox, &plan, periods, &account).await?;
         check(&plan, proposed.draft(), asker, &opinion)?;
