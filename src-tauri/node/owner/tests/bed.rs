@@ -11,6 +11,7 @@ use hayloft_core::{
     DeviceId,
     manifest::{PlacementRecord, Shard},
 };
+use hayloft_net::RateLimits;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -149,6 +150,12 @@ impl Bed {
             }
         };
         tokio::time::timeout(LIMIT, seen).await.expect("all farmers are found");
+    }
+
+    /// Bytes a second that the owner may send.
+    pub(super) async fn limit_upload(&self, up: Option<u64>) {
+        let owner = self.node.owner_for_tests().await;
+        owner.inner.net.set_rate_limits(RateLimits { up, down: None });
     }
 
     /// Stops the owner's node as if the computer had been switched off between two steps, and opens it again.

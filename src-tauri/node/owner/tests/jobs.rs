@@ -6,20 +6,20 @@ use super::bed::{Bed, noise};
 use crate::model::{ErrorCode, Event, Job, JobState, PutRequest};
 
 const MIB: usize = 1 << 20;
+/// Bytes a second that are sent where a put must not end before the test acts.
+const SLOW: u64 = 16 << 20;
 
 /// Segments are placed, more than can be on their way at once, and not all of them.
 fn is_half_way(event: &Event) -> bool {
     matches!(event, Event::Job(Job { done_bytes, total_bytes, .. }) if *done_bytes > 40 << 20 && done_bytes < total_bytes)
 }
 
+/// Begins a put on a slow line and returns once it is half way, long before its end.
 async fn half_way(bed: &Bed, request: PutRequest) -> u32 {
+    bed.limit_upload(Some(SLOW)).await;
     let mut news = bed.node.subscribe();
     let id = bed.node.put(request).await.expect("begins");
-    while let Ok(event) = news.recv().await {
-        if is_half_way(&event) {
-            break;
-        }
-    }
+    while !news.recv().await.is_ok_and(|event| is_half_way(&event)) {}
     id
 }
 
@@ -30,6 +30,7 @@ async fn a_paused_put_lists_nothing_and_goes_on_where_it_was() {
     let path = bed.file("film", &bytes);
     let owner = bed.node.owner_for_tests().await;
     let mut news = bed.node.subscribe();
+    bed.limit_upload(Some(SLOW)).await;
     let id = bed.node.put(bed.request(path)).await.expect("begins");
     let placed = async || owner.inner.catalog.store.job_segments(id).await.expect("segments");
     while placed().await.is_empty() {
@@ -40,6 +41,7 @@ async fn a_paused_put_lists_nothing_and_goes_on_where_it_was() {
     assert_eq!(bed.names().await, Vec::<String>::new(), "nothing half stored is listed");
     let before = placed().await;
 
+    bed.limit_upload(None).await;
     bed.node.resume(id).await.expect("resumed");
     assert_eq!(bed.end(id).await.state, JobState::Done);
     let now = owner.inner.catalog.store.segments().await.expect("segments");
@@ -87,6 +89,7 @@ async fn a_put_that_was_paused_does_not_mix_what_was_with_what_is() {
     let path = bed.file("film", &noise(13, 96 * MIB));
     let id = half_way(&bed, bed.request(path)).await;
     bed.node.pause(id).await.expect("paused");
+    bed.limit_upload(None).await;
     let changed = noise(14, 40 * MIB);
     bed.file("film", &changed);
     bed.node.resume(id).await.expect("resumed");
@@ -119,6 +122,7 @@ async fn a_placed_part_is_sent_again_if_the_file_changed_under_the_same_size_and
     let written = std::fs::metadata(&path).expect("it is there").modified().expect("a time");
     let id = half_way(&bed, bed.request(path.clone())).await;
     bed.node.pause(id).await.expect("paused");
+    bed.limit_upload(None).await;
     bytes[5] ^= 1;
     bed.file("film", &bytes);
     let file = std::fs::File::options().write(true).open(&path).expect("it opens");
@@ -135,6 +139,7 @@ async fn a_file_that_vanishes_half_stored_is_named_and_the_others_are_stored() {
     bed.file("box/notes", b"text");
     let id = half_way(&bed, bed.request(bed.disk().join("box"))).await;
     bed.node.pause(id).await.expect("paused");
+    bed.limit_upload(None).await;
     std::fs::remove_file(film).expect("it was there");
     bed.node.resume(id).await.expect("resumed");
     let job = bed.end(id).await;

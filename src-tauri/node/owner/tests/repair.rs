@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use hayloft_core::{DeviceId, ShardId, manifest::PlacementRecord, repair::Need};
+use hayloft_core::{DeviceId, ShardId, alarm::Alarms, manifest::PlacementRecord, repair::Need};
 use hayloft_store::holdings::Presence;
 
 use super::bed::{Bed, noise};
@@ -242,6 +242,14 @@ async fn what_was_told_of_a_file_in_danger_is_not_told_again_after_a_restart() {
     };
     let told = tokio::time::timeout(LIMIT, told).await.expect("it is told");
     assert!(told.contains("has lost many of its pieces"), "{told}");
+    // It is told first and noted then: a crash in between tells it twice rather than never.
+    let store = bed.node.owner_for_tests().await.inner.catalog.store.clone();
+    let noted = async {
+        while store.alarms().await.expect("a row") == Alarms::default() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, noted).await.expect("it is noted");
     bed.restart().await;
     bed.see_farmers(2).await;
     let mut news = bed.node.subscribe();
