@@ -103,6 +103,7 @@ pub(crate) struct Inner {
     pub(crate) rewrites: Notify,
     pub(crate) repairs: repair::Desk,
     pub(crate) looked_into: survey::LookedInto,
+    pub(crate) written_down: survey::WrittenDown,
     /// Living shards of segments, as last seen.
     pub(crate) seen: Mutex<HashMap<SegmentId, u8>>,
     coders: Mutex<HashMap<Coding, Arc<Coder>>>,
@@ -187,6 +188,7 @@ impl Owner {
             rewrites: Notify::new(),
             repairs: repair::Desk::new(parts.epoch_seconds, parts.repair),
             looked_into: survey::LookedInto::default(),
+            written_down: survey::WrittenDown::default(),
             seen: Mutex::default(),
             coders: Mutex::default(),
         });

@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Mutex,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{StreamExt, stream};
@@ -35,22 +35,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct LookedInto(Mutex<HashMap<ContractId, Epoch>>);
 
+/// When each farmer was asked whose answer is written down.
+#[derive(Debug, Default)]
+pub(crate) struct WrittenDown(tokio::sync::Mutex<HashMap<DeviceId, Instant>>);
+
 /// What is placed with one farmer, by contract.
 type Kept = BTreeMap<ContractId, Vec<Shard>>;
 
 /// What one farmer said.
-struct Said {
+pub(super) struct Said {
     farmer: DeviceId,
+    asked: Instant,
     /// None if it did not answer.
-    leaves: Option<Option<Timestamp>>,
+    pub(super) leaves: Option<Option<Timestamp>>,
     lost: Vec<LostShard>,
     /// Shards of which it no longer says that they are lost.
     whole: Vec<ShardId>,
 }
 
 impl Said {
-    fn nothing(farmer: DeviceId) -> Self {
-        Self { farmer, leaves: None, lost: Vec::new(), whole: Vec::new() }
+    pub(super) fn nothing(farmer: DeviceId, asked: Instant) -> Self {
+        Self { farmer, asked, leaves: None, lost: Vec::new(), whole: Vec::new() }
     }
 }
 
@@ -103,14 +108,15 @@ async fn look_at(owner: &Inner, kept: &BTreeMap<DeviceId, Kept>) -> Result<(), O
     let told: HashSet<ShardId> = lost.iter().filter(|lost| !lost.shown).map(|lost| lost.shard).collect();
     let told = &told;
     let asked = kept.iter().map(|(farmer, kept)| async move {
-        let asked = tokio::time::timeout(PATIENCE, ask(owner, *farmer, kept, told)).await;
-        asked.unwrap_or_else(|_| Said::nothing(*farmer))
+        let begun = Instant::now();
+        let said = tokio::time::timeout(PATIENCE, ask(owner, *farmer, kept, told)).await;
+        said.unwrap_or_else(|_| Said::nothing(*farmer, begun))
     });
     let asked: Vec<_> = asked.collect();
     let said: Vec<Said> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
-    take_down(owner, &said).await?;
     let there: HashSet<DeviceId> =
         said.iter().filter(|said| said.leaves.is_some()).map(|said| said.farmer).collect();
+    write_down(owner, said).await?;
     let there = kept.iter().filter(|(farmer, _)| there.contains(farmer));
     for (contract, shards) in there.flat_map(|(_, kept)| kept) {
         // One that takes too long is looked into again at the next look.
@@ -122,7 +128,7 @@ async fn look_at(owner: &Inner, kept: &BTreeMap<DeviceId, Kept>) -> Result<(), O
 }
 
 async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardId>) -> Said {
-    let mut said = Said::nothing(farmer);
+    let mut said = Said::nothing(farmer, Instant::now());
     said.leaves = match owner.wire.offer(farmer).await {
         Ok(offer) => {
             let (network, now) = (&owner.catalog.network, owner.clock.now());
@@ -170,11 +176,14 @@ async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardI
     said
 }
 
-/// Writes down who is there, who leaves and what is lost.
-async fn take_down(owner: &Inner, said: &[Said]) -> Result<(), OwnerError> {
+/// Writes down who is there, who leaves and what is lost. Several may look at once, so an answer to a question that was put
+/// before one that is written down already counts for nothing.
+pub(super) async fn write_down(owner: &Inner, mut said: Vec<Said>) -> Result<(), OwnerError> {
+    let mut written = owner.written_down.0.lock().await;
+    said.retain(|said| written.get(&said.farmer).is_none_or(|asked| *asked <= said.asked));
     let before = owner.catalog.store.presences().await?;
     let mut changed = Vec::new();
-    for said in said {
+    for said in &said {
         let known = before.get(&said.farmer).copied().unwrap_or_default();
         let now = match said.leaves {
             Some(leaves) => Presence { absent: None, leaves },
@@ -195,6 +204,7 @@ async fn take_down(owner: &Inner, said: &[Said]) -> Result<(), OwnerError> {
     }
     let lost: Vec<LostShard> = said.iter().flat_map(|said| said.lost.iter().cloned()).collect();
     losses::note(owner, &lost).await;
+    written.extend(said.iter().map(|said| (said.farmer, said.asked)));
     Ok(())
 }
 

@@ -51,9 +51,10 @@ impl Known {
         self
     }
 
-    /// Whether a farmer does not answer.
-    pub(crate) fn is_away(&self, farmer: &DeviceId) -> bool {
-        self.presences.get(farmer).is_some_and(|presence| presence.absent.is_some())
+    /// Whether a farmer does not answer, or leaves: nothing is moved to it, its own shards least of all.
+    pub(crate) fn is_going(&self, farmer: &DeviceId) -> bool {
+        let going = |presence: &Presence| presence.absent.is_some() || presence.leaves.is_some();
+        self.presences.get(farmer).is_some_and(going)
     }
 
     pub(crate) fn holding(&self, shard: &Shard) -> Holding {
@@ -181,6 +182,8 @@ mod tests {
             Holding::Lost,
         ];
         assert_eq!(held, expected);
+        let going: Vec<u8> = (0..7).filter(|number| known.is_going(&DeviceId([*number; 32]))).collect();
+        assert_eq!(going, [2, 3], "nothing is moved to them");
         assert_eq!(known.without([ShardId([5; 32])]).holding(&shard(5)), Holding::Lost);
     }
 }

@@ -197,7 +197,7 @@ async fn place(
         let mut offers = owner.farmers.all_offers(want).await;
         offers.retain(|offer| {
             let farmer = offer.record.device;
-            !failed.contains(&farmer) && !known.is_away(&farmer) && !owner.farmers.is_silent(farmer)
+            !failed.contains(&farmer) && !known.is_going(&farmer) && !owner.farmers.is_silent(farmer)
         });
         let plan = match plan(owner, placement, &columns, wanted, &offers) {
             Ok(plan) if plan.farmers().len() < wanted.len() && round == 0 => continue,

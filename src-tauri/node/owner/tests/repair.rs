@@ -1,7 +1,11 @@
 //! Shards that are lost, that nobody answers for or that are to leave lie elsewhere afterwards, under new ids, and nothing is
 //! left of the old ones.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hayloft_core::{DeviceId, ShardId, alarm::Alarms, manifest::PlacementRecord, repair::Need};
 use hayloft_store::holdings::Presence;
@@ -9,7 +13,7 @@ use hayloft_store::holdings::Presence;
 use super::bed::{Bed, noise};
 use crate::{
     model::{Event, HealthWord, JobKind, JobState, VerdictWord},
-    owner::{Inner, health::word, losses, repair, survey},
+    owner::{Inner, health::word, losses, repair, survey, survey::Said},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -178,6 +182,21 @@ async fn a_farmer_that_leaves_is_emptied_by_its_owners_and_one_that_stays_after_
     bed.kill(number).await;
     assert_eq!(alive(&bed, "film").await, 5);
     assert!(bed.get_bytes("film").await == film);
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_comes_late_does_not_undo_a_newer_one() {
+    let bed = Bed::new(5).await;
+    bed.put_bytes("film", &noise(38, 100_000)).await;
+    let farmer = one_but_the_first(&bed, "film").await;
+    let earlier = Instant::now();
+    let owner = look(&bed).await;
+    let mut leaving = Said::nothing(farmer, earlier);
+    leaving.leaves = Some(Some(bed.clock.now()));
+    survey::write_down(&owner, vec![leaving, Said::nothing(farmer, earlier)]).await.expect("written down");
+    let presences = owner.catalog.store.presences().await.expect("rows");
+    assert_eq!(presences.get(&farmer).copied().unwrap_or_default(), Presence::default());
     bed.close().await;
 }
 
