@@ -49,6 +49,8 @@ const ESCROWS: usize = 65_536;
 /// The longest and the shortest grace, in settlement periods.
 const GRACE_PERIODS: std::ops::RangeInclusive<u64> = 1..=64;
 
+/// So long a contract's farmer may take to show its revisions.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 const NO_AUDITOR: &str = "a contract with a price names an auditor";
 
 /// Why something about money is refused to another.
@@ -292,10 +294,13 @@ impl Money {
             Party::Farmer => plan.farmer,
         };
         let outbox = self.outbox().await?;
-        let _one_at_a_time = self.inner.signing.lock().await;
         // An owner's device answers no questions; what it knows of, its farmer and its auditor were told.
         let whom = if party == Party::Farmer { from } else { funding.terms.farmer };
-        let spans = self.spans(contract, &funding.terms, whom, Some(newest)).await?;
+        let spans = self.spans(contract, &funding.terms, whom, Some(newest));
+        let spans = tokio::time::timeout(PATIENCE, spans).await;
+        let spans = spans.unwrap_or_else(|_| Err(NetError::Silent.into()))?;
+        // Nobody is asked from here on but the ledger: one contract's parties cannot have others wait.
+        let _one_at_a_time = self.inner.signing.lock().await;
         let verdicts = self.own_verdicts(contract).await?;
         self.keep_vouchers(&funding.terms, vouchers).await?;
         let egress = self.inner.store.funds().egress(contract).await.map_err(MoneyError::from)?;

@@ -5,13 +5,16 @@
 //! proposal is computed from one's own revisions and the auditor's verdicts, and the auditor signs it only if its books say
 //! the same to the stroop.
 //!
-//! What W claims by itself needs neither E nor anybody else: it comes first, whatever has become of E, and before anyone is
-//! asked. Until no balance of a period is left, an escrow is not over. Getting one's own money back, or one's pay, costs only
+//! What W claims by itself needs neither E nor anybody else: it comes first, whatever has become of E, and for all escrows
+//! before anyone is asked. An auditor that lets one escrow wait is not asked about others in the same turn. Until no balance of a period is left, an escrow is not over. Getting one's own money back, or one's pay, costs only
 //! bounded fees and waits for no spending limit.
 
+use std::{collections::HashSet, time::Duration};
+
 use hayloft_core::{
-    Amount, Timestamp, contract::MIN_GRACE_SECONDS, settlement::FEES_PER_PAYMENT, spending::Limits,
+    Amount, DeviceId, Timestamp, contract::MIN_GRACE_SECONDS, settlement::FEES_PER_PAYMENT, spending::Limits,
 };
+use hayloft_net::NetError;
 use hayloft_payments::{
     Outbox, Wallet,
     envelope::Signed,
@@ -35,6 +38,8 @@ const HANDED_IN_SECONDS: u64 = 120;
 /// Steps of a settlement beside its claims.
 const PAYS_AND_RETURNS: u64 = 2;
 
+/// So much of a turn one escrow gets: what a stranger lets wait may be broken off anywhere.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// For what brings money in.
 const UNLIMITED: Limits = Limits { per_day: None, in_all: None };
 
@@ -45,6 +50,8 @@ struct Case<'a> {
     periods: Periods,
     outbox: &'a Outbox,
     now: Timestamp,
+    /// Whether its auditor is asked in this turn.
+    asks: bool,
 }
 
 impl Money {
@@ -52,11 +59,23 @@ impl Money {
     pub(super) async fn settle_all(&self, outbox: &Outbox) -> Result<Option<Timestamp>, MoneyError> {
         let now = self.inner.clock.now();
         let mut next: Option<Timestamp> = None;
-        for funding in self.inner.store.funds().list(None).await? {
-            let Some(plan) = decode(&funding.escrow.plan) else { continue };
-            let periods = Periods::of(&plan, &funding.terms);
-            let (EscrowState::Seen, Some(periods)) = (funding.escrow.state, periods) else { continue };
-            let case = Case { funding: &funding, plan: &plan, periods, outbox, now };
+        let known = self.inner.store.funds().list(None).await?;
+        let live = known.iter().filter(|funding| funding.escrow.state == EscrowState::Seen);
+        let live: Vec<(&Funding, Plan, Periods)> = live
+            .filter_map(|funding| {
+                let plan = decode(&funding.escrow.plan)?;
+                let periods = Periods::of(&plan, &funding.terms)?;
+                Some((funding, plan, periods))
+            })
+            .collect();
+        let mut recovered = Vec::with_capacity(live.len());
+        for (funding, plan, _) in &live {
+            recovered.push(self.recover(funding, plan, outbox, now).await);
+        }
+        let mut away: HashSet<DeviceId> = HashSet::new();
+        for ((funding, plan, periods), recovered) in live.iter().zip(recovered) {
+            let asks = funding.terms.auditor.is_none_or(|auditor| !away.contains(&auditor));
+            let case = Case { funding, plan, periods: *periods, outbox, now, asks };
             if case.funding.escrow.role == Role::Auditor {
                 // It only signs; what it signs for, it looks at then.
                 if now >= plan.merges() {
@@ -66,7 +85,17 @@ impl Money {
                 }
                 continue;
             }
-            let said = match self.settle_one(&case).await {
+            let settled = match recovered {
+                Err(error) => Err(error),
+                Ok(Some(fate)) => done(fate),
+                Ok(None) => {
+                    tokio::time::timeout(PATIENCE, self.settle_one(&case)).await.unwrap_or_else(|_| {
+                        away.extend(funding.terms.auditor);
+                        Err(NetError::Silent.into())
+                    })
+                }
+            };
+            let said = match settled {
                 Ok(()) => None,
                 Err(error) => {
                     tracing::debug!(escrow = %plan.escrow, %error, "an escrow was not settled");
@@ -77,7 +106,7 @@ impl Money {
                 self.inner.store.funds().tell(plan.escrow.0, said.as_deref()).await?;
                 let _ = self.inner.events.send(Event::StatusChanged);
             }
-            let due = due(&plan, u64::from(funding.terms.epoch_seconds), now);
+            let due = due(plan, u64::from(funding.terms.epoch_seconds), now);
             next = Some(next.map_or(due, |next| next.min(due)));
         }
         let over = Timestamp(now.0.saturating_sub(MIN_GRACE_SECONDS));
@@ -85,13 +114,24 @@ impl Money {
         Ok(next)
     }
 
-    async fn settle_one(&self, case: &Case<'_>) -> Result<(), MoneyError> {
-        let Case { plan, outbox, now, .. } = *case;
-        if case.funding.escrow.role == Role::Owner
-            && let Some(fate) = self.wallet().await?.recover(plan, &UNLIMITED, now).await?
-        {
-            return done(fate);
+    /// Claims for W what of an escrow it may claim alone; none if that is nothing.
+    async fn recover(
+        &self,
+        funding: &Funding,
+        plan: &Plan,
+        outbox: &Outbox,
+        now: Timestamp,
+    ) -> Result<Option<Fate>, MoneyError> {
+        if funding.escrow.role != Role::Owner || now < plan.recovers(0) {
+            return Ok(None);
         }
+        let wallet = Wallet::new(self.wallet_key()?, outbox.clone());
+        Ok(wallet.recover(plan, &UNLIMITED, now).await?)
+    }
+
+    /// What W may claim alone was claimed.
+    async fn settle_one(&self, case: &Case<'_>) -> Result<(), MoneyError> {
+        let Case { plan, outbox, .. } = *case;
         let standing = match look(outbox.horizon(), outbox.network(), plan).await? {
             Ok(standing) => standing,
             Err(Fault::Missing) if case.now >= plan.merges() => return self.over(case).await,
@@ -154,7 +194,7 @@ impl Money {
         wallet: &Wallet,
         standing: &Standing,
     ) -> Result<Option<Due>, MoneyError> {
-        let Case { funding, plan, periods, outbox, now } = *case;
+        let Case { funding, plan, periods, outbox, now, .. } = *case;
         let idle = if standing.open.is_empty() { EscrowWait::Reserve } else { EscrowWait::PeriodEnd };
         let mut seen = Seen { waits_for: Some(idle), ..Seen::default() };
         let auditor = funding.terms.auditor.ok_or(MoneyError::NoAuditor)?;
@@ -163,12 +203,16 @@ impl Money {
             lock(&self.inner.seen).insert(plan.escrow, seen);
             return Ok(None);
         };
+        if !case.asks {
+            return Err(NetError::Silent.into());
+        }
         let verdicts = self.ask_verdicts(auditor, funding.contract).await?;
         self.learn_vouchers(&funding.terms, auditor).await?;
-        if funding.escrow.role == Role::Owner
-            && let Err(error) = self.learn_vouchers(&funding.terms, funding.terms.farmer).await
-        {
-            tracing::debug!(%error, "the farmer showed no vouchers; those that are known here count");
+        if funding.escrow.role == Role::Owner {
+            let shown = self.learn_vouchers(&funding.terms, funding.terms.farmer);
+            if !matches!(tokio::time::timeout(PATIENCE / 4, shown).await, Ok(Ok(()))) {
+                tracing::debug!("the farmer showed no vouchers; those that are known here count");
+            }
         }
         let egress = self.inner.store.funds().egress(funding.contract).await?;
         let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };

@@ -1,7 +1,10 @@
 //! An auditor is asked to sign settlements: it signs what its own books say, to the stroop, and nothing else. The farmer that
 //! asks shows it whatever a test wants.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use hayloft_core::{
     Amount, ContractId, DeviceId, ShardId, Signature, Timestamp,
@@ -30,7 +33,7 @@ use hayloft_store::{
     Guard, Home, Store, StoreOptions,
     auditor::{Bounds, Followed, Known, Step},
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{
     Clock, Node, NodeOptions,
@@ -52,10 +55,21 @@ fn network() -> hayloft_core::NetworkName {
 
 type Shown = Arc<Mutex<Vec<SignedRevision>>>;
 
+/// Whether a farmer lets whoever asks it wait, and that it was asked.
+#[derive(Default)]
+struct Silence {
+    is_kept: AtomicBool,
+    asked: Notify,
+}
+
 /// Shows these revisions to whoever asks.
-async fn show(mut incoming: Incoming, shown: Shown) {
+async fn show(mut incoming: Incoming, shown: Shown, silence: Arc<Silence>) {
+    let mut waiting = Vec::new();
     while let Some(inbound) = incoming.next().await {
-        if let Request::History { from, .. } = inbound.envelope.request {
+        if silence.is_kept.load(Ordering::SeqCst) {
+            waiting.push(inbound);
+            silence.asked.notify_one();
+        } else if let Request::History { from, .. } = inbound.envelope.request {
             let known = shown.lock().expect("no panic").clone();
             let revisions = known.into_iter().filter(|signed| signed.revision.number >= from).collect();
             tokio::spawn(inbound.answer(Answer::History { revisions, more: false }));
@@ -76,6 +90,7 @@ struct Scene {
     farmer: DeviceKey,
     farmer_account: Address,
     shown: Shown,
+    silence: Arc<Silence>,
     wallet: Wallet,
     closing: JoinHandle<()>,
     _net: Net,
@@ -140,7 +155,8 @@ impl Scene {
         net.hint(device, &status.addresses);
         net.announce_farmer(true);
         let shown = Shown::default();
-        tokio::spawn(show(incoming, shown.clone()));
+        let silence = Arc::<Silence>::default();
+        tokio::spawn(show(incoming, shown.clone(), silence.clone()));
         let reached = async {
             let offer = Envelope { certificate: None, request: Request::Offer };
             while let Err(NetError::Unreachable(_)) = net.ask(device, &offer).await {
@@ -207,6 +223,7 @@ impl Scene {
             farmer,
             farmer_account,
             shown,
+            silence,
             wallet,
             closing,
             _net: net,
@@ -466,6 +483,22 @@ async fn a_higher_revision_counts_only_if_both_signed_it() {
     scene.ask(1, &proposal).await.expect("signed");
     let kept = scene.money().inner.store.funds().spans(scene.contract()).await.expect("spans");
     assert_eq!(kept.last().map(|span| span.bytes), Some(KEPT + 20 * MIB));
+}
+
+#[tokio::test]
+async fn a_farmer_that_shows_nothing_has_nobody_else_wait() {
+    let scene = Scene::new(KEPT_IT).await;
+    let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
+    let proposal = scene.proposal(0, whole, scene.farmer_account).await;
+    scene.silence.is_kept.store(true, Ordering::SeqCst);
+    let meanwhile = async {
+        scene.silence.asked.notified().await;
+        scene.ask(0, &proposal).await
+    };
+    tokio::select! {
+        waited = scene.ask(1, &proposal) => panic!("nobody answered: {waited:?}"),
+        signed = meanwhile => drop(signed.expect("signed")),
+    }
 }
 
 #[tokio::test]
