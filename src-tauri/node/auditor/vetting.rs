@@ -50,7 +50,7 @@ const VETTED: usize = 1024;
 const PLANTED_AT_ONCE: usize = 4;
 /// How long a farmer may take to let itself be given it, before it counts as another's.
 const BEGUN_SECONDS: u64 = 24 * 3600;
-/// How long one may take at a time: what came through by then is not sent again.
+/// How long one may take at a time, as taking it back may: what came through by then is not sent again.
 const PLANTING: Duration = Duration::from_secs(600);
 /// The longest range read.
 const PROBE_BYTES: u64 = 64 * 1024;
@@ -185,10 +185,11 @@ impl Shared {
         self.parts.store.auditor().probe_next(planting.id, next).await?;
         crash_point!(ReadBegun);
         let Ok(hand) = self.hand(seed, planting).await else { return Ok(()) };
-        if hand.leaves(planting.terms.farmer).await {
-            let gone = self.take_back(seed, planting, &hand).await;
+        let leaves = tokio::time::timeout(PROBE, hand.leaves(planting.terms.farmer));
+        if leaves.await.unwrap_or(false) {
+            let gone = tokio::time::timeout(PLANTING, self.take_back(seed, planting, &hand)).await;
             hand.net.shutdown().await;
-            return gone;
+            return gone.unwrap_or(Ok(()));
         }
         let index = rand::rng().random_range(0..hand.persona.shards);
         let made = self.made(seed, planting, &hand.persona, index).await;

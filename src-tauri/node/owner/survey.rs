@@ -144,6 +144,7 @@ async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardI
             farmer,
             contract: *contract,
             through: None,
+            until: asking::until(),
         };
         match asking.lost().await {
             Ok(lost) => {

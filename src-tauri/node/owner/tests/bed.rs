@@ -236,7 +236,7 @@ impl Bed {
     pub(super) async fn placement(&self, name: &str) -> Arc<PlacementRecord> {
         let owner = self.node.owner_for_tests().await.inner;
         let record = owner.catalog.file(name).await.expect("stored");
-        owner.catalog.placement_now(record.items[0].segment).await.expect("placed")
+        owner.catalog.placement(record.items[0].segment).await.expect("placed")
     }
 
     /// A farmer's disk loses a shard.
