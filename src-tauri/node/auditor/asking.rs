@@ -14,7 +14,7 @@ use hayloft_core::{
 };
 use hayloft_net::{
     Fault, Net, NetError,
-    messages::{Answer, Envelope, Request},
+    messages::{Answer, Envelope, RefusalCode, Request},
 };
 
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ use super::second::Through;
 /// How long a farmer may take for all that it is asked at once, whatever it says meanwhile: an answer that comes later is none.
 /// Hundreds of blocks are read from a slow disk, and the shards of a large contract told, in far less.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The pause before a farmer that is busy is asked again.
+const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whom to ask, about what, and by whose right: an auditor that the terms name needs no certificate.
 #[derive(Clone)]
@@ -37,6 +39,21 @@ pub(crate) struct Asking<'a> {
     pub(crate) through: Option<&'a Through>,
     /// When no answer counts any more.
     pub(crate) until: Instant,
+}
+
+/// Asks again while a farmer is busy.
+pub(super) async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, NetError>
+where
+    F: Future<Output = Result<T, NetError>>,
+{
+    loop {
+        match ask().await {
+            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// When an answer to what is asked from now on comes too late.
@@ -59,7 +76,8 @@ impl Asking<'_> {
         let answer = async {
             match self.through {
                 Some(through) => through.ask(self.net, self.farmer, envelope.request).await,
-                None => self.net.ask(self.farmer, &envelope).await,
+                // One that is asked about many contracts at once takes few of them at a time: that is no silence.
+                None => patiently(|| self.net.ask(self.farmer, &envelope)).await,
             }
         };
         tokio::time::timeout_at(self.until, answer).await.unwrap_or(Err(NetError::Silent))

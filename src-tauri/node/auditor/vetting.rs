@@ -38,6 +38,7 @@ use rand::{Rng, RngExt as _, seq::SliceRandom as _};
 
 use super::{
     Shared,
+    asking::patiently,
     planting::{Hand, Unplanted},
 };
 use crate::owner::contracts::EPOCH_SECONDS;
@@ -56,8 +57,6 @@ const PLANTING: Duration = Duration::from_secs(600);
 const PROBE_BYTES: u64 = 64 * 1024;
 /// How long a read may take: a farmer that is busy all the while does not serve.
 const PROBE: Duration = Duration::from_secs(30);
-/// The pause before a farmer that is busy is asked again.
-const BUSY_PAUSE: Duration = Duration::from_secs(2);
 /// Plantings read at once.
 const PROBED_AT_ONCE: usize = 8;
 /// The share of audits that must pass, as every owner asks for it.
@@ -219,21 +218,6 @@ impl Shared {
 fn is_read(planting: &Planting, now: Timestamp) -> bool {
     let end = planting.until.0.saturating_sub(planting.terms.grace_seconds);
     planting.probe <= now && now.0 < end
-}
-
-/// Asks again while a farmer is busy.
-async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, NetError>
-where
-    F: Future<Output = Result<T, NetError>>,
-{
-    loop {
-        match ask().await {
-            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {
-                tokio::time::sleep(BUSY_PAUSE).await;
-            }
-            answer => return answer,
-        }
-    }
 }
 
 /// Whether asking again would come to nothing: what the farmer may have of it lapses there by itself.

@@ -24,7 +24,7 @@ use hayloft_net::{
 use hayloft_store::holdings::{LostShard, Presence};
 
 use super::{Inner, OwnerError, audits, history, lock, losses};
-use crate::auditor::asking::Asking;
+use crate::auditor::asking::{self, Asking};
 
 /// Farmers asked at once.
 const AT_ONCE: usize = 16;

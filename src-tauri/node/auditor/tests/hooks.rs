@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use hayloft_core::{ContractId, DeviceId};
-use hayloft_net::messages::Answer;
+use hayloft_core::{ContractId, DeviceId, ShardId};
+use hayloft_net::{NetError, messages::Answer};
 use hayloft_store::{auditor::Judged, plantings::Planting};
 
-use super::super::{AT_ONCE, Auditor};
+use super::super::{AT_ONCE, Auditor, asking::Asking};
 
 impl Auditor {
     /// Makes the brake hold for the round that runs.
@@ -94,6 +94,15 @@ impl Auditor {
     pub(crate) async fn held_for_tests(&self, farmer: DeviceId) -> usize {
         let known = self.shared.parts.store.auditor().farmer(farmer).await.expect("the books are read");
         known.map_or(0, |known| known.record.held())
+    }
+
+    /// What a contract's farmer says it lost: asked as always, and asked when no answer counts any more.
+    pub(crate) async fn lost_for_tests(&self, contract: ContractId) -> [Result<Vec<ShardId>, NetError>; 2] {
+        let followed =
+            self.shared.parts.store.auditor().followed(contract).await.expect("the books are read");
+        let asking = self.shared.asking(&followed.expect("it is followed"));
+        let late = Asking { until: tokio::time::Instant::now(), ..asking.clone() };
+        [asking.lost().await, late.lost().await]
     }
 
     /// Does now all that is due.
