@@ -27,11 +27,11 @@ mod told;
 mod vetting;
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex},
 };
 
-use hayloft_core::{ContractId, contract::MIN_EPOCH_SECONDS, record::SignedAuditorRecord};
+use hayloft_core::{ContractId, contract::MIN_EPOCH_SECONDS, placement::Subnet, record::SignedAuditorRecord};
 use hayloft_net::{
     Inbound, NetError,
     messages::{Answer, Refusal, RefusalCode, Request},
@@ -70,8 +70,8 @@ struct Shared {
     bounds: Bounds,
     books: tokio::sync::Mutex<Books>,
     locks: Locks,
-    /// Contracts that a task works at.
-    under_way: Mutex<HashSet<ContractId>>,
+    /// Contracts that a task works at, and where their farmers are.
+    under_way: Mutex<HashMap<ContractId, Subnet>>,
     asking: Arc<Semaphore>,
     judging: Semaphore,
     relaying: Relaying,

@@ -113,7 +113,7 @@ impl Auditor {
             if due.is_empty() {
                 return;
             }
-            let works = stream::iter(due).map(|contract| self.shared.work_at(contract));
+            let works = stream::iter(due).map(|(contract, _)| self.shared.work_at(contract));
             let mut works = works.buffer_unordered(AT_ONCE);
             while let Some(worked) = works.next().await {
                 worked.expect("the books are written");
