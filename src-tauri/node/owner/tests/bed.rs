@@ -241,9 +241,21 @@ impl Bed {
 
     /// A farmer's disk loses a shard.
     pub(super) async fn lose(&self, shard: &Shard) {
+        std::fs::remove_file(self.path_of(shard).await).expect("the shard was there");
+    }
+
+    /// Shards that a file's record names and that lie on their farmers' disks.
+    pub(super) async fn kept(&self, name: &str) -> usize {
+        let mut kept = 0;
+        for shard in &self.placement(name).await.shards {
+            kept += usize::from(self.path_of(shard).await.exists());
+        }
+        kept
+    }
+
+    async fn path_of(&self, shard: &Shard) -> PathBuf {
         let (farmer, id) = (self.number_of(shard.farmer).await, shard.id.to_string());
-        let path = self.farms[farmer].home.join("shards").join(&id[..2]).join(&id);
-        std::fs::remove_file(path).expect("the shard was there");
+        self.farms[farmer].home.join("shards").join(&id[..2]).join(&id)
     }
 
     /// A farmer's disk loses all its shards.
