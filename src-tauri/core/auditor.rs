@@ -21,6 +21,7 @@ pub mod exported;
 pub mod follow;
 pub mod record;
 pub mod round;
+pub mod turns;
 pub mod vetting;
 
 use serde::{Deserialize, Serialize};

@@ -16,6 +16,7 @@ pub mod fuzzing;
 pub mod identity;
 mod jobs;
 mod lifecycle;
+mod locks;
 mod memory;
 pub mod model;
 mod money;

@@ -300,18 +300,21 @@ impl Auditor {
     ///
     /// # Errors
     /// [`AuditorError::Database`].
-    pub async fn due(&self, now: Timestamp, most: u32) -> Result<Vec<ContractId>, AuditorError> {
-        let query = sqlx::query("SELECT contract FROM audited WHERE due <= ? ORDER BY due, contract LIMIT ?");
-        let rows = query.bind(int(now.0)).bind(most).fetch_all(self.inner.db.read()).await?;
-        Ok(rows.iter().map(|row| id(row, 0).map(ContractId)).collect::<Result<_, DatabaseError>>()?)
+    pub async fn due(&self, now: Timestamp, most: u32) -> Result<Vec<(ContractId, DeviceId)>, AuditorError> {
+        let query = "SELECT contract, farmer FROM audited WHERE due <= ? ORDER BY due, contract LIMIT ?";
+        let query = sqlx::query(query).bind(int(now.0)).bind(most);
+        let rows = query.fetch_all(self.inner.db.read()).await?;
+        let due = rows.iter().map(|row| Ok((ContractId(id(row, 0)?), DeviceId(id(row, 1)?))));
+        Ok(due.collect::<Result<_, DatabaseError>>()?)
     }
 
-    /// When the next contract is to be moved on.
+    /// When a contract that is not due yet is the next to be moved on.
     ///
     /// # Errors
     /// [`AuditorError::Database`].
-    pub async fn next_due(&self) -> Result<Option<Timestamp>, AuditorError> {
-        let row = sqlx::query("SELECT min(due) FROM audited").fetch_one(self.inner.db.read()).await?;
+    pub async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, AuditorError> {
+        let query = sqlx::query("SELECT min(due) FROM audited WHERE due > ?").bind(int(now.0));
+        let row = query.fetch_one(self.inner.db.read()).await?;
         Ok(maybe_number(&row, 0)?.map(Timestamp))
     }
 

@@ -56,11 +56,13 @@ async fn what_was_written_is_read_again_and_due_contracts_come_in_order() {
         assert_eq!(kept, (one.revision, shards));
     }
     let due = |now| auditor.due(Timestamp(now), 9);
+    let by = |seed| (contract_id(seed), DeviceId([9; 32]));
     assert_eq!(due(9).await.unwrap(), []);
-    assert_eq!(due(25).await.unwrap(), [contract_id(2), contract_id(3)]);
-    assert_eq!(auditor.next_due().await.unwrap(), Some(Timestamp(10)));
+    assert_eq!(due(25).await.unwrap(), [by(2), by(3)]);
+    assert_eq!(auditor.next_due(Timestamp(20)).await.unwrap(), Some(Timestamp(30)));
+    assert_eq!(auditor.next_due(Timestamp(30)).await.unwrap(), None);
     auditor.step(&step(2, vec![(judgement(0, Verdict::Passed), Some(vec![5]))])).await.unwrap();
-    assert_eq!(due(25).await.unwrap(), [contract_id(3)]);
+    assert_eq!(due(25).await.unwrap(), [by(3)]);
     assert_eq!(auditor.receipt(contract_id(2), Epoch(0)).await.unwrap(), Some((0, vec![5])));
     assert_eq!(auditor.receipt(contract_id(2), Epoch(1)).await.unwrap(), None);
     assert_eq!(auditor.kept_by(DeviceId([9; 32])).await.unwrap(), (3, 0));

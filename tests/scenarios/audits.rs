@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use hayloft_core::audit::{Failure, MAX_BLOCKS_ASKED, ProofError, Sectors};
+use hayloft_core::audit::{Failure, MAX_BLOCKS_ASKED, ProofError, Question, Scope, Sectors};
 use hayloft_tests::{Asker, Field, Member, Verdict, exchange, flip_in_one_percent, hayloft};
 
 const FARMERS: usize = 5;
@@ -121,5 +121,47 @@ async fn a_farmer_that_proves_reads_little_more_than_the_blocks_it_is_asked_for(
     let asked = (u64::from(BLOCKS) + 2) * Sectors::DEFAULT.block_bytes() as u64;
     let (took, kept) = (read()? - before, contract.shards.iter().map(|shard| shard.bytes).sum::<u64>());
     ensure!(took < asked + (2 << 20) && took < kept / 4, "{took} bytes read for {asked} asked of {kept}");
+    Ok(())
+}
+
+/// How likely it is that so many of `all` blocks, drawn at random, hold one of the `lost` ones.
+fn odds(all: u64, lost: u64, asked: u64) -> f64 {
+    1.0 - (0..lost).map(|gone| (all - asked - gone) as f64 / (all - gone) as f64).product::<f64>()
+}
+
+#[tokio::test]
+async fn one_bit_flipped_in_one_percent_of_the_blocks_is_caught_as_often_as_mathematics_says() -> Result<()> {
+    const ROUNDS: usize = 100;
+    const BLOCKS: u16 = 46;
+    let (field, asker) = kept().await?;
+    let contract = asker.contract(&field.farmers[0])?;
+    let mut lost = 0;
+    for shard in 0..2 {
+        let path = file(&asker, &field.farmers[0], shard)?;
+        let before = std::fs::read(&path)?;
+        flip_in_one_percent(&path)?;
+        lost +=
+            std::fs::read(&path)?.iter().zip(&before).filter(|(now, before)| now != before).count() as u64;
+    }
+    let all: u64 = contract.shards.iter().map(|shard| Sectors::DEFAULT.blocks(shard.bytes)).sum();
+    let scope = Scope::Shards(contract.shards.iter().map(|shard| shard.id).collect());
+    let mut caught = 0;
+    for _ in 0..ROUNDS {
+        let question = Question { scope: scope.clone(), ..asker.question(contract, BLOCKS) };
+        match asker.challenge(contract, &question).await?.0 {
+            Verdict::Passed => {}
+            Verdict::Wrong(Failure::Proof(ProofError::DoesNotFit)) => caught += 1,
+            other => anyhow::bail!("{other:?}"),
+        }
+    }
+    let odds = odds(all, lost, BLOCKS.into());
+    // Five standard deviations: one run in a million leaves them.
+    let slack = 5.0 * (odds * (1.0 - odds) * ROUNDS as f64).sqrt();
+    let due = odds * ROUNDS as f64;
+    ensure!(
+        (f64::from(caught) - due).abs() < slack,
+        "{caught} of {ROUNDS} where {due:.0} were due: {lost} of {all} blocks are wrong, {BLOCKS} are asked for"
+    );
+    ensure!(slack < due.min(ROUNDS as f64 - due), "{due:.0} of {ROUNDS}: it shows nothing");
     Ok(())
 }

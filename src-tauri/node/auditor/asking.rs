@@ -1,7 +1,7 @@
 //! Asking a farmer about one contract, as its auditor or as its owner: what it has lost, its commitment, its proof, and the
 //! public data behind them. Nothing of what it answers is believed unverified.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use hayloft_core::{
     ContractId, DeviceId, NetworkName, ShardId,
@@ -14,10 +14,18 @@ use hayloft_core::{
 };
 use hayloft_net::{
     Fault, Net, NetError,
-    messages::{Answer, Envelope, Request},
+    messages::{Answer, Envelope, RefusalCode, Request},
 };
 
+use tokio::time::Instant;
+
 use super::second::Through;
+
+/// How long a farmer may take for all that it is asked at once, whatever it says meanwhile: an answer that comes later is none.
+/// Hundreds of blocks are read from a slow disk, and the shards of a large contract told, in far less.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The pause before a farmer that is busy is asked again.
+const BUSY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Whom to ask, about what, and by whose right: an auditor that the terms name needs no certificate.
 #[derive(Clone)]
@@ -29,6 +37,28 @@ pub(crate) struct Asking<'a> {
     pub(crate) contract: ContractId,
     /// Who asks in this one's place; none if it asks itself.
     pub(crate) through: Option<&'a Through>,
+    /// When no answer counts any more.
+    pub(crate) until: Instant,
+}
+
+/// Asks again while a farmer is busy.
+pub(super) async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, NetError>
+where
+    F: Future<Output = Result<T, NetError>>,
+{
+    loop {
+        match ask().await {
+            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// When an answer to what is asked from now on comes too late.
+pub(crate) fn until() -> Instant {
+    Instant::now() + PATIENCE
 }
 
 /// What a farmer's answer to a question is.
@@ -42,11 +72,15 @@ pub(crate) struct Heard {
 
 impl Asking<'_> {
     async fn ask(&self, request: Request) -> Result<Answer, NetError> {
-        if let Some(through) = self.through {
-            return through.ask(self.net, self.farmer, request).await;
-        }
         let envelope = Envelope { certificate: self.certificate.cloned(), request };
-        self.net.ask(self.farmer, &envelope).await
+        let answer = async {
+            match self.through {
+                Some(through) => through.ask(self.net, self.farmer, envelope.request).await,
+                // One that is asked about many contracts at once takes few of them at a time: that is no silence.
+                None => patiently(|| self.net.ask(self.farmer, &envelope)).await,
+            }
+        };
+        tokio::time::timeout_at(self.until, answer).await.unwrap_or(Err(NetError::Silent))
     }
 
     /// The shards that the farmer says it has lost, in ascending order; one more than can be named if there are more.

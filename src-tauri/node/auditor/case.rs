@@ -155,6 +155,7 @@ impl Shared {
             farmer: followed.terms.terms.farmer,
             contract: followed.contract,
             through: None,
+            until: asking::until(),
         }
     }
 

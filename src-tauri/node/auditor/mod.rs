@@ -27,11 +27,11 @@ mod told;
 mod vetting;
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex},
 };
 
-use hayloft_core::{ContractId, contract::MIN_EPOCH_SECONDS, record::SignedAuditorRecord};
+use hayloft_core::{ContractId, contract::MIN_EPOCH_SECONDS, placement::Subnet, record::SignedAuditorRecord};
 use hayloft_net::{
     Inbound, NetError,
     messages::{Answer, Refusal, RefusalCode, Request},
@@ -40,17 +40,16 @@ use hayloft_store::{
     DatabaseError,
     auditor::{AuditorError, Bounds},
 };
-use tokio::sync::{MutexGuard, Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use self::{books::Books, second::Relaying};
 use crate::{
     farmer::{refuse, serve::working},
+    locks::{Held, Locks},
     parts::Parts,
 };
 
-/// Contracts whose ids share a lock wait for each other.
-const LOCKS: usize = 64;
 /// Contracts worked at at once.
 const AT_ONCE: usize = 16;
 /// Answers verified at once.
@@ -70,9 +69,9 @@ struct Shared {
     enabled: bool,
     bounds: Bounds,
     books: tokio::sync::Mutex<Books>,
-    locks: [tokio::sync::Mutex<()>; LOCKS],
-    /// Contracts that a task works at.
-    under_way: Mutex<HashSet<ContractId>>,
+    locks: Locks,
+    /// Contracts that a task works at, and where their farmers are.
+    under_way: Mutex<HashMap<ContractId, Subnet>>,
     asking: Arc<Semaphore>,
     judging: Semaphore,
     relaying: Relaying,
@@ -94,7 +93,7 @@ impl Auditor {
             enabled,
             bounds: Bounds::default(),
             books: tokio::sync::Mutex::new(books),
-            locks: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
+            locks: Locks::default(),
             under_way: Mutex::default(),
             asking: Arc::new(Semaphore::new(AT_ONCE)),
             judging: Semaphore::new(JUDGING),
@@ -171,8 +170,8 @@ impl Shared {
         }
     }
 
-    async fn lock(&self, contract: ContractId) -> MutexGuard<'_, ()> {
-        self.locks[usize::from(contract.as_bytes()[0]) % LOCKS].lock().await
+    async fn lock(&self, contract: ContractId) -> Held<'_> {
+        self.locks.lock(contract).await
     }
 
     /// The shortest epoch whose audits this auditor takes upon itself.

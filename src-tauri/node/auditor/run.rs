@@ -4,18 +4,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hayloft_core::ContractId;
+use hayloft_core::{ContractId, DeviceId, auditor::turns::next_asked, placement::Subnet};
+use hayloft_net::limits::LABOURS_PER_PEER;
 use hayloft_store::auditor::AuditorError;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
-use super::{AT_ONCE, Shared};
+use super::Shared;
 use crate::owner::lock;
 
 /// How long nothing is looked at when nothing is due.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The shortest pause while what is due cannot begin.
+/// The shortest pause, however soon the next is due.
 const SHORTEST: Duration = Duration::from_millis(200);
+/// Contracts with farmers of one subnet that are worked at at once: as many as a farmer works at for one peer.
+const OF_SUBNET: usize = LABOURS_PER_PEER;
 /// How often farmers are looked for, so that their addresses are known.
 const LOOK_AGAIN: Duration = Duration::from_secs(20 * 60);
 /// How long a look takes at most.
@@ -54,13 +57,20 @@ impl Shared {
     async fn begin_due(self: &Arc<Self>, tasks: &TaskTracker) -> Result<Duration, AuditorError> {
         let (store, now) = (self.parts.store.auditor(), self.parts.clock.now());
         store.forget_over(self.parts.witness.credible()).await?;
-        for contract in store.due(now, 2 * AT_ONCE as u32).await? {
+        let most = u32::try_from(self.bounds.contracts).unwrap_or(u32::MAX);
+        let mut due = store.due(now, most).await?;
+        due.retain(|(contract, _)| !lock(&self.under_way).contains_key(contract));
+        let subnet = |farmer: DeviceId| Subnet::observed(farmer, self.parts.net.address_of(farmer));
+        let subnets: Vec<Subnet> = due.iter().map(|(_, farmer)| subnet(*farmer)).collect();
+        let under_way: Vec<Subnet> = lock(&self.under_way).values().copied().collect();
+        for index in next_asked(&subnets, under_way, self.asking.available_permits(), OF_SUBNET) {
             let Ok(place) = self.asking.clone().try_acquire_owned() else { break };
-            if lock(&self.under_way).insert(contract) {
-                tasks.spawn(work(self.clone(), contract, place));
-            }
+            let contract = due[index].0;
+            lock(&self.under_way).insert(contract, subnets[index]);
+            tasks.spawn(work(self.clone(), contract, place));
         }
-        let next = store.next_due().await?;
+        // What is due and has no place yet begins when one becomes free.
+        let next = store.next_due(now).await?;
         let wait = next.map_or(LONGEST, |next| Duration::from_secs(next.seconds_since(now)));
         Ok(wait.clamp(SHORTEST, LONGEST))
     }

@@ -38,6 +38,7 @@ use rand::{Rng, RngExt as _, seq::SliceRandom as _};
 
 use super::{
     Shared,
+    asking::patiently,
     planting::{Hand, Unplanted},
 };
 use crate::owner::contracts::EPOCH_SECONDS;
@@ -50,14 +51,12 @@ const VETTED: usize = 1024;
 const PLANTED_AT_ONCE: usize = 4;
 /// How long a farmer may take to let itself be given it, before it counts as another's.
 const BEGUN_SECONDS: u64 = 24 * 3600;
-/// How long one may take at a time: what came through by then is not sent again.
+/// How long one may take at a time, as taking it back may: what came through by then is not sent again.
 const PLANTING: Duration = Duration::from_secs(600);
 /// The longest range read.
 const PROBE_BYTES: u64 = 64 * 1024;
 /// How long a read may take: a farmer that is busy all the while does not serve.
 const PROBE: Duration = Duration::from_secs(30);
-/// The pause before a farmer that is busy is asked again.
-const BUSY_PAUSE: Duration = Duration::from_secs(2);
 /// Plantings read at once.
 const PROBED_AT_ONCE: usize = 8;
 /// The share of audits that must pass, as every owner asks for it.
@@ -185,10 +184,11 @@ impl Shared {
         self.parts.store.auditor().probe_next(planting.id, next).await?;
         crash_point!(ReadBegun);
         let Ok(hand) = self.hand(seed, planting).await else { return Ok(()) };
-        if hand.leaves(planting.terms.farmer).await {
-            let gone = self.take_back(seed, planting, &hand).await;
+        let leaves = tokio::time::timeout(PROBE, hand.leaves(planting.terms.farmer));
+        if leaves.await.unwrap_or(false) {
+            let gone = tokio::time::timeout(PLANTING, self.take_back(seed, planting, &hand)).await;
             hand.net.shutdown().await;
-            return gone;
+            return gone.unwrap_or(Ok(()));
         }
         let index = rand::rng().random_range(0..hand.persona.shards);
         let made = self.made(seed, planting, &hand.persona, index).await;
@@ -218,21 +218,6 @@ impl Shared {
 fn is_read(planting: &Planting, now: Timestamp) -> bool {
     let end = planting.until.0.saturating_sub(planting.terms.grace_seconds);
     planting.probe <= now && now.0 < end
-}
-
-/// Asks again while a farmer is busy.
-async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, NetError>
-where
-    F: Future<Output = Result<T, NetError>>,
-{
-    loop {
-        match ask().await {
-            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::Busy => {
-                tokio::time::sleep(BUSY_PAUSE).await;
-            }
-            answer => return answer,
-        }
-    }
 }
 
 /// Whether asking again would come to nothing: what the farmer may have of it lapses there by itself.

@@ -31,19 +31,18 @@ use std::{sync::Arc, time::Duration};
 use hayloft_core::{ContractId, Timestamp};
 use hayloft_net::{Incoming, RateLimits, limits, messages::Refusal};
 use jiff::tz::TimeZone;
-use tokio::sync::{Mutex, MutexGuard, Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use self::{agreements::Agreements, labours::Labours};
 use crate::{
     auditor::Auditor,
+    locks::{Held, Locks},
     model::{ApiError, Event, FarmSettings, FarmerStanding},
     parts::Parts,
     settings::Settings,
 };
 
-/// Contracts whose ids share a lock wait for each other: cheap, and bounded whatever strangers name.
-const LOCKS: usize = 64;
 /// Revisions that add or remove shards are checked so many at once.
 const REVISING: usize = 2;
 /// How long transfers under way may take to stop at shutdown.
@@ -66,7 +65,7 @@ pub(crate) struct Shared {
     leaves: watch::Sender<Option<Timestamp>>,
     auditor: Auditor,
     zone: TimeZone,
-    locks: [Mutex<()>; LOCKS],
+    locks: Locks,
     revising: Semaphore,
     agreements: std::sync::Mutex<Agreements>,
     changes: Notify,
@@ -96,7 +95,7 @@ impl Farmer {
             leaves: watch::Sender::new(settings.leaves),
             auditor,
             zone: TimeZone::system(),
-            locks: std::array::from_fn(|_| Mutex::new(())),
+            locks: Locks::default(),
             revising: Semaphore::new(REVISING),
             agreements: std::sync::Mutex::default(),
             changes: Notify::new(),
@@ -162,8 +161,8 @@ impl Farmer {
 const OWN_FOLDER: &str = "shards";
 
 impl Shared {
-    async fn lock(&self, contract: ContractId) -> MutexGuard<'_, ()> {
-        self.locks[usize::from(contract.as_bytes()[0]) % LOCKS].lock().await
+    async fn lock(&self, contract: ContractId) -> Held<'_> {
+        self.locks.lock(contract).await
     }
 
     /// Whether the settings let new data in now.

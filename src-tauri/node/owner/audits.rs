@@ -193,7 +193,12 @@ async fn one_by_one(
                 at: owner.clock.now(),
             }),
             Verdict::Passed => whole.push(*shard),
-            Verdict::Missed | Verdict::Undecided => clear = false,
+            Verdict::Undecided => clear = false,
+            // Whoever does not answer one question answers no other now.
+            Verdict::Missed => {
+                clear = false;
+                break;
+            }
         }
     }
     losses::note(owner, &lost).await;
@@ -266,6 +271,7 @@ pub(super) fn asking<'a>(owner: &'a Inner, stored: &OwnerContract) -> Asking<'a>
         farmer: stored.terms.terms.farmer,
         contract: stored.id,
         through: None,
+        until: asking::until(),
     }
 }
 

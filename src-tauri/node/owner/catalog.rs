@@ -27,7 +27,13 @@ pub(crate) struct Catalog {
     pub(crate) keys: Arc<OwnerKeys>,
     pub(crate) network: NetworkName,
     changing: tokio::sync::Mutex<()>,
-    placements: Mutex<HashMap<SegmentId, Arc<PlacementRecord>>>,
+    placements: Mutex<HashMap<SegmentId, Opened>>,
+}
+
+/// A placement, and the hash of what it was opened from: a row that has changed since is opened anew.
+struct Opened {
+    sealed: blake3::Hash,
+    placement: Arc<PlacementRecord>,
 }
 
 impl Catalog {
@@ -80,24 +86,28 @@ impl Catalog {
         }
     }
 
-    /// Where a segment's shards lie.
+    /// Where a segment's shards lie, as the store says.
     pub(crate) async fn placement(&self, segment: SegmentId) -> Result<Arc<PlacementRecord>, OwnerError> {
-        if let Some(known) = lock(&self.placements).get(&segment) {
-            return Ok(known.clone());
-        }
         let stored = self.store.segment(segment).await?;
-        self.open_placement(&stored.ok_or_else(|| OwnerError::MissingSegment)?)
+        self.open_placement(&stored.ok_or(OwnerError::MissingSegment)?)
     }
 
     pub(crate) fn open_placement(&self, stored: &Segment) -> Result<Arc<PlacementRecord>, OwnerError> {
-        if let Some(known) = lock(&self.placements).get(&stored.segment) {
-            return Ok(known.clone());
+        let sealed = blake3::hash(&stored.placement);
+        if let Some(known) = lock(&self.placements).get(&stored.segment)
+            && known.sealed == sealed
+        {
+            return Ok(known.placement.clone());
         }
         let owner = self.keys.owner.id();
         let opened = PlacementRecord::open(&stored.placement, &self.keys.repair, &self.network, &owner);
-        let opened = Arc::new(opened?);
-        self.remember(&opened);
-        Ok(opened)
+        let placement = Arc::new(opened?);
+        let mut placements = lock(&self.placements);
+        if placements.len() >= PLACEMENTS_CACHED {
+            placements.clear();
+        }
+        placements.insert(stored.segment, Opened { sealed, placement: placement.clone() });
+        Ok(placement)
     }
 
     /// The same for whoever looks through all segments: one that cannot be read stands in no other's way. Not for what
@@ -105,13 +115,6 @@ impl Catalog {
     pub(crate) fn readable_placement(&self, stored: &Segment) -> Option<Arc<PlacementRecord>> {
         let opened = self.open_placement(stored);
         opened.inspect_err(|error| tracing::warn!(%error, "a segment is passed over")).ok()
-    }
-
-    /// Where a segment's shards lie, as the store says: whoever moves them begins from this.
-    pub(crate) async fn placement_now(&self, segment: SegmentId) -> Result<Arc<PlacementRecord>, OwnerError> {
-        let stored = self.store.segment(segment).await?.ok_or(OwnerError::MissingSegment)?;
-        lock(&self.placements).remove(&segment);
-        self.open_placement(&stored)
     }
 
     /// Whether a segment is there and its shard lies where this says.
@@ -128,17 +131,7 @@ impl Catalog {
         placed: &[ShardId],
         gone: &[Removal],
     ) -> Result<(), OwnerError> {
-        self.store.update_placement(record.segment, &self.seal_placement(&record), placed, gone).await?;
-        self.remember(&Arc::new(record));
-        Ok(())
-    }
-
-    fn remember(&self, placement: &Arc<PlacementRecord>) {
-        let mut placements = lock(&self.placements);
-        if placements.len() >= PLACEMENTS_CACHED {
-            placements.clear();
-        }
-        placements.insert(placement.segment, placement.clone());
+        Ok(self.store.update_placement(record.segment, &self.seal_placement(&record), placed, gone).await?)
     }
 
     pub(crate) fn seal_placement(&self, record: &PlacementRecord) -> Vec<u8> {

@@ -22,11 +22,12 @@ use hayloft_net::{
     messages::{Answer, Refusal, RefusalCode, Request},
 };
 use hayloft_store::holdings::{LostShard, Presence};
+use tokio::time::Instant;
 
 use super::{Inner, OwnerError, audits, history, lock, losses};
 use crate::auditor::asking::Asking;
 
-/// Farmers asked at once.
+/// Farmers asked, and contracts looked into, at once.
 const AT_ONCE: usize = 16;
 /// How long one farmer, or what an auditor found about one contract, may keep all others waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,13 +119,13 @@ async fn look_at(owner: &Inner, kept: &BTreeMap<DeviceId, Kept>) -> Result<(), O
         said.iter().filter(|said| said.leaves.is_some()).map(|said| said.farmer).collect();
     write_down(owner, said).await?;
     let there = kept.iter().filter(|(farmer, _)| there.contains(farmer));
-    for (contract, shards) in there.flat_map(|(_, kept)| kept) {
-        // One that takes too long is looked into again at the next look.
-        if let Ok(looked) = tokio::time::timeout(PATIENCE, look_into(owner, contract, shards)).await {
-            looked?;
-        }
-    }
-    Ok(())
+    let looked = there.flat_map(|(_, kept)| kept).map(|(contract, shards)| async move {
+        tokio::time::timeout(PATIENCE, look_into(owner, contract, shards)).await
+    });
+    let looked: Vec<_> = looked.collect();
+    let looked: Vec<_> = stream::iter(looked).buffer_unordered(AT_ONCE).collect().await;
+    // One that takes too long is looked into again at the next look.
+    looked.into_iter().flatten().collect()
 }
 
 async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardId>) -> Said {
@@ -142,6 +143,8 @@ async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardI
             return said;
         }
     };
+    // Whoever has shown its offer is there, and stays so however busy it is.
+    let until = Instant::now() + PATIENCE / 2;
     for (contract, shards) in kept {
         let asking = Asking {
             net: &owner.net,
@@ -150,6 +153,7 @@ async fn ask(owner: &Inner, farmer: DeviceId, kept: &Kept, told: &HashSet<ShardI
             farmer,
             contract: *contract,
             through: None,
+            until,
         };
         match asking.lost().await {
             Ok(lost) => {

@@ -1,11 +1,18 @@
 //! What broke the proofs of Storj's downstream, one test for each failure: forged branches of a tree, challenges of
 //! no chunk at all, chunks of no bytes, one key for indices and coefficients, challenges that run out, heartbeats
-//! that can be replayed.
+//! that can be replayed, data that its keeper can make anew, tags as large as a page.
+//!
+//! What broke beside the proofs is shown where it belongs: a contract that ends with one wrong proof, an answer lost on the
+//! way and a question without a deadline by the auditor's tests; floods, strangers and limits by address by the
+//! farmer's.
 
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::contract::shard_root;
+use crate::{
+    auditor::vetting::{PlantingId, VettingSeed},
+    contract::shard_root,
+};
 
 /// There, an inner node passed as a leaf, and a branch could have any length. Here a proof has no branches, and the
 /// list's root tells leaves from nodes and counts them.
@@ -94,4 +101,40 @@ fn an_answer_seen_once_is_worth_nothing_in_the_next_epoch() {
         Receipt::new(next.clone(), Answer::sign(&next, seen.proofs, &farmer()), &world.entries());
     let finding = world.judge(&signed_anew).unwrap();
     assert_eq!(finding.outcome, Err(Failure::Proof(ProofError::DoesNotFit)));
+}
+
+/// There, the farmer was handed the seed of what it was to keep, and could make the file whenever it was asked.
+#[test]
+fn what_a_farmer_is_given_holds_nothing_that_it_could_be_made_from() {
+    const WINDOW: usize = 6;
+    let network = "here".parse().unwrap();
+    let secret: [[u8; 32]; 2] =
+        [plain("seed", 32), plain("planting", 32)].map(|part| part.try_into().unwrap());
+    let (seed, planting) = (VettingSeed::from_bytes(&secret[0]), PlantingId(secret[1]));
+    let persona = seed.persona(&network, &planting, S);
+    let mut given = [persona.owner.id().0.to_vec(), persona.device.id().0.to_vec()].concat();
+    given.extend(persona.audit.prover_key().encode());
+    let shard = seed.shard(&network, &planting, &persona, 0);
+    given.extend(shard.entry.id.0);
+    given.extend(&shard.bytes);
+    let windows: BTreeSet<&[u8]> = secret.iter().flat_map(|part| part.windows(WINDOW)).collect();
+    assert!(given.windows(WINDOW).all(|window| !windows.contains(window)));
+    // All but one bit of it is worth nothing.
+    let mut near = secret[0];
+    near[31] ^= 1;
+    let made = VettingSeed::from_bytes(&near).shard(&network, &planting, &persona, 0);
+    assert!(made.entry.id != shard.entry.id && made.bytes[..BLOCK] != shard.bytes[..BLOCK]);
+}
+
+/// There, a tag had up to 49 kB for each chunk, as text.
+#[test]
+fn tags_take_less_than_a_thousandth_and_an_answer_is_as_short_however_much_is_kept() {
+    assert!(1000 * Tag::BYTES < Sectors::DEFAULT.block_bytes());
+    let bytes = |lengths: &[usize]| {
+        let world = World::new(lengths);
+        world.answer(&world.transcript()).bytes()
+    };
+    let small = bytes(&[1]);
+    assert!(small < 300, "{small}");
+    assert_eq!(small, bytes(&[50 * BLOCK, 30 * BLOCK]));
 }

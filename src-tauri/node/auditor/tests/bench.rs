@@ -52,6 +52,8 @@ pub(super) enum Ways {
     Unsigned,
     /// Answers every question with its first answer.
     Replays,
+    /// Says to the next question that it is busy, and is honest from then on.
+    Busy,
 }
 
 struct Shard {
@@ -396,6 +398,10 @@ fn prove(
     prover: &ProverKey,
 ) -> Answer {
     kept.asked.push(question.clone());
+    if kept.ways == Ways::Busy {
+        kept.ways = Ways::Honest;
+        return refusal(RefusalCode::Busy);
+    }
     if question.revision != kept.revision.revision.number {
         return refusal(RefusalCode::StaleRevision);
     }

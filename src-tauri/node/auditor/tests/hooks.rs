@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use hayloft_core::{ContractId, DeviceId};
-use hayloft_net::messages::Answer;
+use hayloft_core::{ContractId, DeviceId, ShardId};
+use hayloft_net::{NetError, messages::Answer};
 use hayloft_store::{auditor::Judged, plantings::Planting};
 
-use super::super::{AT_ONCE, Auditor};
+use super::super::{AT_ONCE, Auditor, asking::Asking};
 
 impl Auditor {
     /// Makes the brake hold for the round that runs.
@@ -96,6 +96,15 @@ impl Auditor {
         known.map_or(0, |known| known.record.held())
     }
 
+    /// What a contract's farmer says it lost: asked as always, and asked when no answer counts any more.
+    pub(crate) async fn lost_for_tests(&self, contract: ContractId) -> [Result<Vec<ShardId>, NetError>; 2] {
+        let followed =
+            self.shared.parts.store.auditor().followed(contract).await.expect("the books are read");
+        let asking = self.shared.asking(&followed.expect("it is followed"));
+        let late = Asking { until: tokio::time::Instant::now(), ..asking.clone() };
+        [asking.lost().await, late.lost().await]
+    }
+
     /// Does now all that is due.
     pub(crate) async fn work(&self) {
         let store = self.shared.parts.store.auditor();
@@ -104,7 +113,7 @@ impl Auditor {
             if due.is_empty() {
                 return;
             }
-            let works = stream::iter(due).map(|contract| self.shared.work_at(contract));
+            let works = stream::iter(due).map(|(contract, _)| self.shared.work_at(contract));
             let mut works = works.buffer_unordered(AT_ONCE);
             while let Some(worked) = works.next().await {
                 worked.expect("the books are written");

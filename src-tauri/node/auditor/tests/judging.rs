@@ -6,7 +6,10 @@ use hayloft_core::{
     auditor::{Reason, Verdict, exported::Exported},
     score::{Kind, Standing},
 };
-use hayloft_net::messages::{Answer, Request};
+use hayloft_net::{
+    NetError,
+    messages::{Answer, Request},
+};
 
 use super::bench::{Bench, DAY, Ways};
 
@@ -73,6 +76,44 @@ async fn silence_is_missed_and_then_failed_and_a_passed_question_costs_no_score_
     let verdicts = bench.verdicts().await;
     assert_eq!(verdicts[0].judgement.verdict, Verdict::Passed);
     assert!(newest_first(&verdicts)[1..4].contains(&Verdict::Passed), "open ones were answered after all");
+}
+
+/// What broke Storj's downstream: one wrong proof ended the contract.
+#[tokio::test]
+async fn one_wrong_proof_ends_no_contract_and_right_ones_pass_again() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.behave(Ways::Flipped);
+    bench.pass(DAY).await;
+    bench.behave(Ways::Honest);
+    bench.pass(2 * DAY).await;
+    let verdicts = newest_first(&bench.verdicts().await);
+    assert_eq!(verdicts, [Verdict::Passed, Verdict::Passed, Verdict::Failed]);
+}
+
+#[tokio::test]
+async fn a_farmer_that_is_busy_for_a_moment_was_there_all_the_time() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.behave(Ways::Busy);
+    bench.pass(DAY).await;
+    assert_eq!(newest_first(&bench.verdicts().await), [Verdict::Passed]);
+    let asked = bench.asked();
+    assert!(asked.len() == 2 && asked[0] == asked[1], "the same question again: {asked:?}");
+    let farmer = bench.state.terms().farmer;
+    let Ok(Answer::Standing(Some(account))) = bench.ask(Request::Standing { farmer }).await else {
+        panic!("no account")
+    };
+    assert_eq!(account.online_since, Some(account.first_seen));
+}
+
+/// Whoever says a little now and then, or that it is still at work, would keep its auditor from all others.
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_none() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    let [in_time, late] = bench.node.auditor_for_tests().lost_for_tests(bench.state.contract()).await;
+    assert_eq!((in_time, late), (Ok(vec![]), Err(NetError::Silent)));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use hayloft_net::{
 
 use super::bench::{Bench, MIB, Script, noise, offering, refused};
 
-const BLOCK: usize = 496;
+pub(super) const BLOCK: usize = 496;
 /// Asks for every block of any contract here.
 const ALL: u16 = MAX_BLOCKS_ASKED;
 
@@ -44,10 +44,10 @@ impl Tagging {
 }
 
 /// Shards under contract, with their tags.
-struct Stored {
+pub(super) struct Stored {
     tagging: Tagging,
-    state: State,
-    shards: Vec<ShardId>,
+    pub(super) state: State,
+    pub(super) shards: Vec<ShardId>,
 }
 
 impl Script {
@@ -86,7 +86,7 @@ impl Script {
     }
 
     /// Puts shards of so many bytes under a contract.
-    async fn kept(&self, state: State, sectors: Sectors, sizes: &[usize]) -> Stored {
+    pub(super) async fn kept(&self, state: State, sectors: Sectors, sizes: &[usize]) -> Stored {
         let tagging = Tagging::new(self, sectors);
         self.send_key(tagging.prover.encode()).await.expect("sound");
         let mut added = Vec::new();
@@ -106,7 +106,7 @@ impl Script {
         }
     }
 
-    async fn challenge(&self, question: Question, root: [u8; 32]) -> Result<Receipt, NetError> {
+    pub(super) async fn challenge(&self, question: Question, root: [u8; 32]) -> Result<Receipt, NetError> {
         let (contract, epoch) = (question.contract, question.epoch);
         let mut promised = None;
         if let Some(commitment) = question.commitment() {
@@ -133,7 +133,7 @@ impl Script {
 }
 
 impl Stored {
-    fn question(&self) -> Question {
+    pub(super) fn question(&self) -> Question {
         Question {
             contract: self.state.contract(),
             revision: self.state.newest().expect("revised").number,
@@ -146,7 +146,7 @@ impl Stored {
         }
     }
 
-    fn root(&self) -> [u8; 32] {
+    pub(super) fn root(&self) -> [u8; 32] {
         self.state.newest().expect("revised").root
     }
 
@@ -154,7 +154,7 @@ impl Stored {
         self.state.shards().cloned().collect()
     }
 
-    async fn judged(&self, asker: &Script, receipt: &Receipt) -> Result<Finding, ReceiptError> {
+    pub(super) async fn judged(&self, asker: &Script, receipt: &Receipt) -> Result<Finding, ReceiptError> {
         let (terms, revision) = asker.shown(self.state.contract()).await;
         let (shards, keys) = (self.entries(), [self.tagging.verifier().clone()]);
         receipt.judge(&Evidence { terms: &terms, revision: &revision, shards: Some(&shards), keys: &keys })
@@ -168,13 +168,13 @@ impl Stored {
 }
 
 impl Bench {
-    fn file(&self, shard: ShardId) -> PathBuf {
+    pub(super) fn file(&self, shard: ShardId) -> PathBuf {
         let name = shard.to_string();
         self.home.path().join("shards").join(&name[..2]).join(name)
     }
 }
 
-async fn bench() -> (Bench, Script) {
+pub(super) async fn bench() -> (Bench, Script) {
     let bench = Bench::new(offering(256 * MIB)).await;
     let owner = bench.owner().await;
     (bench, owner)

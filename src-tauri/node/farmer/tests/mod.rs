@@ -6,6 +6,7 @@ mod contracts;
 mod egress;
 mod life;
 mod money;
+mod odds;
 mod scrub;
 mod space;
 mod standings;

@@ -78,7 +78,7 @@ pub(crate) async fn repair_segment(
     let Some(until) = kept_until(owner, order.segment).await?.filter(|until| *until > now) else {
         return Ok(Repaired::default());
     };
-    let placement = owner.catalog.placement_now(order.segment).await?;
+    let placement = owner.catalog.placement(order.segment).await?;
     let assessed = known.assessed(placement, owner.repairs.patience, now)?;
     let wanted = assessed.wanted(order.by_hand);
     if wanted.is_empty() {

@@ -236,14 +236,26 @@ impl Bed {
     pub(super) async fn placement(&self, name: &str) -> Arc<PlacementRecord> {
         let owner = self.node.owner_for_tests().await.inner;
         let record = owner.catalog.file(name).await.expect("stored");
-        owner.catalog.placement_now(record.items[0].segment).await.expect("placed")
+        owner.catalog.placement(record.items[0].segment).await.expect("placed")
     }
 
     /// A farmer's disk loses a shard.
     pub(super) async fn lose(&self, shard: &Shard) {
+        std::fs::remove_file(self.path_of(shard).await).expect("the shard was there");
+    }
+
+    /// Shards that a file's record names and that lie on their farmers' disks.
+    pub(super) async fn kept(&self, name: &str) -> usize {
+        let mut kept = 0;
+        for shard in &self.placement(name).await.shards {
+            kept += usize::from(self.path_of(shard).await.exists());
+        }
+        kept
+    }
+
+    async fn path_of(&self, shard: &Shard) -> PathBuf {
         let (farmer, id) = (self.number_of(shard.farmer).await, shard.id.to_string());
-        let path = self.farms[farmer].home.join("shards").join(&id[..2]).join(&id);
-        std::fs::remove_file(path).expect("the shard was there");
+        self.farms[farmer].home.join("shards").join(&id[..2]).join(&id)
     }
 
     /// A farmer's disk loses all its shards.

@@ -79,6 +79,8 @@ impl Scene {
             4 => self.get(number, get("album", false)).await,
             5 => self.get(number, get("album", true)).await,
             6 => {
+                let kept = self.bed.kept("film").await;
+                assert!(kept + 1 >= FARMERS, "{kept} pieces are left after a crash in a repair");
                 self.job(number, async || {
                     let lost = self.bed.placement("film").await.shards[0].clone();
                     self.bed.lose(&lost).await;
@@ -87,6 +89,7 @@ impl Scene {
                 .await;
                 let health = self.bed.node.health("film").await.expect("health");
                 assert_eq!(health.segments[0].alive, FARMERS as u8, "{health:?}");
+                assert_eq!(self.bed.kept("film").await, FARMERS);
             }
             7 => drop(self.bed.node.renew("film", 200 * DAY, None).await.expect("renewed")),
             8 => {

@@ -21,6 +21,7 @@ use super::bed::{Bed, noise};
 use crate::{
     Clock,
     model::{EpochVerdict, ReceiptWish, VerdictWord},
+    owner::survey,
 };
 
 /// The auditor: it is told of a contract, and says what a test wants.
@@ -34,6 +35,8 @@ struct Said {
     followed: Option<Followed>,
     verdicts: Vec<(Judgement, bool)>,
     receipt: Option<(SignedRevision, Vec<u8>)>,
+    /// Verdicts are told once so many have been asked for.
+    together: usize,
 }
 
 impl Liar {
@@ -91,6 +94,7 @@ impl Liar {
 }
 
 async fn serve(mut incoming: Incoming, said: Arc<Mutex<Said>>) {
+    let mut waiting = Vec::new();
     while let Some(inbound) = incoming.next().await {
         let answer = {
             let mut said = said.lock().expect("no panic");
@@ -108,7 +112,14 @@ async fn serve(mut incoming: Incoming, said: Arc<Mutex<Said>>) {
                 _ => refusal(),
             }
         };
-        tokio::spawn(inbound.answer(answer));
+        if matches!(answer, Answer::Verdicts { .. }) {
+            waiting.push((inbound, answer));
+            if waiting.len() >= said.lock().expect("no panic").together {
+                waiting.drain(..).for_each(|(inbound, answer)| drop(tokio::spawn(inbound.answer(answer))));
+            }
+        } else {
+            tokio::spawn(inbound.answer(answer));
+        }
     }
 }
 
@@ -169,5 +180,20 @@ async fn an_auditors_accusation_counts_for_what_its_receipt_shows() {
     // Silence leaves no receipt: it is shown as the auditor's word, which it is.
     liar.says(Verdict::Failed, Some(Reason::Silence), None);
     assert_eq!(shown(&bed).await.verdict, VerdictWord::Failed);
+    bed.close().await;
+}
+
+/// Else one that every contract names, and that answers as late as it may, would put off all repairs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_auditor_that_takes_its_time_over_one_contract_keeps_no_other_from_being_looked_into() {
+    const FARMERS: usize = 3;
+    let liar = Liar::start(&"bed".parse().expect("a name")).await;
+    let bed = Bed::audited(FARMERS, Clock::system(), &liar.address()).await;
+    bed.put_bytes("file", &noise(2, 300_000)).await;
+    liar.said.lock().expect("no panic").together = FARMERS;
+    let owner = bed.node.owner_for_tests().await.inner;
+    let looked = survey::look_at_all(&owner);
+    let looked = tokio::time::timeout(std::time::Duration::from_secs(50), looked).await;
+    looked.expect("all contracts are looked into at once").expect("the books are read");
     bed.close().await;
 }

@@ -100,6 +100,28 @@ async fn what_a_disk_lost_is_rebuilt_under_a_new_id_and_nothing_else_moves() {
     bed.close().await;
 }
 
+/// Whoever reads rows of many segments opens some of them long after a shard has moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_opened_after_its_shards_moved_hides_no_shard_from_those_who_come_later() {
+    let mut bed = Bed::new(5).await;
+    bed.put_bytes("film", &noise(38, 100_000)).await;
+    let store = bed.node.owner_for_tests().await.inner.catalog.store.clone();
+    let before = store.segments().await.expect("rows").remove(0);
+    let placement = bed.placement("film").await;
+    let old = ids(&placement);
+    bed.lose(&placement.shards[1]).await;
+    bed.repair("film").await.expect("repaired");
+    drop(store);
+    bed.restart().await;
+    let owner = bed.node.owner_for_tests().await.inner;
+    assert_eq!(ids(&owner.catalog.open_placement(&before).expect("it opens")), old);
+    let now = ids(&owner.catalog.placement(before.segment).await.expect("it is there"));
+    assert_eq!(now.intersection(&old).count(), 4, "one lies elsewhere");
+    let rows = owner.catalog.store.segments().await.expect("rows");
+    assert_eq!(ids(&owner.catalog.open_placement(&rows[0]).expect("it opens")), now);
+    bed.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_farmer_that_is_gone_is_replaced_by_one_that_keeps_nothing_of_the_segment() {
     let mut bed = Bed::new(5).await;
