@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use hayloft_gateway::Client;
-use hayloft_tests::{Devnet, end_of, kill_9, terminate};
+use hayloft_tests::{Devnet, end_of, hayloft, kill_9, terminate};
 
 /// Begins to watch every node of a devnet; the future returns once all are gone.
 async fn all_gone(devnet: &Devnet) -> Result<impl Future<Output = Result<()>> + use<>> {
@@ -57,5 +57,15 @@ async fn a_devnet_that_is_asked_to_end_closes_its_nodes_and_succeeds() -> Result
     assert_eq!(devnet.wait()?, Some(0));
     // Closed, not killed: the doors are gone too.
     assert!(devnet.farmers().iter().all(|farmer| !farmer.home.join("api.json").exists()));
+    Ok(())
+}
+
+#[test]
+fn a_farmer_that_does_not_start_says_why() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    hayloft(&folder.path().join("farmer-1"), ["--network", "other", "init"])?.done()?;
+    let words = ["--network", "mine", "devnet", "--farmers", "1", "--no-owner"];
+    let (_, message) = hayloft(folder.path(), words)?.refused()?;
+    ensure!(message.starts_with("farmer 1 did not start: ") && message.contains("other"), "{message}");
     Ok(())
 }

@@ -73,8 +73,12 @@ impl<R: DeserializeOwned> ChildOf<R> {
             }
             Ok(result) => {
                 result?;
-                serde_json::from_str(&line)
-                    .map_err(|_| anyhow::anyhow!("{title} did not start{}", last_words(home)))?
+                match serde_json::from_str(&line) {
+                    Ok(ready) => ready,
+                    Err(_) => {
+                        bail!("{title} did not start{}", refusal(&line).unwrap_or_else(|| last_words(home)))
+                    }
+                }
             }
         };
         Ok(Self { title, ready, process, lifeline, _stdout: stdout })
@@ -110,6 +114,12 @@ fn spawn(home: &Path, words: &[String]) -> Result<Child> {
         .kill_on_drop(true)
         .spawn()?;
     Ok(child)
+}
+
+/// Why a child refused to start, as it said in place of that it is up.
+fn refusal(line: &str) -> Option<String> {
+    let said: serde_json::Value = serde_json::from_str(line).ok()?;
+    said["error"]["message"].as_str().map(|message| format!(": {message}"))
 }
 
 fn last_words(home: &Path) -> String {

@@ -24,7 +24,12 @@ pub(crate) async fn run(place: &Place, wish: Get, output: Output) -> Result<()> 
     let news = client.events().await?;
     let job = client.get(request).await?;
     match watch::to_the_end(&client, news, job).await? {
-        JobReport::Get(report) => output.result(&report, || line(&report, &target)),
+        JobReport::Get(report) => {
+            if let Some(left_out) = client.job(job).await?.message {
+                output.note(printable(&left_out));
+            }
+            output.result(&report, || line(&report, &target))
+        }
         _ => anyhow::bail!("the node reported something else for a download"),
     }
 }

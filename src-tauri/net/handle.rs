@@ -232,6 +232,11 @@ impl Net {
         self.shared.directory.candidates()
     }
 
+    /// How many farmers are there whose records do not count, because their clocks and this computer's differ.
+    pub fn clocks_that_differ(&self) -> usize {
+        self.shared.directory.clocks_that_differ()
+    }
+
     /// Sees a new value whenever [`Net::farmers`] may have changed.
     pub fn farmers_changed(&self) -> watch::Receiver<u64> {
         self.shared.directory.changes()

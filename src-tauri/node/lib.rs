@@ -11,6 +11,7 @@ mod auditor;
 mod clock;
 mod errors;
 mod farmer;
+mod file_limit;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod identity;

@@ -28,6 +28,7 @@ use crate::{
     auditor::Auditor,
     errors,
     farmer::Farmer,
+    file_limit,
     identity::{self, NewIdentity, off_the_runtime},
     model::{
         ApiError, ErrorCode, Event, FarmSettings, FarmStatus, OwnerStatus, Protection, SpendingLimits, Status,
@@ -63,6 +64,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn open(options: NodeOptions) -> Result<Arc<Self>, ApiError> {
+        file_limit::is_an_error_only();
         let (home, settings, changed) = open_home(&options).await?;
         let device = home.device_secret().map_err(errors::home)?;
         let device = Arc::new(DeviceKey::from_bytes(&device));
@@ -146,6 +148,7 @@ impl Running {
         self.tasks.close();
         in_time("background work", self.tasks.wait()).await;
         let saved = timeout(CLOSE, async {
+            keep_catalog(&self.parts).await;
             self.parts.witness.keep().await.map_err(errors::database)?;
             save_peers(&self.parts).await
         });
@@ -294,7 +297,8 @@ impl Running {
         });
         let of_owner = unlocked.as_ref().and_then(Owner::notice).map(ToOwned::to_owned);
         let locked = self.locked.lock().await.clone();
-        let notices = self.notices.iter().cloned().chain(of_owner).chain(locked).collect();
+        let gone = self.parts.store.database_is_gone().then(|| notices::DATABASE_GONE.to_owned());
+        let notices = self.notices.iter().cloned().chain(of_owner).chain(locked).chain(gone).collect();
         Ok(Status {
             network: self.parts.network.to_string(),
             device: self.parts.device.id().to_string(),
@@ -450,13 +454,25 @@ async fn net_config(
 async fn remember(parts: Parts) {
     let mut ticks = interval(REMEMBER_PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut gone = false;
     while parts.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        keep_catalog(&parts).await;
+        if !std::mem::replace(&mut gone, parts.store.database_is_gone()) && gone {
+            tracing::error!("{}", notices::DATABASE_GONE);
+            let _ = parts.events.send(Event::StatusChanged);
+        }
         if let Err(error) = save_peers(&parts).await {
             tracing::warn!(%error, "peers could not be saved");
         }
         if let Err(error) = parts.witness.keep().await {
             tracing::warn!(%error, "the time that was lived could not be saved");
         }
+    }
+}
+
+async fn keep_catalog(parts: &Parts) {
+    if let Err(error) = parts.store.keep_catalog().await {
+        tracing::error!(%error, "the catalog log is gone and could not be written anew");
     }
 }
 

@@ -62,6 +62,10 @@ pub(crate) fn of_records(lost: usize) -> String {
     format!("{said}: put hayloft.db and catalog.log back from a backup if there is one. All others are well.")
 }
 
+/// The database was deleted while the node runs.
+pub(crate) const DATABASE_GONE: &str = "hayloft.db was deleted or moved away while Hayloft runs: end Hayloft and start it \
+                                        again. Your files are then listed from their copy, catalog.log.";
+
 /// The owner's part stays locked although nobody needs to unlock it.
 pub(crate) fn of_lock(error: &ApiError) -> String {
     format!("Your files stay locked: {}", error.message)

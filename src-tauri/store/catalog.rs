@@ -17,7 +17,8 @@
 //! | the database is gone or broken | | all tables of the owner come from the log |
 //!
 //! While running, a batch whose rows cannot be committed is cut off again. A log that cannot be cut, or whose sync
-//! failed, is stale: it is written anew from the rows (new file, sync, rename) before any other change of the owner's.
+//! failed, or that is not there any more, is stale: it is written anew from the rows (new file, sync, rename) before any
+//! other change of the owner's.
 //! Rows that do not hold what the log has of them never take its place: [`restore`] brings them back from it.
 //! Batches that only save work (revisions, which the farmer has too) are not synced by themselves; the next save does it.
 
@@ -82,9 +83,11 @@ impl Change {
         loop {
             let change = Self::begin_plain(inner).await?;
             // Asked while the writer is held: once it was let go, another change may have made the log stale again.
-            if !inner.catalog.lock().await.stale {
+            let log = inner.catalog.lock().await;
+            if !log.stale && !log.is_gone() {
                 return Ok(change);
             }
+            drop(log);
             to_the_end(change.write_anew()).await?;
         }
     }

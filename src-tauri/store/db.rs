@@ -38,6 +38,12 @@ pub enum DatabaseError {
     /// The folder or its disk cannot be written.
     #[error("this home's records cannot be changed: its folder, or the disk it is on, is read-only")]
     ReadOnly,
+    /// Its file cannot be opened (any more).
+    #[error(
+        "this home's database cannot be opened: it was deleted or moved away, or its folder is read-only; look after the \
+         folder, and start Hayloft again"
+    )]
+    NotOpened,
     /// Another program uses the file.
     #[error("another program holds this home's database: end it, and try again")]
     Busy,
@@ -78,7 +84,8 @@ impl From<sqlx::Error> for DatabaseError {
             Some(SQLITE_FULL) => Self::DiskFull,
             Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Corrupt { what: "a page of its file" },
             Some(SQLITE_BUSY | SQLITE_LOCKED) => Self::Busy,
-            Some(SQLITE_READONLY | SQLITE_CANTOPEN) => Self::ReadOnly,
+            Some(SQLITE_READONLY) => Self::ReadOnly,
+            Some(SQLITE_CANTOPEN) => Self::NotOpened,
             Some(SQLITE_IOERR) => Self::DiskFails,
             _ => Self::of_driver(error),
         }
@@ -151,6 +158,7 @@ impl Db {
         match prepare(&writer).await {
             Ok(()) => {
                 let pool = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false);
+                let pool = pool.max_lifetime(None).idle_timeout(None);
                 Ok(Self { writer, readers: pool.connect_lazy_with(options.read_only(true)) })
             }
             Err(error) => {
@@ -340,6 +348,16 @@ mod tests {
         let path = folder.path().join("hayloft.db");
         std::fs::write(&path, [7; 8192]).unwrap();
         assert!(matches!(Db::open(&path).await, Err(DatabaseError::Corrupt { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_was_deleted_meanwhile_is_told_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hayloft.db");
+        let db = Db::open(&path).await.unwrap();
+        std::fs::remove_file(path).unwrap();
+        let said = DatabaseError::from(db.read().acquire().await.unwrap_err()).to_string();
+        assert!(said.contains("deleted"), "{said}");
     }
 
     #[tokio::test]

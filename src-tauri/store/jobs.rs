@@ -67,6 +67,13 @@ pub struct Jobs {
 }
 
 impl Jobs {
+    /// Gives up the room that the home keeps for itself, so that a little can be written down although the disk is full.
+    pub fn give_up_reserve(&self) {
+        if let Err(error) = crate::reserve::give_up(self.inner.home.path()) {
+            tracing::warn!(%error, "the reserved room could not be given up");
+        }
+    }
+
     /// Writes down a new job as running and answers its number.
     ///
     /// # Errors

@@ -266,6 +266,24 @@ impl Store {
         Peers { inner: self.inner.clone() }
     }
 
+    /// Whether the database's file was deleted or moved away since it was opened: what is in it is then there for as long as
+    /// this store is, and no longer.
+    pub fn database_is_gone(&self) -> bool {
+        !database_path(self.inner.home.path()).try_exists().unwrap_or(true)
+    }
+
+    /// Writes the catalog log anew if it was deleted or moved away, so that a start finds the owner's records.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn keep_catalog(&self) -> Result<(), DatabaseError> {
+        if self.inner.catalog.lock().await.is_gone() {
+            tracing::error!("the catalog log was deleted while this node runs; it is written anew");
+            Change::heal(&self.inner).await?;
+        }
+        Ok(())
+    }
+
     /// Ends all connections to the database, so that the home may be opened again at once.
     pub async fn close(&self) {
         self.inner.db.close().await;
@@ -283,6 +301,10 @@ fn now() -> Timestamp {
 
 fn marker_path(home: &Path) -> PathBuf {
     home.join("database.id")
+}
+
+fn database_path(home: &Path) -> PathBuf {
+    home.join("hayloft.db")
 }
 
 fn catalog_path(home: &Path) -> PathBuf {
@@ -337,7 +359,7 @@ impl Markers {
 /// Opens the database; if this home had one that is gone, broken or another's, puts it aside and begins a new one that
 /// is marked for rebuilding.
 async fn open_database(home: &Path, folder: &Folder) -> Result<Found, OpenError> {
-    let path = home.join("hayloft.db");
+    let path = database_path(home);
     let markers = Markers::read(home, folder)?;
     let known = markers.agreed();
     let reason = match (known, path.try_exists()?) {
@@ -372,7 +394,7 @@ async fn begin_anew(home: &Path, folder: &Folder, marker: Marker, reason: &str) 
     if reconcile::marker(folder)? != Some(marker) {
         return Err(OpenError::WrongFolder { folder: folder.root.clone() });
     }
-    let path = home.join("hayloft.db");
+    let path = database_path(home);
     let moved_to = if path.try_exists()? { Some(move_aside(&path)?) } else { None };
     remove_remains(&path)?;
     let db = Db::open(&path).await?;

@@ -1,5 +1,6 @@
 //! Room that a home keeps for itself: a file given up when a start finds the disk full, because a database cannot even be
-//! read without a little room beside it. The next start that finds plenty of room makes it again.
+//! read without a little room beside it; or while it runs, for what brings files back to another disk. The next start that
+//! finds plenty of room makes it again.
 
 use std::{io, path::Path};
 
@@ -17,10 +18,15 @@ pub(crate) fn settle(home: &Path) {
     }
 }
 
+/// Gives it up.
+pub(crate) fn give_up(home: &Path) -> io::Result<()> {
+    crate::shards::delete(&home.join(NAME))
+}
+
 fn try_settle(home: &Path) -> io::Result<()> {
     let (path, free) = (home.join(NAME), free_bytes(home)?);
     if free < BYTES {
-        return crate::shards::delete(&path);
+        return give_up(home);
     }
     if free / PLENTY >= BYTES && !path.try_exists()? {
         // Bytes that no disk can keep in less room than they say.

@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use hayloft_gateway::Client;
 use hayloft_node::model::{GetRequest, Job, JobState, PresetName, PutRequest};
 use hayloft_tests::{Devnet, NodeProcess, SmallDisk, farmers_seen, hayloft};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 const MB: usize = 1_000_000;
@@ -237,5 +238,47 @@ async fn a_put_waits_while_the_disk_of_the_owners_database_is_full_and_lists_not
         ensure!(get(&owner, name, output.clone()).await?.state == JobState::Done);
         ensure!(std::fs::read(output)? == noise(seed, 2 * MB));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_owner_whose_own_disk_is_full_brings_a_file_back_to_another_disk() -> Result<()> {
+    let devnet = Devnet::start_with(&["--farmers", "2"])?;
+    let scratch = devnet.scratch()?;
+    let home = scratch.join("home");
+    let disk = SmallDisk::new(&home, 24 << 20)?;
+    let (node, owner) = owner_on(&disk, &devnet, &home).await?;
+    farmers_seen(&owner, 2).await?;
+    std::fs::write(scratch.join("film"), noise(1, 4 * MB))?;
+    ensure!(put(&owner, scratch.join("film")).await?.state == JobState::Done);
+
+    disk.fill(&node)?;
+    for output in ["one", "two"].map(|name| scratch.join(name)) {
+        ensure!(get(&owner, "film", output.clone()).await?.state == JobState::Done);
+        ensure!(std::fs::read(output)? == noise(1, 4 * MB));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_limit_of_a_files_length_is_an_error_of_that_file_and_no_end_of_the_node() -> Result<()> {
+    let devnet = Devnet::start_with(&["--farmers", "2"])?;
+    let scratch = devnet.scratch()?;
+    let node = devnet.join("limited", &["--bootstrap", devnet.bootstrap()])?;
+    let owner = node.client().await?;
+    owner.create_identity("", false).await?;
+    farmers_seen(&owner, 2).await?;
+    std::fs::write(scratch.join("film"), noise(1, 4 * MB))?;
+    ensure!(put(&owner, scratch.join("film")).await?.state == JobState::Done);
+
+    let pid = Pid::from_raw(node.pid().try_into()?);
+    let limit = |current| Ok::<_, anyhow::Error>(prlimit(pid, Resource::Fsize, current)?);
+    let before = limit(Rlimit { current: Some(3_000_000), maximum: None })?;
+    let cut = get(&owner, "film", scratch.join("back")).await?;
+    let said = cut.message.unwrap_or_default();
+    ensure!(cut.state == JobState::Failed && said.contains("no file of that size"), "{said}");
+    limit(before)?;
+    ensure!(get(&owner, "film", scratch.join("back")).await?.state == JobState::Done);
+    ensure!(std::fs::read(scratch.join("back"))? == noise(1, 4 * MB));
     Ok(())
 }

@@ -42,6 +42,8 @@ struct State {
 struct Suspect {
     sources: BTreeSet<Source>,
     failures: u32,
+    /// Its record, made just then, was signed at a time that is not now.
+    clock_differs: bool,
     not_before: Option<Instant>,
     being_asked: bool,
 }
@@ -211,6 +213,18 @@ impl Directory {
         if was_known {
             self.changed();
         }
+    }
+
+    /// A device that is being asked showed a record of another time.
+    pub(super) fn clock_differs(&self, device: DeviceId) {
+        if let Some(suspect) = self.state().suspects.get_mut(&device) {
+            suspect.clock_differs = true;
+        }
+    }
+
+    /// Devices whose clock differs from this one's by more than records allow.
+    pub(crate) fn clocks_that_differ(&self) -> usize {
+        self.state().suspects.values().filter(|suspect| suspect.clock_differs).count()
     }
 
     /// Before a round: records that are no longer fresh are asked for again.

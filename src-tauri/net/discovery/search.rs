@@ -166,7 +166,11 @@ async fn ask_record(net: &Net, device: DeviceId) -> Result<(), NetError> {
     };
     let Offered { farmer, auditor } = *offered;
     if let Some(record) = &farmer {
-        record.verify(network, &device, now).map_err(counts)?;
+        let verified = record.verify(network, &device, now);
+        if matches!(verified, Err(RecordError::NotYet | RecordError::Expired)) {
+            net.shared.directory.clock_differs(device);
+        }
+        verified.map_err(counts)?;
     }
     if let Some(record) = &auditor {
         record.verify(network, &device, now).map_err(counts)?;

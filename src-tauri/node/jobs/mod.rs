@@ -16,7 +16,10 @@ use std::{
 };
 
 use hayloft_core::Timestamp;
-use hayloft_store::jobs::{JobRow, JobState as RowState};
+use hayloft_store::{
+    DatabaseError,
+    jobs::{JobRow, JobState as RowState},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
@@ -35,7 +38,9 @@ const TICK: Duration = Duration::from_millis(250);
 const ROOM_PAUSE: Duration = Duration::from_secs(2);
 /// What a repair is called that nobody asked for.
 const EVERYTHING: &str = "what is due";
-/// The word for repairs in their rows.
+/// The words for what jobs do in their rows.
+const PUT: &str = "put";
+const GET: &str = "get";
 const REPAIR: &str = "repair";
 /// Jobs that are listed.
 const LISTED: u32 = 200;
@@ -209,9 +214,8 @@ impl Jobs {
     pub(crate) async fn unopened(&self) -> Result<usize, OwnerError> {
         let rows = self.rows.list(u32::MAX).await?;
         let opens = |row: &JobRow| {
-            let report =
-                row.report.as_ref().map_or(Ok(()), |report| self.open::<JobReport>(report).map(drop));
-            self.as_seen(row).is_ok() && report.is_ok()
+            let report = row.report.as_ref().is_none_or(|report| self.open::<JobReport>(report).is_ok());
+            self.opened(row).is_ok() && report
         };
         Ok(rows.iter().filter(|row| !opens(row)).count())
     }
@@ -225,12 +229,20 @@ impl Jobs {
     /// Writes a job down and begins it.
     pub(crate) async fn begin(&self, spec: Spec) -> Result<u32, OwnerError> {
         let kind = match spec.kind() {
-            JobKind::Put => "put",
-            JobKind::Get => "get",
+            JobKind::Put => PUT,
+            JobKind::Get => GET,
             JobKind::Repair => REPAIR,
         };
         let (begun, nothing) = (self.owner.clock.now(), self.seal(&Snapshot::default()));
-        let id = self.rows.insert(kind, &self.seal(&spec), &nothing, begun).await?;
+        let insert = async || self.rows.insert(kind, &self.seal(&spec), &nothing, begun).await;
+        let id = match insert().await {
+            // What comes back to another disk, perhaps to make room on this one, must not wait for that.
+            Err(DatabaseError::DiskFull) if matches!(spec, Spec::Get { .. }) => {
+                self.rows.give_up_reserve();
+                insert().await?
+            }
+            inserted => inserted?,
+        };
         self.spawn(id, spec, begun, Run::First);
         Ok(id)
     }
@@ -346,6 +358,7 @@ impl Jobs {
                 self.rows.finish(id, RowState::Done, &self.seal(&snapshot), Some(&report), now).await?;
             }
             End::Finished(Err(error)) => {
+                let error = self.owner.with_clocks(error);
                 tracing::info!(job = id, %error, "a job failed");
                 if !error.may_pass() || matches!(*live.spec, Spec::Get { .. }) {
                     self.clear(id, &live.spec).await?;
@@ -370,11 +383,7 @@ impl Jobs {
     /// Undoes what an unfinished job has left: shards with farmers, a part file.
     async fn clear(&self, id: u32, spec: &Spec) -> Result<(), OwnerError> {
         match spec {
-            Spec::Put(_) => {
-                remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await?;
-                self.owner.catalog.store.end_job_segments(id).await?;
-                remove::sweep(&self.owner).await
-            }
+            Spec::Put(_) => self.clear_placed(id).await,
             Spec::Get { request, part } => {
                 output::discard(request.output.with_file_name(part)).await;
                 Ok(())
@@ -385,15 +394,23 @@ impl Jobs {
         }
     }
 
-    /// All jobs that can be read, the newest first.
+    async fn clear_placed(&self, id: u32) -> Result<(), OwnerError> {
+        remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await?;
+        self.owner.catalog.store.end_job_segments(id).await?;
+        remove::sweep(&self.owner).await
+    }
+
+    /// All jobs, the newest first; those that cannot be read only until they are over.
     pub(crate) async fn list(&self) -> Result<Vec<Job>, OwnerError> {
-        Ok(self.rows.list(LISTED).await?.iter().filter_map(|row| self.as_seen(row).ok()).collect())
+        let is_over = |row: &JobRow| matches!(row.state, RowState::Done | RowState::Cancelled);
+        let rows = self.rows.list(LISTED).await?.into_iter();
+        let shown = rows.filter(|row| !is_over(row) || self.opened(row).is_ok());
+        Ok(shown.map(|row| self.as_seen(&row)).collect())
     }
 
     /// One job.
     pub(crate) async fn job(&self, id: u32) -> Result<Job, OwnerError> {
-        let row = self.row(id).await?;
-        self.as_seen(&row)
+        Ok(self.as_seen(&self.row(id).await?))
     }
 
     /// What a job did; none unless it is done.
@@ -443,7 +460,10 @@ impl Jobs {
         match row.state {
             RowState::Cancelled => Ok(()),
             RowState::Running | RowState::Paused | RowState::Failed => {
-                self.clear(id, &self.open(&row.spec)?).await?;
+                match self.open(&row.spec) {
+                    Ok(spec) => self.clear(id, &spec).await?,
+                    Err(_) => self.clear_placed(id).await?,
+                }
                 let now = self.owner.clock.now();
                 Ok(self.rows.finish(id, RowState::Cancelled, &row.progress, None, now).await?)
             }
@@ -478,22 +498,21 @@ impl Jobs {
         self.rows.get(id).await?.ok_or(OwnerError::NoSuchJob(id))
     }
 
-    fn as_seen(&self, row: &JobRow) -> Result<Job, OwnerError> {
+    fn as_seen(&self, row: &JobRow) -> Job {
         if let Some(live) = lock(&self.live).get(&row.id) {
-            return Ok(live_job(row.id, live));
+            return live_job(row.id, live);
         }
+        let Ok((spec, snapshot)) = self.opened(row) else { return unreadable(row) };
         if let (RowState::Running, Some(why)) = (row.state, lock(&self.unwritten).get(&row.id).cloned()) {
-            let snapshot = Snapshot { message: Some(why), ..self.open(&row.progress)? };
-            return Ok(job(row.id, &self.open(&row.spec)?, JobState::Paused, row.begun, snapshot));
+            let snapshot = Snapshot { message: Some(why), ..snapshot };
+            return job(row.id, &spec, JobState::Paused, row.begun, snapshot);
         }
-        let state = match row.state {
-            RowState::Running => JobState::Running,
-            RowState::Paused => JobState::Paused,
-            RowState::Done => JobState::Done,
-            RowState::Failed => JobState::Failed,
-            RowState::Cancelled => JobState::Cancelled,
-        };
-        Ok(job(row.id, &self.open(&row.spec)?, state, row.begun, self.open(&row.progress)?))
+        job(row.id, &spec, state_of(row), row.begun, snapshot)
+    }
+
+    /// What a job is about and how far it is.
+    fn opened(&self, row: &JobRow) -> Result<(Spec, Snapshot), OwnerError> {
+        Ok((self.open(&row.spec)?, self.open(&row.progress)?))
     }
 
     /// Everything about a job is sealed in its row: names and paths are nobody else's business.
@@ -521,12 +540,50 @@ async fn work(
             Ok((JobReport::Put(end.reports), end.warnings))
         }
         Spec::Get { request, part } => {
-            Ok((JobReport::Get(get::get(owner, request, part, context).await?), Vec::new()))
+            let (report, left_out) = get::get(owner, request, part, context).await?;
+            Ok((JobReport::Get(report), left_out.into_iter().collect()))
         }
         Spec::Repair { name } => {
             let report = repair::repair(owner, name.as_deref(), context).await?;
             Ok((JobReport::Repair(report), Vec::new()))
         }
+    }
+}
+
+fn state_of(row: &JobRow) -> JobState {
+    match row.state {
+        RowState::Running => JobState::Running,
+        RowState::Paused => JobState::Paused,
+        RowState::Done => JobState::Done,
+        RowState::Failed => JobState::Failed,
+        RowState::Cancelled => JobState::Cancelled,
+    }
+}
+
+/// A job of which nothing can be read but what its row says without its seal. It does not go on.
+fn unreadable(row: &JobRow) -> Job {
+    let kind = match row.kind.as_str() {
+        PUT => JobKind::Put,
+        GET => JobKind::Get,
+        _ => JobKind::Repair,
+    };
+    let state = match state_of(row) {
+        JobState::Running => JobState::Paused,
+        state => state,
+    };
+    Job {
+        id: row.id,
+        kind,
+        name: format!("unreadable-{}", row.id),
+        state,
+        done_bytes: 0,
+        total_bytes: 0,
+        done_files: 0,
+        total_files: 0,
+        bytes_per_second: 0,
+        message: Some(OwnerError::JobRecord.to_string()),
+        error: Some(OwnerError::JobRecord.code()),
+        begun: row.begun.0,
     }
 }
 

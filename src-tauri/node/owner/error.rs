@@ -143,6 +143,14 @@ pub(crate) enum OwnerError {
         /// That a segment needs.
         needed: usize,
     },
+    /// Farmers are missing, and some are there whose clocks and this computer's differ.
+    #[error("{}", clocks(*farmers, cause))]
+    Clocks {
+        /// Farmers whose clocks differ.
+        farmers: usize,
+        /// What it came to.
+        cause: Box<OwnerError>,
+    },
     /// A part of a file that was put aside in this home cannot be read again.
     #[error("A part of the file was put aside on this computer and cannot be read again: {}.", plain(.0))]
     Aside(io::Error),
@@ -209,6 +217,9 @@ impl OwnerError {
         if let Self::Several { first, .. } = self {
             return first.iter().any(Self::may_pass);
         }
+        if let Self::Clocks { cause, .. } = self {
+            return cause.may_pass();
+        }
         self.is_for_want_of_farmers()
             || matches!(
                 self,
@@ -227,6 +238,7 @@ impl OwnerError {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::Several { first, .. } => first.first().map_or(ErrorCode::Internal, Self::code),
+            Self::Clocks { cause, .. } => cause.code(),
             Self::NothingNamed
             | Self::OneNameForSeveral
             | Self::NotAFile(_)
@@ -281,6 +293,21 @@ fn too_few(found: usize, wrong: usize, needed: usize) -> String {
         "Only {found} of the {needed} farmers needed sent their part now.{instead} The file may come back when more are \
          online."
     )
+}
+
+fn clocks(farmers: usize, cause: &OwnerError) -> String {
+    let whose = match farmers {
+        1 => "that of 1 farmer".to_owned(),
+        farmers => format!("those of {farmers} farmers"),
+    };
+    let differ = format!(
+        "This computer's clock and {whose} differ by more than ten minutes: set this computer's right if it is wrong, and \
+         try again."
+    );
+    match cause {
+        OwnerError::NoFarmers => differ,
+        cause => format!("{cause} {differ}"),
+    }
 }
 
 fn several(first: &[OwnerError], more: usize) -> String {

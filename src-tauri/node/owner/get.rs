@@ -87,13 +87,13 @@ fn len(range: Range<u64>) -> u64 {
     range.end.saturating_sub(range.start)
 }
 
-/// Brings a file back. May be dropped at any time and begun again with the same job.
+/// Brings a file or folder back, and says what is left out. May be dropped at any time and begun again with the same job.
 pub(crate) async fn get(
     owner: &Arc<Inner>,
     request: &GetRequest,
     part: &str,
     context: &JobContext,
-) -> Result<GetReport, OwnerError> {
+) -> Result<(GetReport, Option<String>), OwnerError> {
     let progress = &context.progress;
     let started = Instant::now();
     let Some(record) = owner.catalog.find(&request.name).await? else {
@@ -110,7 +110,7 @@ pub(crate) async fn get(
         if output::holds(&request.output, record.bytes, record.hash).await? {
             output::discard(part).await;
             progress.settle(record.bytes, 1);
-            return Ok(report(&record, record.bytes, started, None, Vec::new()));
+            return Ok((report(&record, record.bytes, started, None, Vec::new()), None));
         }
         context.turn_back();
     }
@@ -124,7 +124,7 @@ pub(crate) async fn get(
     context.no_way_back().await;
     written.finish(&context.tasks, output).await?;
     progress.settle(0, 1);
-    Ok(report(&record, wanted.end - wanted.start, started, first_byte, farmers_blamed))
+    Ok((report(&record, wanted.end - wanted.start, started, first_byte, farmers_blamed), None))
 }
 
 fn report(

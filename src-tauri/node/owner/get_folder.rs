@@ -5,7 +5,7 @@
 //! that begins again keeps what is whole there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
     io::{self, Write as _},
     ops::Range,
@@ -68,6 +68,21 @@ pub(crate) async fn files(owner: &Inner, folder: &str) -> Result<Vec<ContentReco
     Ok(files)
 }
 
+/// Takes out the files whose name is also that of a folder of others, as no disk has both, and says so.
+fn without_folders(records: Vec<ContentRecord>) -> (Vec<ContentRecord>, Option<String>) {
+    let above = |name: &str| name.match_indices('/').map(|(at, _)| name[..at].to_owned()).collect::<Vec<_>>();
+    let folders: HashSet<String> = records.iter().flat_map(|record| above(&record.name)).collect();
+    let (out, files): (Vec<_>, Vec<_>) =
+        records.into_iter().partition(|record| folders.contains(&record.name));
+    let said = out.first().map(|ContentRecord { name, .. }| match out.len() {
+        1 => format!("“{name}” is left out, because it is a folder too: bring it back by itself."),
+        count => format!(
+            "{count} files are left out, “{name}” among them, because they are folders too: bring them back by themselves."
+        ),
+    });
+    (files, said)
+}
+
 /// What follows the folder's name; none if the file is not in it.
 fn within<'a>(name: &'a str, folder: &str) -> Option<&'a str> {
     name.strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')
@@ -82,15 +97,16 @@ fn place(top: &Path, name: &str, folder: &str) -> Result<PathBuf, OwnerError> {
     if plain { Ok(top.join(below)) } else { Err(unsafe_name()) }
 }
 
-/// Brings the folder back. May be dropped at any time and begun again with the same job.
+/// Brings the folder back, and says what is left out. May be dropped at any time and begun again with the same job.
 pub(crate) async fn get_folder(
     owner: &Arc<Inner>,
     request: &GetRequest,
     records: Vec<ContentRecord>,
     part: PathBuf,
     context: &JobContext,
-) -> Result<GetReport, OwnerError> {
+) -> Result<(GetReport, Option<String>), OwnerError> {
     let started = Instant::now();
+    let (records, left_out) = without_folders(records);
     let bytes: u64 = records.iter().map(|record| record.bytes).sum();
     let count = records.len() as u64;
     context.progress.expect(bytes, count);
@@ -103,7 +119,7 @@ pub(crate) async fn get_folder(
         context.no_way_back().await;
         if is_there(&context.tasks, request, &wanted).await? {
             context.progress.settle(bytes, wanted.len() as u64);
-            return Ok(report(request, bytes, started, None, Vec::new()));
+            return Ok((report(request, bytes, started, None, Vec::new()), left_out));
         }
         context.turn_back();
     }
@@ -126,7 +142,7 @@ pub(crate) async fn get_folder(
     drop::<FetchGuard>(guard);
     context.no_way_back().await;
     blocking(&context.tasks, move || settle(&part, &output, overwrite)).await?;
-    Ok(report(request, bytes, started, first_byte, farmers_blamed))
+    Ok((report(request, bytes, started, first_byte, farmers_blamed), left_out))
 }
 
 /// Brings the small files, and gives the others that are missing. While something came of it, it waits for farmers.

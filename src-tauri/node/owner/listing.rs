@@ -107,11 +107,23 @@ fn entry(
     }
 }
 
+/// The name that a file is shown under whose own cannot be read.
+fn gap_name(file: &StoredFile) -> String {
+    let [a, b, c, d, ..] = file.name_key;
+    format!("unreadable-{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
+/// What the file is looked up by that cannot be read and is shown under this name.
+pub(crate) async fn gap_named(owner: &Inner, name: &str) -> Result<Option<[u8; 32]>, OwnerError> {
+    let files = owner.catalog.store.files().await?.into_iter();
+    let mut shown = files.filter(|file| gap_name(file) == name);
+    Ok(shown.find(|file| owner.catalog.readable(file).is_none()).map(|file| file.name_key))
+}
+
 /// A file of which nothing can be read but what its row says without its seal.
 fn gap(file: &StoredFile) -> FileEntry {
-    let [a, b, c, d, ..] = file.name_key;
     FileEntry {
-        name: format!("unreadable-{:08x}", u32::from_be_bytes([a, b, c, d])),
+        name: gap_name(file),
         bytes: file.bytes,
         stored_bytes: 0,
         dead_bytes: 0,

@@ -115,6 +115,16 @@ impl Inner {
         lock(&self.coders).entry(coding).or_insert_with(|| Arc::new(Coder::new(coding))).clone()
     }
 
+    /// The same error; where farmers are missing whose clocks differ from this computer's, it says so.
+    pub(crate) fn with_clocks(&self, error: OwnerError) -> OwnerError {
+        match self.net.clocks_that_differ() {
+            farmers if farmers > 0 && error.is_for_want_of_answers() => {
+                OwnerError::Clocks { farmers, cause: Box::new(error) }
+            }
+            _ => error,
+        }
+    }
+
     /// Tells front ends to list files again.
     pub(crate) fn files_changed(&self) {
         let _ = self.events.send(Event::FilesChanged);
@@ -231,7 +241,7 @@ impl Owner {
 
     /// What a put would do, before a byte is sent.
     pub(crate) async fn quote(&self, request: PutRequest) -> Result<Quote, ApiError> {
-        Ok(quote::quote(&self.inner, &request).await?)
+        Ok(quote::quote(&self.inner, &request).await.map_err(|error| self.inner.with_clocks(error))?)
     }
 
     /// Begins to store files; returns the job's number. What can be refused by looking at the disk and the list is

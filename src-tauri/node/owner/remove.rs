@@ -23,6 +23,7 @@ use hayloft_store::{
 use super::{
     Inner, OwnerError,
     contracts::{ContractError, Wish},
+    listing::gap_named,
 };
 
 /// Farmers told at once.
@@ -31,15 +32,16 @@ const AT_ONCE: usize = 16;
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
-/// Removes files by name; all or none.
+/// Removes files by name, or by what those are shown under that cannot be read; all or none.
 pub(crate) async fn remove(owner: &Inner, names: &[String]) -> Result<(), OwnerError> {
     let changing = owner.catalog.changing().await;
     let mut keys = Vec::with_capacity(names.len());
     for name in names {
         let key = owner.catalog.key(name);
-        if owner.catalog.store.file(&key).await?.is_none() {
-            return Err(OwnerError::NoSuchFile(name.clone()));
-        }
+        let key = match owner.catalog.store.file(&key).await? {
+            Some(_) => key,
+            None => gap_named(owner, name).await?.ok_or_else(|| OwnerError::NoSuchFile(name.clone()))?,
+        };
         if !keys.contains(&key) {
             keys.push(key);
         }

@@ -94,6 +94,11 @@ impl Log {
         Ok(Self { path, file: Some(file), disk, head, stale: false })
     }
 
+    /// Whether the file was deleted or moved away since it was opened.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.file.is_some() && !self.path.try_exists().unwrap_or(true)
+    }
+
     /// A batch as it is appended, and the head after it.
     pub(crate) fn frame(head: &Head, entries: Vec<Entry>) -> io::Result<(Vec<u8>, Head)> {
         let number = head.number + 1;

@@ -560,3 +560,26 @@ async fn rows_that_cannot_say_where_they_are_stand_in_for_a_damaged_log() {
     fs::remove_file(home.path().join("hayloft.db")).unwrap();
     assert_eq!(&opened(home.path()).await.0, holds, "the log was written anew");
 }
+
+#[tokio::test]
+async fn a_log_that_is_deleted_while_the_store_is_open_is_written_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(home.path()).await;
+    for number in 0..=4 {
+        step(&store, number).await.unwrap();
+    }
+    let log = home.path().join("catalog.log");
+    fs::remove_file(&log).unwrap();
+    step(&store, 5).await.unwrap();
+    let before = records(&store).await;
+    assert_eq!(before.files.len(), 3);
+    fs::remove_file(&log).unwrap();
+    assert!(!store.database_is_gone());
+    fs::remove_file(home.path().join("hayloft.db")).unwrap();
+    assert!(store.database_is_gone());
+    store.keep_catalog().await.unwrap();
+    store.close().await;
+    drop(store);
+    let (store, _) = open(home.path()).await;
+    assert_eq!(records(&store).await, before);
+}

@@ -164,6 +164,12 @@ impl Bed {
         self.node = open(&self.home, &self.base, None).await;
     }
 
+    /// The same, with another clock from then on.
+    pub(super) async fn restart_at(&mut self, clock: Clock) {
+        (self.clock, self.base.clock) = (clock.clone(), clock);
+        self.restart().await;
+    }
+
     /// The same, and something happens to the home in between.
     pub(super) async fn restart_after(&mut self, blow: impl FnOnce(&Path)) {
         self.node.shutdown().await.expect("closes");
@@ -295,6 +301,11 @@ impl Bed {
             }
         };
         tokio::time::timeout(LIMIT, told).await.expect("farmers are told in time");
+    }
+
+    /// The owner's home.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Where the files are that are put and brought back.

@@ -9,7 +9,7 @@ use super::bed::{Bed, base, noise};
 use crate::owner::fetch::{Fetcher, layout};
 use crate::{
     Clock, Node, NodeOptions,
-    model::{ErrorCode, FarmSettings, HealthWord},
+    model::{ErrorCode, FarmSettings, HealthWord, JobState},
 };
 
 /// Changes one byte in the middle of these wherever a file has them.
@@ -100,6 +100,66 @@ async fn a_job_that_does_not_open_any_more_stops_neither_the_start_nor_the_list(
         let found = bed.node.jobs().await.expect("jobs");
         assert_eq!(found, if copy { Vec::new() } else { jobs.clone() });
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_record_cannot_be_read_is_removed_by_the_name_it_is_shown_under() {
+    let mut bed = Bed::new(1).await;
+    bed.put_bytes("one", &noise(1, 300_000)).await;
+    bed.put_bytes("two", &noise(2, 2_000)).await;
+    let (file, _) = stored(&bed, "one").await;
+    bed.restart_after(move |home| {
+        flip(&home.join("hayloft.db"), &file.content);
+        flip(&home.join("catalog.log"), &file.content);
+    })
+    .await;
+    let shown = bed.names().await.into_iter().find(|name| name.starts_with("unreadable-")).expect("shown");
+    let unknown = bed.remove(&["unreadable-00000000"]).await.expect_err("not that one");
+    assert_eq!(unknown.code, ErrorCode::NotFound);
+    bed.remove(&[&shown]).await.expect("removed");
+    assert_eq!(bed.names().await, ["two"]);
+    bed.used_becomes(|used| used < 100_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_cannot_be_read_and_is_not_over_is_listed_and_can_be_cancelled() {
+    let mut bed = Bed::new(0).await;
+    let path = bed.file("one", b"text");
+    let id = bed.node.put(bed.request(path)).await.expect("begins");
+    assert_eq!(bed.end(id).await.state, JobState::Failed);
+    let rows = &bed.node.owner_for_tests().await.jobs.rows;
+    let spec = rows.list(1).await.expect("jobs").remove(0).spec.to_string();
+    bed.restart_after(move |home| {
+        flip(&home.join("hayloft.db"), spec.as_bytes());
+        flip(&home.join("catalog.log"), spec.as_bytes());
+    })
+    .await;
+    let [job] = &bed.node.jobs().await.expect("jobs")[..] else { panic!("one job") };
+    assert_eq!((job.id, job.state), (id, JobState::Failed));
+    assert!(job.message.as_ref().is_some_and(|said| said.contains("cancel it")), "{job:?}");
+    bed.node.cancel(id).await.expect("cancelled");
+    assert_eq!(bed.node.job(id).await.expect("known").state, JobState::Cancelled);
+    assert_eq!(bed.node.jobs().await.expect("jobs"), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_are_deleted_while_the_node_runs_are_told_of_and_there_again_after_a_restart() {
+    let mut bed = Bed::new(1).await;
+    let one = noise(1, 300_000);
+    bed.put_bytes("one", &one).await;
+    assert!(bed.node.status().await.expect("a status").notices.is_empty());
+    for name in ["hayloft.db", "hayloft.db-wal", "hayloft.db-shm", "catalog.log"] {
+        fs::remove_file(bed.home().join(name)).expect("it was there");
+    }
+    let notices = bed.node.status().await.expect("a status").notices;
+    let told = |notice: &String| notice.contains("hayloft.db") && notice.contains("start it again");
+    assert!(notices.iter().any(told), "{notices:?}");
+    bed.restart().await;
+    let notices = bed.node.status().await.expect("a status").notices;
+    assert!(notices.iter().any(|notice| notice.contains("the database was missing")), "{notices:?}");
+    assert_eq!(bed.names().await, ["one"]);
+    bed.see_farmers(1).await;
+    assert!(bed.get_bytes("one").await == one);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

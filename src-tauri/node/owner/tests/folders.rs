@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::bed::{Bed, noise};
-use crate::model::{ErrorCode, GetRequest};
+use crate::model::{ErrorCode, GetRequest, PutRequest};
 
 const MIB: usize = 1 << 20;
 
@@ -72,4 +72,19 @@ async fn a_range_of_a_folder_and_one_that_is_not_stored_are_refused() {
         let refused = bed.node.get(bed.get_request(name, "back")).await.expect_err("nothing of that name");
         assert_eq!(refused.code, ErrorCode::NotFound, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_a_folder_too_is_left_out_of_its_folder_and_named() {
+    let bed = Bed::new(3).await;
+    for (number, name) in ["cl/a", "cl/a/b", "cl/c"].into_iter().enumerate() {
+        let path = bed.file(&number.to_string(), name.as_bytes());
+        bed.put(PutRequest { name: Some(name.into()), ..bed.request(path) }).await.expect("the put succeeds");
+    }
+    let id = bed.node.get(bed.get_request("cl", "back")).await.expect("begins");
+    let said = bed.end(id).await.message.unwrap_or_default();
+    assert!(said.contains("“cl/a” is left out"), "{said}");
+    let back = content(&bed.disk().join("back"));
+    assert_eq!(back, BTreeMap::from([("a/b".into(), b"cl/a/b".to_vec()), ("c".into(), b"cl/c".to_vec())]));
+    assert_eq!(bed.get_bytes("cl/a").await, b"cl/a");
 }

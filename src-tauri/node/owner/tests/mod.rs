@@ -2,6 +2,7 @@
 
 mod audits;
 mod bed;
+mod clocks;
 mod crash;
 mod damage;
 mod folders;
