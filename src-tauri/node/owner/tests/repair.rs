@@ -1,14 +1,11 @@
 //! Shards that are lost, that nobody answers for or that are to leave lie elsewhere afterwards, under new ids, and nothing is
 //! left of the old ones.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use hayloft_core::{DeviceId, ShardId, alarm::Alarms, manifest::PlacementRecord, repair::Need};
 use hayloft_store::holdings::Presence;
+use tokio::time::Instant;
 
 use super::bed::{Bed, noise};
 use crate::{
