@@ -7,6 +7,7 @@
 use std::{
     fs::File,
     io::{self, Read as _, Seek as _, Write as _},
+    sync::{Mutex, PoisonError},
 };
 
 use crate::Owner;
@@ -14,7 +15,8 @@ use crate::Owner;
 /// Bytes on the disk that nobody else can open.
 #[derive(Debug)]
 pub struct Aside {
-    file: File,
+    /// Its place for reading is one for all who read.
+    file: Mutex<File>,
     bytes: usize,
 }
 
@@ -31,17 +33,18 @@ impl Owner {
         }
         let mut file = tempfile::tempfile_in(folder)?;
         file.write_all(bytes)?;
-        Ok(Aside { file, bytes: bytes.len() })
+        Ok(Aside { file: Mutex::new(file), bytes: bytes.len() })
     }
 }
 
 impl Aside {
-    /// Reads them back into memory; blocks meanwhile. Two that read at once must not share it.
+    /// Reads them back into memory; blocks meanwhile, and while another does.
     ///
     /// # Errors
     /// Whatever the system says.
     pub fn read(&self) -> io::Result<Vec<u8>> {
-        let (mut file, mut bytes) = (&self.file, vec![0; self.bytes]);
+        let mut bytes = vec![0; self.bytes];
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.rewind()?;
         file.read_exact(&mut bytes)?;
         Ok(bytes)
@@ -72,6 +75,11 @@ mod tests {
         assert_eq!(names(), before);
         assert_eq!(aside.read().unwrap(), bytes);
         assert_eq!(aside.read().unwrap(), bytes);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..200).for_each(|_| assert_eq!(aside.read().unwrap(), bytes)));
+            }
+        });
         assert_eq!(store.owner().put_aside(&[0; 101]).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     }
 }

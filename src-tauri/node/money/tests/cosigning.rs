@@ -490,6 +490,7 @@ async fn a_farmer_that_shows_nothing_has_nobody_else_wait() {
     let scene = Scene::new(KEPT_IT).await;
     let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
     let proposal = scene.proposal(0, whole, scene.farmer_account).await;
+    scene.ask(0, &proposal).await.expect("signed, and its revisions are known from now on");
     scene.silence.is_kept.store(true, Ordering::SeqCst);
     let meanwhile = async {
         scene.silence.asked.notified().await;
