@@ -221,6 +221,8 @@ fn a_file_goes_out_and_comes_back_with_the_json_that_scripts_read() -> Result<()
     let shape = BTreeSet::from(["name", "bytes", "seconds", "segments", "k", "n", "farmers"]);
     assert_eq!(fields(&put), shape);
     assert_eq!((&put["name"], &put["bytes"]), (&json!("oats"), &json!(content.len())));
+    let listed = hayloft(home, ["ls"])?.done()?["files"][0].clone();
+    assert_eq!((&listed["health"], &listed["alive"]), (&json!("good"), &put["n"]), "nobody need ask first");
     let again = hayloft(home, ["put", path(&file)?])?.done()?;
     assert_eq!(again["reused"], true);
 
@@ -337,6 +339,26 @@ fn small_oddly_named_and_linked_files_come_back() -> Result<()> {
         assert_eq!(std::fs::read_to_string(&back)?, "behind a link");
         hayloft(home, ["put", path(&dangling)?])?.refused()?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_folders_name_stands_for_all_files_in_it() -> Result<()> {
+    let devnet = Devnet::start(3, None)?;
+    let (home, folder) = (devnet.owner_home()?, devnet.scratch()?.join("field"));
+    std::fs::create_dir_all(folder.join("row"))?;
+    std::fs::write(folder.join("one"), "1")?;
+    std::fs::write(folder.join("row/two"), "2")?;
+    hayloft(home, ["put", path(&folder)?])?.done()?;
+    let of_both = |answer: Value| answer["files"].as_array().map(Vec::len) == Some(2);
+    assert!(of_both(hayloft(home, ["health", "field"])?.done()?));
+    assert!(of_both(hayloft(home, ["renew", "field", "--for", "1year"])?.done()?));
+    assert!(of_both(hayloft(home, ["repair", "field/"])?.done()?));
+    let audited = hayloft(home, ["audit", "field"])?.done()?;
+    assert!(audited["verdicts"].as_array().is_some_and(|verdicts| !verdicts.is_empty()), "{audited}");
+    let removed = hayloft(home, ["rm", "field", "--yes"])?.done()?;
+    assert_eq!(removed, json!({ "removed": ["field/one", "field/row/two"] }));
+    assert_eq!(hayloft(home, ["ls"])?.done()?["files"], json!([]));
     Ok(())
 }
 

@@ -49,14 +49,14 @@ pub(crate) enum Command {
     Ls,
     /// Remove stored files
     Rm(Rm),
-    /// Ask the farmers of a file whether its shards are there
+    /// Ask the farmers of a file whether its pieces are there
     Health {
-        /// The file's name
+        /// The file's name, or a folder's
         name: String,
     },
     /// Rebuild what the farmers of a file have lost, with other farmers
     Repair {
-        /// The file's name
+        /// The file's name, or a folder's
         name: String,
     },
     /// Let farmers prove that they have what they keep; or check a receipt of such a proof
@@ -207,7 +207,7 @@ pub(crate) struct FarmSet {
     /// Take new data again
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Keep shards in this folder
+    /// Keep pieces in this folder, which must be there
     #[arg(long, value_name = "DIR")]
     pub(crate) folder: Option<PathBuf>,
     /// Announce this operator: farmers of one operator count as one
@@ -266,13 +266,16 @@ pub(crate) struct Put {
     /// Only say what it would do and cost
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do not ask before lumens are locked
+    #[arg(long, short)]
+    pub(crate) yes: bool,
 }
 
 #[derive(ClapArgs)]
 pub(crate) struct Get {
     /// The name of a file, or of a folder that was stored
     pub(crate) name: String,
-    /// The file or folder to write [default: the last part of the name, here]
+    /// The file or folder to write, or a folder to put it in [default: the last part of the name, here]
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
     /// Begin at this byte
@@ -288,7 +291,7 @@ pub(crate) struct Get {
 
 #[derive(ClapArgs)]
 pub(crate) struct Rm {
-    /// The files' names
+    /// Names of files, or of folders: all files in them
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Do not ask
@@ -301,7 +304,7 @@ pub(crate) struct Rm {
 pub(crate) struct Audit {
     #[command(subcommand)]
     pub(crate) what: Option<AuditWhat>,
-    /// The file's name
+    /// The file's name, or a folder's
     #[arg(required_unless_present_any = ["history", "all"], conflicts_with = "all")]
     pub(crate) name: Option<String>,
     /// Audit all that farmers keep for you
@@ -349,6 +352,9 @@ pub(crate) enum Wallet {
         /// The file to write [default: standard output]
         #[arg(long, short, value_name = "PATH")]
         output: Option<PathBuf>,
+        /// Overwrite what is there
+        #[arg(long)]
+        force: bool,
     },
     /// Show or set what may be spent, whatever asks for it
     Limits {
@@ -384,7 +390,7 @@ pub(crate) struct Send {
 
 #[derive(ClapArgs)]
 pub(crate) struct Renew {
-    /// The file's name
+    /// The file's name, or a folder's
     pub(crate) name: String,
     /// Keep for this long from now; never shorter than before
     #[arg(long = "for", value_name = "TIME", value_parser = values::span, default_value = "3months")]
@@ -461,7 +467,11 @@ pub(crate) struct Devnet {
 pub(crate) fn print_completions(shell: Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "hayloft", &mut script);
-    Ok(crate::output::print_bytes(&script)?)
+    match crate::output::print_bytes(&script) {
+        // A reader that has gone away (`| head`) is no error.
+        Err(gone) if gone.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
 }
 
 /// Writes one manual page per command into `folder`.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::args::{Audit, AuditWhat};
 use crate::connect::Place;
+use crate::folder;
 use crate::output::{Output, moment, printable, table, word};
 
 /// Letters of a farmer's name that tell it from others.
@@ -31,8 +32,16 @@ pub(crate) async fn run(place: &Place, wish: Audit, output: Output) -> Result<()
                 place.client().await?.audit_export(&ReceiptWish { farmer, contract: None, epoch }).await?;
             export(&exported, path.as_deref(), output)
         }
-        (None, name) if !wish.history => {
-            let report = place.client().await?.audit(name.as_deref()).await?;
+        (None, Some(name)) if !wish.history => {
+            let client = place.client().await?;
+            let mut report = AuditReport { verdicts: Vec::new() };
+            for file in folder::files(&client, &name).await? {
+                report.verdicts.extend(client.audit(Some(&file)).await?.verdicts);
+            }
+            output.result(&report, || report_text(&report))
+        }
+        (None, None) if !wish.history => {
+            let report = place.client().await?.audit(None).await?;
             output.result(&report, || report_text(&report))
         }
         (None, name) => {
@@ -61,6 +70,9 @@ fn short(id: &str) -> String {
 }
 
 fn report_text(report: &AuditReport) -> String {
+    if report.verdicts.is_empty() {
+        return "Farmers keep nothing for you: there is nothing to audit.".into();
+    }
     let rows = report.verdicts.iter().map(|one| {
         let reason = one.reason.as_deref().map(printable).unwrap_or_default();
         vec![short(&one.farmer), word(&one.verdict), reason]

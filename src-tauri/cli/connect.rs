@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use hayloft_gateway::{Client, ConnectError};
 use hayloft_node::NetworkName;
 
-use crate::output::Refusal;
+use crate::output::{Refusal, quoted};
 
 /// The environment variable that names the home.
 const HOME_VARIABLE: &str = "HAYLOFT_HOME";
@@ -54,9 +54,10 @@ impl Place {
 }
 
 fn not_running(home: &Path) -> anyhow::Error {
-    let home = home.display().to_string();
-    let quoted = if home.contains(char::is_whitespace) { format!("'{home}'") } else { home.clone() };
-    let message =
-        format!("No Hayloft node is running on {home}. Start one with: hayloft --home {quoted} node");
+    let message = format!(
+        "No Hayloft node is running on {}. Start one with: hayloft --home {} node",
+        home.display(),
+        quoted(home)
+    );
     Refusal { code: "not_running", message }.into()
 }

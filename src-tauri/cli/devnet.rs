@@ -18,7 +18,7 @@ use crate::args;
 use crate::children::{LedgerChild, NodeChild};
 use crate::connect::Place;
 use crate::farm::xlm;
-use crate::output::{Output, Refusal};
+use crate::output::{Output, Refusal, counted, quoted};
 use crate::stop;
 
 /// How long the owner may take to find every farmer.
@@ -64,7 +64,10 @@ impl<'a> NodeEntry<'a> {
 /// The running network.
 struct Devnet {
     network: NetworkName,
+    /// A home for whoever joins.
+    guest: PathBuf,
     bootstrap_address: String,
+    auditor_address: String,
     bootstrap: NodeChild,
     owner: Option<NodeChild>,
     auditor: NodeChild,
@@ -168,11 +171,22 @@ impl Devnet {
             }
             let mut words = basic.clone();
             words.extend(["--bootstrap".into(), bootstrap_address.clone()]);
-            words.extend(["--auditor".into(), auditor_address]);
+            words.extend(["--auditor".into(), auditor_address.clone()]);
             start_owner(folder.join("owner"), &network, words).await.map(Some)
         };
         let (farmers, owner) = tokio::try_join!(try_join_all(farmers), owner)?;
-        let devnet = Self { network, bootstrap_address, bootstrap, owner, auditor, farmers, ledger };
+        let guest = folder.join("guest");
+        let devnet = Self {
+            network,
+            guest,
+            bootstrap_address,
+            auditor_address,
+            bootstrap,
+            owner,
+            auditor,
+            farmers,
+            ledger,
+        };
         devnet.wait_for_discovery().await?;
         Ok(devnet)
     }
@@ -218,16 +232,25 @@ impl Devnet {
     }
 
     fn sentence(&self) -> String {
-        let owner = self.owner.as_ref().map_or_else(String::new, |owner| {
-            format!("\nStore with: hayloft --home {} put PATH", owner.ready.home.display())
-        });
-        format!(
-            "The network {} is up with {} farmers. Stop it with Ctrl-C.\nJoin with: hayloft --network {} node --bootstrap {}{owner}",
+        let ledger = self.ledger.as_ref().map(|ledger| ledger.ready.ledger.as_str());
+        let mut said = format!(
+            "The network {} is up with {}. Stop it with Ctrl-C.\nJoin with: {}",
             self.network,
-            self.farmers.len(),
-            self.network,
-            self.bootstrap_address
-        )
+            counted(self.farmers.len() as u64, "farmer"),
+            join_line(
+                &self.guest,
+                &self.network,
+                &self.bootstrap_address,
+                ledger.zip(Some(self.auditor_address.as_str()))
+            )
+        );
+        if let Some(owner) = &self.owner {
+            said += &format!("\nStore with: hayloft --home {} put PATH", quoted(&owner.ready.home));
+        }
+        if let Some(ledger) = ledger {
+            said += &format!("\nIts ledger: {ledger}");
+        }
+        said
     }
 
     /// Stays until `stop`, and says so when a node ends before that.
@@ -260,6 +283,13 @@ impl Devnet {
             ledger.close().await;
         }
     }
+}
+
+/// What a node is started with that joins; where keeping costs something it needs the ledger, and an auditor for its contracts.
+fn join_line(home: &Path, network: &NetworkName, bootstrap: &str, priced: Option<(&str, &str)>) -> String {
+    let priced = priced
+        .map_or_else(String::new, |(ledger, auditor)| format!(" --ledger {ledger} --auditor {auditor}"));
+    format!("hayloft --home {} --network {network} node --bootstrap {bootstrap}{priced}", quoted(home))
 }
 
 async fn start_owner(home: PathBuf, network: &NetworkName, words: Vec<String>) -> Result<NodeChild> {
@@ -319,6 +349,18 @@ mod tests {
         let priced = ReadyLine { ledger: Some("http://127.0.0.1:1"), ..line };
         let expected = expected.replace("}]}", r#"}],"ledger":"http://127.0.0.1:1"}"#);
         assert_eq!(serde_json::to_string(&priced).unwrap(), expected);
+    }
+
+    #[test]
+    fn whoever_joins_is_told_of_a_home_of_its_own_and_of_what_a_price_takes() {
+        let (network, auditor) = ("devnet-1".parse().unwrap(), "/ip4/b");
+        let home = Path::new("/tmp/dev net/guest");
+        assert_eq!(
+            join_line(home, &network, "/ip4/a", None),
+            "hayloft --home '/tmp/dev net/guest' --network devnet-1 node --bootstrap /ip4/a"
+        );
+        let priced = join_line(home, &network, "/ip4/a", Some(("http://l", auditor)));
+        assert!(priced.ends_with(" --ledger http://l --auditor /ip4/b"), "{priced}");
     }
 
     #[test]

@@ -22,7 +22,11 @@ pub(crate) async fn run(place: &Place, what: Farm, output: Output) -> Result<()>
         Farm::Status => client.farm_status().await?,
         Farm::Set(wish) => {
             let settings = client.farm_status().await?.settings;
-            client.farm_set(changed(settings, *wish)?).await?
+            let status = client.farm_set(changed(settings, *wish)?).await?;
+            if status.leaving.is_some() {
+                output.note("This farmer leaves and takes nothing new. To stay after all: hayloft farm leave --cancel");
+            }
+            status
         }
     };
     output.result(&status, || text(&status))
@@ -46,7 +50,7 @@ fn changed(mut settings: FarmSettings, wish: FarmSet) -> Result<FarmSettings> {
     settings.paused = (settings.paused || wish.pause) && !wish.resume;
     if let Some(folder) = wish.folder {
         let folder = std::path::absolute(&folder);
-        settings.folder = Some(folder.context("the folder for shards has no full path")?);
+        settings.folder = Some(folder.context("the folder for pieces has no full path")?);
     }
     settings.operator = wish.operator.or(settings.operator);
     Ok(settings)
@@ -59,12 +63,9 @@ fn text(status: &FarmStatus) -> String {
             "Offered    {}",
             if settings.enabled { size(settings.quota_bytes) } else { "nothing".into() }
         ),
+        format!("Folder     {}", status.folder.display()),
         format!("Used       {}, and {} reserved", size(status.used_bytes), size(status.reserved_bytes)),
-        format!(
-            "Free       {} of the quota, {} on the disk",
-            size(status.free_bytes),
-            size(status.disk_free_bytes)
-        ),
+        format!("Free       {}{} on the disk", quota_left(status), size(status.disk_free_bytes)),
         format!("Overhead   {}", size(status.overhead_bytes)),
         format!(
             "Price      {} XLM per TB-month, {} XLM per TB served",
@@ -95,6 +96,15 @@ fn text(status: &FarmStatus) -> String {
     lines.join("\n")
 }
 
+/// Only an offer has something left.
+fn quota_left(status: &FarmStatus) -> String {
+    if status.settings.enabled {
+        format!("{} of the quota, ", size(status.free_bytes))
+    } else {
+        String::new()
+    }
+}
+
 fn accepting(status: &FarmStatus) -> String {
     match (&status.reason, status.accepting) {
         (_, true) => "taken".into(),
@@ -113,7 +123,7 @@ fn contracts(status: &FarmStatus) -> String {
             day(contract.delete_after),
         ]
     });
-    table(&["OWNER", "SHARDS", "KEPT", "ENDS", "DELETED AFTER"], &rows.collect::<Vec<_>>())
+    table(&["OWNER", "PIECES", "KEPT", "ENDS", "DELETED AFTER"], &rows.collect::<Vec<_>>())
 }
 
 fn limit(bytes_per_second: Option<u64>) -> String {

@@ -1,9 +1,6 @@
 //! `hayloft ls`, `rm`, `health` and `renew`.
 
-use std::io::IsTerminal;
-
 use anyhow::Result;
-use console::Term;
 use hayloft_node::model::{FileEntry, FileHealth};
 use serde::Serialize;
 use serde_json::json;
@@ -11,6 +8,7 @@ use serde_json::json;
 use crate::args::{Renew, Rm};
 use crate::connect::Place;
 use crate::output::{Output, Refusal, day, printable, size, table, word};
+use crate::{ask, folder};
 
 /// `health --json`: the shape that scripts read.
 #[derive(Serialize)]
@@ -45,7 +43,7 @@ fn listing(files: &[FileEntry]) -> String {
     format!(
         "{}{warnings}",
         table(
-            &["NAME", "SIZE", "STORED", "DEAD", "SHARDS", "HEALTH", "KEPT UNTIL"],
+            &["NAME", "SIZE", "STORED", "LEFT OVER", "PIECES", "HEALTH", "KEPT UNTIL"],
             &files.iter().map(row).collect::<Vec<_>>()
         )
     )
@@ -64,38 +62,43 @@ fn row(file: &FileEntry) -> Vec<String> {
     ]
 }
 
-/// Removes files, asking first.
+/// Removes files, and all files of folders, asking first.
 pub(crate) async fn remove(place: &Place, wish: Rm, output: Output) -> Result<()> {
     let client = place.client().await?;
-    if !wish.yes && !confirmed(&wish.names)? {
+    let mut names = Vec::new();
+    for name in &wish.names {
+        names.extend(folder::files(&client, name).await?);
+    }
+    names.sort_unstable();
+    names.dedup();
+    if !wish.yes && !ask::confirmed(&question(&names), "Removing cannot be undone")? {
         return Err(Refusal { code: "cancelled", message: "Nothing was removed.".into() }.into());
     }
-    client.remove(wish.names.clone()).await?;
-    output.result(&json!({ "removed": wish.names }), || {
-        format!("Removed: {}", wish.names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", "))
+    client.remove(names.clone()).await?;
+    output.result(&json!({ "removed": names }), || {
+        format!("Removed: {}", names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", "))
     })
 }
 
-fn confirmed(names: &[String]) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        let message =
-            "Removing cannot be undone, and nobody can be asked here. To remove without asking, add --yes.";
-        return Err(Refusal { code: "bad_request", message: message.into() }.into());
+fn question(names: &[String]) -> String {
+    match names {
+        [name] => format!("Remove {}? This cannot be undone.", printable(name)),
+        _ => format!("Remove {} files? This cannot be undone.", names.len()),
     }
-    let terminal = Term::stderr();
-    let what = match names {
-        [name] => printable(name),
-        _ => format!("{} files", names.len()),
-    };
-    terminal.write_str(&format!("Remove {what}? This cannot be undone. [y/N] "))?;
-    let answer = terminal.read_line()?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Asks the farmers of a file.
+/// Asks the farmers of a file, or of all files of a folder.
 pub(crate) async fn health(place: &Place, name: &str, output: Output) -> Result<()> {
-    let health = place.client().await?.health(name).await?;
-    output.result(&shape(&health), || diagnosis(&health))
+    let client = place.client().await?;
+    let mut all = Vec::new();
+    for file in folder::files(&client, name).await? {
+        all.push(client.health(&file).await?);
+    }
+    let text = || all.iter().map(diagnosis).collect::<Vec<_>>().join("\n");
+    match all.as_slice() {
+        [only] if only.name == name => output.result(&shape(only), text),
+        _ => output.result(&json!({ "files": all.iter().map(shape).collect::<Vec<_>>() }), text),
+    }
 }
 
 fn shape(health: &FileHealth) -> HealthShape<'_> {
@@ -110,27 +113,31 @@ fn diagnosis(health: &FileHealth) -> String {
     let parts = lacking.filter(|_| health.segments.len() > 1).map(|(index, segment)| {
         format!("\n  part {}: {} of {} pieces, {} needed", index + 1, segment.alive, segment.n, segment.k)
     });
-    format!(
-        "{}: {} ({}){}",
-        printable(&health.name),
-        health.sentence,
-        word(&health.health),
-        parts.collect::<String>()
-    )
+    format!("{}: {}{}", printable(&health.name), health.sentence, parts.collect::<String>())
 }
 
-/// Keeps a file for longer.
+/// Keeps a file, or all files of a folder, for longer.
 pub(crate) async fn renew(place: &Place, wish: Renew, output: Output) -> Result<()> {
     let auto = match (wish.auto, wish.no_auto) {
         (true, _) => Some(true),
         (false, true) => Some(false),
         (false, false) => None,
     };
-    let file = place.client().await?.renew(&wish.name, wish.keep, auto).await?;
-    output.result(&file, || {
-        let renewed = if file.renew { ", and renewed by itself" } else { "" };
-        format!("{} is kept until {}{renewed}", printable(&file.name), day(file.keep_until))
-    })
+    let client = place.client().await?;
+    let mut all = Vec::new();
+    for name in folder::files(&client, &wish.name).await? {
+        all.push(client.renew(&name, wish.keep, auto).await?);
+    }
+    let text = || all.iter().map(kept).collect::<Vec<_>>().join("\n");
+    match all.as_slice() {
+        [only] if only.name == wish.name => output.result(only, text),
+        _ => output.result(&json!({ "files": all }), text),
+    }
+}
+
+fn kept(file: &FileEntry) -> String {
+    let renewed = if file.renew { ", and renewed by itself" } else { "" };
+    format!("{} is kept until {}{renewed}", printable(&file.name), day(file.keep_until))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::{put, watch};
 /// Brings a file, or a range of it, back.
 pub(crate) async fn run(place: &Place, wish: Get, output: Output) -> Result<()> {
     let client = place.client().await?;
-    let target = wish.output.map_or_else(|| last_part(&wish.name), Ok)?;
+    let target = target(wish.output, &wish.name)?;
     let request = GetRequest {
         name: wish.name,
         output: put::absolute(&target)?,
@@ -31,6 +31,15 @@ pub(crate) async fn run(place: &Place, wish: Get, output: Output) -> Result<()> 
             output.result(&report, || line(&report, &target))
         }
         _ => anyhow::bail!("the node reported something else for a download"),
+    }
+}
+
+/// As named, or within the folder named.
+fn target(output: Option<PathBuf>, name: &str) -> Result<PathBuf> {
+    match output {
+        None => last_part(name),
+        Some(folder) if folder.is_dir() => Ok(folder.join(last_part(name)?)),
+        Some(output) => Ok(output),
     }
 }
 
@@ -78,6 +87,15 @@ mod tests {
         let expected =
             r#"{"name":"a","bytes":5,"seconds":0.5,"first_byte_seconds":0.25,"farmers_blamed":["00ff"]}"#;
         assert_eq!(serde_json::to_string(&report).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_brought_back_to_a_folder_lies_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().to_owned();
+        assert_eq!(target(Some(there.clone()), "photos/a.jpg").unwrap(), there.join("a.jpg"));
+        assert_eq!(target(Some(there.join("b")), "photos/a.jpg").unwrap(), there.join("b"));
+        assert!(target(Some(there), "photos/..").is_err());
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! Exit codes: 0 done, 1 refused with a reason, 2 wrong usage. Deliberately absent: storage logic, and WebKit.
 
 mod args;
+mod ask;
 mod audit;
 mod children;
 mod connect;
 mod devnet;
 mod farm;
 mod files;
+mod folder;
 mod get;
 mod identity;
 mod jobs;

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 
 use anyhow::Context as _;
 use bytesize::ByteSize;
@@ -98,6 +99,21 @@ pub(crate) fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().si().to_string()
 }
 
+/// So many of something, as in "1 file" and "2 files".
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+/// A path as a word that can be pasted into a shell.
+pub(crate) fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |symbol: char| symbol.is_alphanumeric() || "/\\:._-+@%".contains(symbol);
+    if !path.is_empty() && path.chars().all(plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
+}
+
 /// A moment for people, in local time.
 pub(crate) fn moment(seconds: u64) -> String {
     let stamp = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
@@ -159,6 +175,12 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\u{a}");
         assert_eq!(printable("photo\u{202e}gpj.exe"), "photo\\u{202e}gpj.exe");
         assert_eq!(printable("Grüße 🌾 עברית"), "Grüße 🌾 עברית");
+    }
+
+    #[test]
+    fn a_path_can_be_pasted() {
+        assert_eq!(quoted(Path::new("/tmp/devnet-1")), "/tmp/devnet-1");
+        assert_eq!(quoted(Path::new("/tmp/dev net/ü's")), r"'/tmp/dev net/ü'\''s'");
     }
 
     #[test]

@@ -9,13 +9,13 @@ use serde_json::json;
 use crate::args::Put;
 use crate::connect::Place;
 use crate::farm::xlm;
-use crate::output::{Output, Refusal, day, printable, size};
-use crate::watch;
+use crate::output::{Output, Refusal, counted, day, printable, size};
+use crate::{ask, watch};
 
 /// Stores files and folders, or says what that would take.
 pub(crate) async fn run(place: &Place, wish: Put, output: Output) -> Result<()> {
     let client = place.client().await?;
-    let dry_run = wish.dry_run;
+    let (dry_run, yes) = (wish.dry_run, wish.yes);
     let request = request(wish)?;
     let one_file = matches!(request.paths.as_slice(), [path] if !path.is_dir());
     let quote = client.quote(request.clone()).await?;
@@ -27,6 +27,12 @@ pub(crate) async fn run(place: &Place, wish: Put, output: Output) -> Result<()> 
     }
     if quote.monthly_price > 0 {
         output.note(price(&quote));
+    }
+    if quote.locked > 0 && !yes {
+        let question = format!("Lock {} XLM and store this?", xlm(quote.locked));
+        if !ask::confirmed(&question, &format!("This locks {} XLM", xlm(quote.locked)))? {
+            return Err(Refusal { code: "cancelled", message: "Nothing was stored.".into() }.into());
+        }
     }
     let news = client.events().await?;
     let job = client.put(request).await?;
@@ -58,23 +64,40 @@ pub(crate) fn absolute(path: &PathBuf) -> Result<PathBuf> {
 
 /// One file prints its report alone; several paths or a folder print `{"files": […]}`.
 fn show(reports: &[PutReport], one_file: bool, output: Output) -> Result<()> {
-    let human = || reports.iter().map(line).collect::<Vec<_>>().join("\n");
+    let human = || match reports {
+        [report] => line(report, &took(report)),
+        _ => {
+            reports.iter().map(|report| line(report, "")).chain(total(reports)).collect::<Vec<_>>().join("\n")
+        }
+    };
     match reports {
         [report] if one_file => output.result(report, human),
         _ => output.result(&json!({ "files": reports }), human),
     }
 }
 
-fn line(report: &PutReport) -> String {
+/// All files of a put end together: their time is told once.
+fn total(reports: &[PutReport]) -> Option<String> {
+    let slowest = reports.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
+    let bytes = reports.iter().map(|report| report.bytes).sum();
+    Some(format!("{}, {}{}", counted(reports.len() as u64, "file"), size(bytes), took(slowest)))
+}
+
+fn took(report: &PutReport) -> String {
+    format!(" in {:.1} s", report.seconds)
+}
+
+fn line(report: &PutReport, took: &str) -> String {
     let name = printable(&report.name);
     if report.reused {
-        return format!("{name}: was stored already, nothing was sent");
+        return format!(
+            "{name}: was stored already, nothing was sent; `hayloft renew` changes how long it is kept"
+        );
     }
     format!(
-        "{name}: {} in {:.1} s, on {} farmers; any {} of {} shards bring it back",
+        "{name}: {}{took}, on {}; any {} of {} pieces bring it back",
         size(report.bytes),
-        report.seconds,
-        report.farmers,
+        counted(u64::from(report.farmers), "farmer"),
         report.k,
         report.n
     )
@@ -94,17 +117,27 @@ fn price(quote: &Quote) -> String {
         format!("\nFarmers are paid until {} without this computer doing anything more.", day(until))
     });
     format!(
-        "{} files, {}. On farmers' disks: {}; any {} of {} shards bring a file back.\n\
-         Price: {} XLM a month, {} XLM in all. Odds of loss in a month without repair: {:.1e}.{locked}{paid}",
-        quote.files,
+        "{}, {}. On farmers' disks: {}; any {} of {} pieces bring a file back.\n\
+         Price: {} XLM a month, {} XLM in all. Odds of loss in a month without repair: {}.{locked}{paid}",
+        counted(quote.files, "file"),
         size(quote.bytes),
         size(quote.stored_bytes),
         quote.k,
         quote.n,
         xlm(quote.monthly_price),
         xlm(quote.total_price),
-        quote.loss_odds
+        odds(quote.loss_odds)
     )
+}
+
+/// A chance as people say it.
+fn odds(chance: f64) -> String {
+    match 1.0 / chance {
+        one_in if one_in < 1e6 => format!("1 in {one_in:.0}"),
+        one_in if one_in < 1e9 => format!("1 in {:.0} million", one_in / 1e6),
+        one_in if one_in < 1e12 => format!("1 in {:.0} billion", one_in / 1e9),
+        _ => "less than 1 in a thousand billion".into(),
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +146,13 @@ mod tests {
 
     fn report(reused: bool) -> PutReport {
         PutReport { name: "a".into(), bytes: 5, seconds: 0.5, segments: 1, k: 4, n: 12, farmers: 12, reused }
+    }
+
+    #[test]
+    fn odds_are_told_in_words() {
+        assert_eq!(odds(0.25), "1 in 4");
+        assert_eq!(odds(6.1e-8), "1 in 16 million");
+        assert!(odds(0.0).starts_with("less than"));
     }
 
     #[test]

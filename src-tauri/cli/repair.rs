@@ -2,19 +2,30 @@
 
 use anyhow::Result;
 use hayloft_node::model::{JobReport, RepairReport};
+use serde_json::json;
 
 use crate::connect::Place;
-use crate::output::{Output, printable, size};
-use crate::watch;
+use crate::output::{Output, counted, printable, size};
+use crate::{folder, watch};
 
-/// Repairs a file and says what was done.
+/// Repairs a file, or all files of a folder one after the other, and says what was done.
 pub(crate) async fn run(place: &Place, name: &str, output: Output) -> Result<()> {
     let client = place.client().await?;
-    let news = client.events().await?;
-    let job = client.repair(name).await?;
-    match watch::to_the_end(&client, news, job).await? {
-        JobReport::Repair(report) => output.result(&report, || line(name, &report)),
-        _ => anyhow::bail!("the node reported something else for a repair"),
+    let mut all = Vec::new();
+    for file in folder::files(&client, name).await? {
+        let news = client.events().await?;
+        let job = client.repair(&file).await?;
+        match watch::to_the_end(&client, news, job).await? {
+            JobReport::Repair(report) => all.push((file, report)),
+            _ => anyhow::bail!("the node reported something else for a repair"),
+        }
+    }
+    let text = || all.iter().map(|(file, report)| line(file, report)).collect::<Vec<_>>().join("\n");
+    match all.as_slice() {
+        [(only, report)] if only == name => output.result(report, text),
+        _ => {
+            output.result(&json!({ "files": all.iter().map(|(_, report)| report).collect::<Vec<_>>() }), text)
+        }
     }
 }
 
@@ -23,7 +34,7 @@ fn line(name: &str, report: &RepairReport) -> String {
     if report.shards == 0 {
         return format!("{name}: all pieces are in their places, nothing had to be repaired");
     }
-    let pieces = if report.shards == 1 { "1 piece".to_owned() } else { format!("{} pieces", report.shards) };
+    let pieces = counted(u64::from(report.shards), "piece");
     format!(
         "{name}: {pieces} rebuilt with other farmers, {} read, in {:.1} s",
         size(report.bytes),

@@ -8,7 +8,7 @@ use hayloft_gateway::Client;
 use hayloft_node::model::{Event, ScrubStatus, ShardTrouble};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::output::{Refusal, day, moment, size, table};
+use crate::output::{Refusal, counted, day, moment, size, table};
 use crate::stop;
 
 /// News may be lost when they come too fast: ask again this often.
@@ -67,9 +67,9 @@ pub(crate) fn line(scrub: &ScrubStatus) -> String {
         (None, None) => "nothing was read again yet".to_owned(),
     };
     let lost = (scrub.lost_shards > 0)
-        .then(|| format!("; {} LOST, {}", shards(scrub.lost_shards), size(scrub.lost_bytes)));
+        .then(|| format!("; {} LOST, {}", counted(scrub.lost_shards, "piece"), size(scrub.lost_bytes)));
     let unreadable = (scrub.unreadable_shards > 0)
-        .then(|| format!("; {} cannot be read just now", shards(scrub.unreadable_shards)));
+        .then(|| format!("; {} cannot be read just now", counted(scrub.unreadable_shards, "piece")));
     let problem = scrub.problem.as_ref().map(|problem| format!("; it cannot go on: {problem}"));
     [Some(checked), lost, unreadable, problem].into_iter().flatten().collect()
 }
@@ -92,7 +92,7 @@ pub(crate) fn text(scrub: &ScrubStatus) -> String {
             moment(troubled.noticed),
         ]
     });
-    let table = table(&["SHARD", "BYTES", "ON THE DISK", "NOTICED"], &rows.collect::<Vec<_>>());
+    let table = table(&["PIECE", "BYTES", "ON THE DISK", "NOTICED"], &rows.collect::<Vec<_>>());
     format!(
         "Your disk does not have all that you keep for others: {}.\nThe owners are told when they ask. If this happens again, the disk may be failing.\n\n{table}",
         found(scrub)
@@ -100,14 +100,10 @@ pub(crate) fn text(scrub: &ScrubStatus) -> String {
 }
 
 fn found(scrub: &ScrubStatus) -> String {
-    let lost = (scrub.lost_shards > 0).then(|| format!("{} lost", shards(scrub.lost_shards)));
+    let lost = (scrub.lost_shards > 0).then(|| format!("{} lost", counted(scrub.lost_shards, "piece")));
     let unreadable = (scrub.unreadable_shards > 0)
-        .then(|| format!("{} cannot be read just now", shards(scrub.unreadable_shards)));
+        .then(|| format!("{} cannot be read just now", counted(scrub.unreadable_shards, "piece")));
     [lost, unreadable].into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-fn shards(count: u64) -> String {
-    if count == 1 { "1 shard".to_owned() } else { format!("{count} shards") }
 }
 
 #[cfg(test)]
@@ -151,7 +147,7 @@ mod tests {
             troubled: vec![troubled],
             ..whole()
         };
-        assert!(line(&lost).contains("; 1 shard LOST, 5"), "{}", line(&lost));
+        assert!(line(&lost).contains("; 1 piece LOST, 5"), "{}", line(&lost));
         assert!(
             text(&lost).contains("abababababababab") && text(&lost).contains("changed"),
             "{}",

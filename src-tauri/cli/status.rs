@@ -4,7 +4,7 @@ use anyhow::Result;
 use hayloft_node::model::{OwnerStatus, Protection, Status};
 
 use crate::connect::Place;
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 /// Shows what the running node is and how it is connected.
 pub(crate) async fn show(place: &Place, output: Output) -> Result<()> {
@@ -22,7 +22,11 @@ fn text(status: &Status) -> String {
             status.owner.as_ref().map_or_else(|| "none; make one with: hayloft init".into(), owner)
         ),
         format!("Farming    {}", if status.farming { "yes" } else { "no" }),
-        format!("Connected  to {} nodes; {} farmers known", status.peers, status.farmers),
+        format!(
+            "Connected  to {}; {} known",
+            counted(u64::from(status.peers), "node"),
+            counted(u64::from(status.farmers), "farmer")
+        ),
     ];
     lines.extend(status.addresses.iter().map(|address| format!("Address    {address}")));
     lines.extend(status.notices.iter().map(|notice| format!("Notice     {notice}")));

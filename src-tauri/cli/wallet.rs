@@ -1,36 +1,41 @@
 //! `hayloft wallet`: what there is, what happened, and sending.
 
-use std::io::IsTerminal;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use console::Term;
 use hayloft_gateway::Client;
 use hayloft_node::model::{
-    Escrow, EscrowStage, SendReport, SendRequest, SendState, SpendingLimits, Wallet, WalletEntry,
+    Escrow, EscrowStage, EscrowWait, SendReport, SendRequest, SendState, SpendingLimits, Wallet, WalletEntry,
 };
 use serde_json::json;
 
-use crate::args;
 use crate::connect::Place;
 use crate::farm::xlm;
 use crate::output::{Output, Refusal, moment, print_bytes, printable, table, word};
 use crate::passphrase;
+use crate::{args, ask};
 
 /// Does what is asked of the wallet.
 pub(crate) async fn run(place: &Place, what: args::Wallet, output: Output) -> Result<()> {
     let client = place.client().await?;
     match what {
         args::Wallet::Status => show(&client.wallet().await?, output),
-        args::Wallet::Fund => show(&client.wallet_fund().await?, output),
+        args::Wallet::Fund => {
+            if client.wallet().await?.exists {
+                output.note("The account is there already: nothing is given a second time.");
+            }
+            show(&client.wallet_fund().await?, output)
+        }
         args::Wallet::Send(wish) => send(&client, wish, output).await,
         args::Wallet::History => {
             let entries = client.wallet_history().await?;
             output.result(&entries, || history(&entries))
         }
         args::Wallet::Import => import(&client, output).await,
-        args::Wallet::Export { output: path } => {
-            export(&client.wallet_export().await?, path.as_deref(), output)
+        args::Wallet::Export { output: path, force } => {
+            export(&client.wallet_export().await?, path.as_deref(), force, output)
         }
         args::Wallet::Limits { per_day, in_all, price } => {
             let mut limits = client.wallet().await?.limits;
@@ -95,13 +100,25 @@ fn escrows(escrows: &[Escrow]) -> String {
             xlm(escrow.owed.saturating_sub(escrow.at_risk)),
             xlm(escrow.at_risk),
             xlm(escrow.paid),
-            escrow.waits_for.as_ref().map_or_else(|| "-".into(), word),
+            escrow.waits_for.map_or_else(|| "-".into(), |wait| waits_for(wait).to_owned()),
             escrow.next_settlement.map_or_else(|| "-".into(), moment),
             moment(escrow.ends),
         ]
     });
     let titles = ["ESCROW", "SIDE", "LOCKED", "OWED", "AT RISK", "PAID", "WAITS FOR", "PERIOD ENDS", "ENDS"];
     table(&titles, &rows.collect::<Vec<_>>())
+}
+
+fn waits_for(wait: EscrowWait) -> &'static str {
+    match wait {
+        EscrowWait::Setup => "its setup",
+        EscrowWait::PeriodEnd => "the period's end",
+        EscrowWait::Audits => "audits",
+        EscrowWait::Worth => "more to be owed",
+        EscrowWait::Farmer => "its farmer",
+        EscrowWait::Settlement => "a payment under way",
+        EscrowWait::Reserve => "its reserve",
+    }
 }
 
 /// Enough of an address to tell it from others.
@@ -113,15 +130,15 @@ fn limit_lines(limits: &SpendingLimits) -> String {
     let most =
         |limit: Option<u64>| limit.map_or_else(|| "no limit".into(), |most| format!("{} XLM", xlm(most)));
     format!(
-        "Limits     {} in 24 hours, {} in all; {} for a TB-month",
+        "Limits     {} in 24 hours, {} in all; farmers at {} a TB-month",
         most(limits.per_day),
         most(limits.in_all),
-        most(limits.price)
+        limits.price.map_or_else(|| "any price for".into(), |most| format!("up to {} XLM for", xlm(most)))
     )
 }
 
 async fn send(client: &Client, wish: args::Send, output: Output) -> Result<()> {
-    if !wish.yes && !confirmed(&wish)? {
+    if !wish.yes && !ask::confirmed(&question(&wish), "A payment cannot be taken back")? {
         return Err(Refusal { code: "cancelled", message: "Nothing was sent.".into() }.into());
     }
     let request =
@@ -145,21 +162,10 @@ fn sent(report: &SendReport, request: &SendRequest) -> String {
     }
 }
 
-fn confirmed(wish: &args::Send) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        let message = "A payment cannot be taken back, and nobody can be asked here. To send without asking, add --yes.";
-        return Err(Refusal { code: "bad_request", message: message.into() }.into());
-    }
-    let terminal = Term::stderr();
+fn question(wish: &args::Send) -> String {
     let memo =
         wish.memo.as_ref().map_or_else(String::new, |memo| format!(" with the memo “{}”", printable(memo)));
-    terminal.write_str(&format!(
-        "Send {} XLM to {}{memo}? This cannot be taken back. [y/N] ",
-        xlm(wish.amount),
-        printable(&wish.to)
-    ))?;
-    let answer = terminal.read_line()?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    format!("Send {} XLM to {}{memo}? This cannot be taken back.", xlm(wish.amount), printable(&wish.to))
 }
 
 fn history(entries: &[WalletEntry]) -> String {
@@ -182,13 +188,30 @@ async fn import(client: &Client, output: Output) -> Result<()> {
     output.result(&json!({ "address": address }), || format!("The wallet is now {address}."))
 }
 
-fn export(text: &str, path: Option<&Path>, output: Output) -> Result<()> {
+fn export(text: &str, path: Option<&Path>, force: bool, output: Output) -> Result<()> {
     let Some(path) = path else {
         print_bytes(text.as_bytes())?;
         return Ok(());
     };
-    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    write(path, text, force)?;
     output.result(&json!({ "output": path }), || format!("Written to {}.", path.display()))
+}
+
+/// Writes a file that is not there yet, or, if `force`, any.
+fn write(path: &Path, text: &str, force: bool) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).truncate(force).create(force).create_new(!force);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    match written {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let message = format!(
+                "There is already something at {}: overwrite it (`--force`), or choose another place.",
+                path.display()
+            );
+            Err(Refusal { code: "exists", message }.into())
+        }
+        written => written.with_context(|| format!("{} cannot be written", path.display())),
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +234,16 @@ mod tests {
         let expected =
             r#"{"network":"barn","address":"G1","free":1,"escrow":2,"owed":3,"paid":4,"earned":5}"#;
         assert_eq!(serde_json::to_string(&status).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_table_overwrites_nothing_unless_told_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.csv");
+        write(&path, "first, and longer", false).unwrap();
+        assert!(write(&path, "second", false).unwrap_err().to_string().contains("--force"));
+        write(&path, "second", true).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second");
     }
 
     #[test]

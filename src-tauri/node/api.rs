@@ -104,7 +104,7 @@ impl Node {
     /// or the grace is over. Or, if `leave` is false, stays after all.
     ///
     /// # Errors
-    /// [`ApiError`] if it cannot be written down, or the store fails.
+    /// [`ApiError`] if there is nothing to leave, it cannot be written down, or the store fails.
     pub async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
         self.running.farm_leave(leave).await
     }

@@ -29,6 +29,11 @@ impl ApiError {
     }
 }
 
+/// Bytes for people, in powers of ten as disks are sold.
+pub(crate) fn size(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).display().si().to_string()
+}
+
 /// A sentence from an error's words: first letter upper-case, a full stop at the end.
 pub(crate) fn sentence(error: &impl std::fmt::Display) -> String {
     let words = error.to_string();

@@ -351,6 +351,9 @@ impl Running {
     pub(crate) async fn farm_leave(&self, leave: bool) -> Result<FarmStatus, ApiError> {
         let mut settings = self.settings.lock().await;
         if leave != settings.leaves.is_some() {
+            if leave {
+                self.farmer.check_leave().await?;
+            }
             let leaves = leave.then(|| self.parts.clock.now().plus_seconds(MIN_GRACE_SECONDS));
             let next = Settings { leaves, ..settings.clone() };
             next.save(self.parts.store.home())?;
@@ -430,6 +433,12 @@ async fn net_config(
     settings: &Settings,
     store: &Store,
 ) -> Result<NetConfig, ApiError> {
+    if let Some(nobodys) = options.bootstrap.iter().find(|address| hayloft_net::device_in(address).is_none())
+    {
+        return Err(ApiError::bad_request(format!(
+            "“{nobodys}” is no address to join by: it ends in /p2p/ and the node's name, as `hayloft status` shows it there."
+        )));
+    }
     let listen = [&options.listen, &settings.listen].into_iter().find(|addresses| !addresses.is_empty());
     let known = store.peers().list().await.map_err(errors::database)?;
     let remembered =

@@ -79,6 +79,8 @@ pub enum Protection {
 pub struct FarmStatus {
     /// What was set.
     pub settings: FarmSettings,
+    /// Where shards are kept.
+    pub folder: PathBuf,
     /// Bytes of shards under contract.
     pub used_bytes: u64,
     /// Bytes promised to uploads under way.
@@ -323,8 +325,6 @@ pub struct FileEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthWord {
-    /// Not looked at yet: never shown green.
-    Unknown,
     /// All shards are there.
     Good,
     /// Some are gone, the file is safe.

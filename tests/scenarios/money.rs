@@ -236,7 +236,9 @@ async fn farmers_are_paid_to_the_stroop_for_what_audits_prove_and_the_one_that_l
     ensure!(code == "money" && said.contains("a day"), "{code}: {said}");
     let limits = ["wallet", "limits", "--price", "none", "--per-day", "none"];
     hayloft(devnet.owner_home()?, limits)?.done()?;
-    hayloft(devnet.owner_home()?, ["put", &file])?.done()?;
+    let (code, said) = hayloft(devnet.owner_home()?, ["put", &file])?.refused()?;
+    ensure!(code == "bad_request" && said.contains("--yes"), "nobody was asked: {code}: {said}");
+    hayloft(devnet.owner_home()?, ["put", &file, "--yes"])?.done()?;
     lose_all(&devnet.farmers()[0].home)?;
     let paying = wallet(&owner, "escrows", |wallet| wallet.escrows.len() == 5).await?;
     ensure!(paying.status.escrow > 0 && paying.status.free < funded.status.free, "{paying:?}");
@@ -296,7 +298,7 @@ async fn whoever_dies_nothing_is_paid_twice_and_nothing_is_stuck() -> Result<()>
     // Killed while escrows are being set up: what was begun is used or comes back, and the put goes on.
     let putting = tokio::task::spawn_blocking({
         let (home, file) = (devnet.owner_home()?.to_owned(), file.clone());
-        move || hayloft(&home, ["put", &file])
+        move || hayloft(&home, ["put", &file, "--yes"])
     });
     wallet(&owner, "a first escrow", |wallet| !wallet.escrows.is_empty()).await?;
     kill_9(owner.pid())?;
@@ -341,7 +343,7 @@ async fn a_ledger_that_is_wiped_is_noticed_and_contracts_are_paid_for_anew() -> 
     let devnet = devnet("3")?;
     let owner = devnet.owner().await?;
     wallet(&owner, "funding", |wallet| wallet.status.free > 0).await?;
-    hayloft(devnet.owner_home()?, ["put", &file(&devnet)?])?.done()?;
+    hayloft(devnet.owner_home()?, ["put", &file(&devnet)?, "--yes"])?.done()?;
     let paying = wallet(&owner, "escrows", |wallet| wallet.escrows.len() == 3).await?;
     ensure!(paying.escrows.iter().all(|escrow| escrow.role == EscrowRole::Owner), "{paying:?}");
     let mut news = owner.events().await?;

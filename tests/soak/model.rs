@@ -122,7 +122,7 @@ mod tests {
             k: 8,
             n: 18,
             alive: 0,
-            health: HealthWord::Unknown,
+            health: HealthWord::Good,
             warning: None,
         }
     }

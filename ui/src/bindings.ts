@@ -305,6 +305,8 @@ export type FarmSettings = {
 export type FarmStatus = {
 	/**  What was set. */
 	settings: FarmSettings,
+	/**  Where shards are kept. */
+	folder: string,
 	/**  Bytes of shards under contract. */
 	used_bytes: number,
 	/**  Bytes promised to uploads under way. */
@@ -439,8 +441,6 @@ export type GetRequest = {
 
 /**  Health in one word. */
 export type HealthWord = 
-/**  Not looked at yet: never shown green. */
-"unknown" | 
 /**  All shards are there. */
 "good" | 
 /**  Some are gone, the file is safe. */

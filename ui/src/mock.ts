@@ -45,6 +45,7 @@ export const farm: FarmStatus = {
   scrub,
   leaving: null,
   standings: standings.good,
+  folder: "/home/mira/.local/share/hayloft/shards",
 };
 
 const worn: FarmStatus = { ...farm, standings: standings.suspended, scrub: { ...scrub, hurried: true, lost_shards: 3, lost_bytes: 12_600_000, unreadable_shards: 1 } };
@@ -69,7 +70,7 @@ export const files: FileEntry[] = [
   file("Letters/grandmother 1962.pdf", 18_400_000, "good", 12),
   file("Photos/summer at the lake.zip", 4_210_000_000, "good", 12),
   file("Photos/wedding.mp4", 2_380_000_000, "fair", 9),
-  file("accounts.ods", 214_000, "unknown", 0),
+  file("accounts.ods", 214_000, "good", 12),
   file("thesis final (really).docx", 3_800_000, "danger", 5, { renew: false, keep_until: NOW + 6 * DAY, warning: "Its time ends in 6 days. Renew it to keep it." }),
 ];
 

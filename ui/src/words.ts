@@ -116,7 +116,6 @@ export const words = {
   },
 
   health: {
-    unknown: { word: "Not checked", sentence: () => "Nobody has been asked yet." },
     good: { word: "Good", sentence: (_alive: number, n: number) => (n === 1 ? "Its one piece is there." : `All ${n} pieces are there.`) },
     fair: { word: "Fair", sentence: (alive: number, n: number, k: number) => `${alive} of ${n} pieces are there; ${k} are enough.` },
     danger: { word: "In danger", sentence: (alive: number, n: number, k: number) => `Only ${alive} of ${n} pieces are there; ${k} are needed.` },
@@ -344,7 +343,7 @@ export const words = {
     limits: "Limits",
     price: "Price per TB and month, in XLM",
     priceHint: "0 shares for free. You are paid only for time that audits prove.",
-    priceNone: "This network has no ledger, so space is shared for free.",
+    priceNone: "This node has no ledger, so it shares its space for free.",
     upload: "Upload at most, MB/s",
     download: "Download at most, MB/s",
     noLimit: "no limit",
@@ -380,7 +379,7 @@ export const words = {
   wallet: {
     title: "Wallet",
     lead: (network: string) => (network === "testnet" ? "Test lumens (XLM) pay farmers. They are worth nothing outside the test network." : `Lumens (XLM) of “${network}” pay farmers. They are worth nothing elsewhere.`),
-    none: { title: "There is no money here", sentence: "This network has no ledger: farmers keep files for free, and nobody needs a wallet." },
+    none: { title: "There is no money here", sentence: "This node has no ledger: it keeps and stores for free, and needs no wallet. Farmers that ask a price are passed over." },
     locked: { title: "Your wallet is locked", sentence: "Enter your passphrase to see and use it. Sharing space goes on meanwhile." },
     reading: "Asking the ledger…",
     asOf: (at: number) => `As of ${clock(at)}`,

@@ -10,9 +10,26 @@ use hayloft_core::Timestamp;
 use hayloft_store::farmer::Contract;
 
 use super::{Farmer, Shared};
-use crate::model::LeavingStatus;
+use crate::{
+    errors,
+    model::{ApiError, LeavingStatus},
+};
 
 impl Farmer {
+    /// Whether there is anything to leave.
+    ///
+    /// # Errors
+    /// [`ApiError`] if this node offers no space and keeps nothing.
+    pub(crate) async fn check_leave(&self) -> Result<(), ApiError> {
+        let contracts = self.shared.parts.store.farmer().contracts().await.map_err(errors::farm)?;
+        if self.settings().enabled || contracts.iter().any(|contract| contract.shards > 0) {
+            return Ok(());
+        }
+        Err(ApiError::bad_request(
+            "This computer offers no space and keeps nothing for others: there is nothing to leave.",
+        ))
+    }
+
     /// Stays until then and leaves; or stays.
     pub(crate) async fn leave(&self, leaves: Option<Timestamp>) {
         self.shared.leaves.send_replace(leaves);

@@ -122,12 +122,19 @@ impl Farmer {
         self.shared.settings.borrow().clone()
     }
 
-    /// Takes over checked settings at once. A new folder is refused while the old one holds shards.
+    /// Takes over checked settings at once. A new folder is refused while the old one holds shards, and if it is not there:
+    /// its disk may not be connected.
     ///
     /// # Errors
     /// [`ApiError`] if the folder cannot be changed; nothing is changed then.
     pub(crate) async fn set(&self, settings: FarmSettings) -> Result<(), ApiError> {
         if settings.folder != self.settings().folder {
+            if let Some(folder) = settings.folder.as_ref().filter(|folder| !folder.is_dir()) {
+                return Err(ApiError::bad_request(format!(
+                    "There is no folder {}: make it first, or connect the disk that it is on.",
+                    folder.display()
+                )));
+            }
             let own = self.shared.parts.store.home().path().join(OWN_FOLDER);
             let folder = settings.folder.clone().unwrap_or(own);
             let moved = self.shared.parts.store.farmer().move_to(&folder).await;

@@ -7,7 +7,10 @@ use hayloft_core::{
 use hayloft_store::farmer::{Figures, Limits};
 use jiff::tz::TimeZone;
 
-use crate::model::{FarmSettings, Hours};
+use crate::{
+    errors::size,
+    model::{FarmSettings, Hours},
+};
 
 /// The farmer protocol that this release speaks.
 const PROTOCOL: u16 = 1;
@@ -40,7 +43,8 @@ pub(crate) enum NotAccepting {
     QuotaFull,
     /// The disk must keep some space.
     #[error(
-        "The disk is nearly full: {guard_bytes} bytes of it stay free. Make room on it, or choose another folder."
+        "The disk is nearly full: {} of it stay free. Make room on it, or choose another folder.",
+        size(*guard_bytes)
     )]
     DiskFull {
         /// What must stay free.

@@ -33,6 +33,7 @@ impl Farmer {
             contracts: contracts.iter().filter(|contract| contract.shards > 0).map(shown).collect(),
             scrub: self.shared.scrub_status().await?,
             standings: self.shared.standings(),
+            folder: store.folder(),
             settings,
         })
     }
@@ -57,8 +58,10 @@ impl Farmer {
             return Ok(());
         }
         Err(ApiError::bad_request(format!(
-            "The disk has no room for {} bytes: at most {room} can be offered, because {} must stay free.",
-            wanted.quota_bytes, figures.guard_bytes
+            "The disk has no room for {}: at most {} can be offered, because {} must stay free.",
+            errors::size(wanted.quota_bytes),
+            errors::size(room),
+            errors::size(figures.guard_bytes)
         )))
     }
 }

@@ -29,7 +29,7 @@ pub(crate) use progress::{Progress, Sent, Snapshot};
 
 use crate::{
     model::{Event, GetRequest, Job, JobKind, JobReport, JobState, PutRequest},
-    owner::{Inner, OwnerError, get, lock, output, put, remove, repair},
+    owner::{Inner, OwnerError, get, lock, output, put, remove, repair, scan},
 };
 
 /// How often a running job is told of.
@@ -189,12 +189,21 @@ pub(crate) struct Jobs {
     live: Arc<Mutex<HashMap<u32, Live>>>,
     /// Jobs that stopped although their rows say that they run, because the rows could not be written, and why.
     unwritten: Arc<Mutex<HashMap<u32, String>>>,
+    /// Two that ask for the same put at once get one job.
+    putting: Arc<tokio::sync::Mutex<()>>,
     tasks: TaskTracker,
 }
 
 impl Jobs {
     pub(crate) fn new(owner: Arc<Inner>, rows: hayloft_store::Jobs) -> Self {
-        Self { owner, rows, live: Arc::default(), unwritten: Arc::default(), tasks: TaskTracker::new() }
+        Self {
+            owner,
+            rows,
+            live: Arc::default(),
+            unwritten: Arc::default(),
+            putting: Arc::default(),
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// Goes on with every job that was running when the node stopped.
@@ -245,6 +254,27 @@ impl Jobs {
         };
         self.spawn(id, spec, begun, Run::First);
         Ok(id)
+    }
+
+    /// Begins to store files. A job that is not over and was asked for the same goes on instead, and one that stores something
+    /// else under one of the names is in the way.
+    pub(crate) async fn begin_put(&self, request: PutRequest) -> Result<u32, OwnerError> {
+        let _one_after_the_other = self.putting.lock().await;
+        let names = scan::top_names(&request)?;
+        for row in self.rows.unfinished().await? {
+            let Ok(Spec::Put(other)) = self.open(&row.spec) else { continue };
+            if other == request {
+                match self.resume(row.id).await {
+                    Err(OwnerError::JobIsOver(_)) => continue,
+                    goes_on => return goes_on.map(|()| row.id),
+                }
+            }
+            let others = scan::top_names(&other).unwrap_or_default();
+            if let Some(name) = names.iter().find(|name| others.contains(name)) {
+                return Err(OwnerError::UnderWay { job: row.id, name: name.clone() });
+            }
+        }
+        self.begin(Spec::Put(request)).await
     }
 
     /// Begins to repair what is due, unless that is under way or held by a person already.

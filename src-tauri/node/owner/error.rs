@@ -8,7 +8,7 @@ use hayloft_core::{
 };
 use hayloft_store::{DatabaseError, disk::plain};
 
-use super::contracts::ContractError;
+use super::{contracts::ContractError, nobody::Nobody};
 use crate::{
     errors::sentence,
     model::{ApiError, ErrorCode},
@@ -70,6 +70,14 @@ pub(crate) enum OwnerError {
     /// Another file has the name.
     #[error("Another file is stored as “{0}”: replace it (`--replace`), or choose another name.")]
     NameTaken(String),
+    /// A job that is not over stores something under the name.
+    #[error("Transfer {job} stores “{name}” already: wait for it, or end it (`hayloft jobs cancel {job}`).")]
+    UnderWay {
+        /// Its number.
+        job: u32,
+        /// What both would be called.
+        name: String,
+    },
     /// No file has the name.
     #[error("No file is stored as “{0}”.")]
     NoSuchFile(String),
@@ -120,8 +128,8 @@ pub(crate) enum OwnerError {
         more: usize,
     },
     /// No farmer takes new data.
-    #[error("No farmer is there that takes new data: check the connection, or wait for farmers to appear.")]
-    NoFarmers,
+    #[error("{0}")]
+    NoFarmers(Nobody),
     /// No farmer can be reached at all.
     #[error("Nobody can be reached: check whether this computer is connected, and try again.")]
     Offline,
@@ -189,7 +197,7 @@ pub(crate) enum OwnerError {
 impl OwnerError {
     /// Whether more farmers could mend it.
     pub(crate) fn is_for_want_of_farmers(&self) -> bool {
-        matches!(self, Self::NoFarmers | Self::TooFewFarmers { .. } | Self::Offline)
+        matches!(self, Self::NoFarmers(_) | Self::TooFewFarmers { .. } | Self::Offline)
     }
 
     /// Whether more farmers, or more answers, could mend it.
@@ -259,10 +267,10 @@ impl OwnerError {
             Self::NoSuchPath(_) | Self::Vanished(_) | Self::NoSuchFile(_) | Self::NoSuchJob(_) => {
                 ErrorCode::NotFound
             }
-            Self::NameTaken(_) | Self::OutputTaken(_) => ErrorCode::Exists,
+            Self::NameTaken(_) | Self::UnderWay { .. } | Self::OutputTaken(_) => ErrorCode::Exists,
             Self::Contract(ContractError::Money(error)) => error.code(),
             Self::Contract(ContractError::Auditor(_)) => ErrorCode::NotEnoughFarmers,
-            Self::NoFarmers | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } | Self::Offline => {
+            Self::NoFarmers(_) | Self::TooFewFarmers { .. } | Self::TooFewAnswer { .. } | Self::Offline => {
                 ErrorCode::NotEnoughFarmers
             }
             Self::Unreadable { .. }

@@ -11,6 +11,7 @@ use hayloft_net::NetError;
 use super::{
     contracts::{ContractError, Contracts, Wish},
     farmers::Offer,
+    nobody::Nobody,
 };
 use crate::{
     farmer::money::is_priced,
@@ -76,6 +77,11 @@ impl Contracts {
         let ceiling = self.money.most().price;
         !Self::costs(offer)
             || self.money.has_ledger() && ceiling.is_none_or(|most| offer.storage_price <= most)
+    }
+
+    /// Why this owner can pay none of so many.
+    pub(super) fn why_not_paid(&self, farmers: usize) -> Nobody {
+        if self.money.has_ledger() { Nobody::IsCheap { farmers } } else { Nobody::IsFree { farmers } }
     }
 
     /// How long what a new contract is paid for with lasts.

@@ -170,7 +170,6 @@ fn sentence(health: HealthWord, alive: u8, k: u8, n: u8, outlook: Outlook) -> St
     let spare = alive.saturating_sub(k);
     let alone = !matches!(outlook, Outlook::UnderWay | Outlook::Soon);
     match health {
-        HealthWord::Unknown => "Nobody has looked yet.".to_owned(),
         HealthWord::Good if n == 1 => {
             "The only copy is in its place: when its farmer goes, it is gone.".to_owned()
         }

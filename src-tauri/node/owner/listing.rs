@@ -1,4 +1,5 @@
-//! The list of stored files, as front ends show it.
+//! The list of stored files, as front ends show it. Which shards are there is said by what this owner has written down, of
+//! its farmers and of shards that were lost: nobody is asked for a list.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,7 @@ use hayloft_core::{
 };
 use hayloft_store::files::{Segment, StoredFile};
 
-use super::{Inner, OwnerError, health::word, lock};
+use super::{Inner, OwnerError, health::word, lock, repair::Known};
 use crate::model::{FileEntry, HealthWord};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
@@ -22,7 +23,7 @@ const CUT: &str = "This home cannot read where a part of this file lies.";
 struct Listed {
     k: u8,
     n: u8,
-    alive: Option<u8>,
+    alive: u8,
     sealed_bytes: u64,
     live_bytes: u64,
     stored_bytes: u64,
@@ -30,9 +31,9 @@ struct Listed {
 
 /// All files by name.
 pub(crate) async fn files(owner: &Inner) -> Result<Vec<FileEntry>, OwnerError> {
-    let mut segments = HashMap::new();
+    let (known, mut segments) = (Known::load(owner).await?, HashMap::new());
     for segment in owner.catalog.store.segments().await? {
-        segments.extend(listed(owner, &segment).map(|listed| (segment.segment, listed)));
+        segments.extend(listed(owner, &known, &segment).map(|listed| (segment.segment, listed)));
     }
     let stored = owner.catalog.store.files().await?;
     let entry = |file| match owner.catalog.readable(file) {
@@ -48,22 +49,23 @@ pub(crate) async fn files(owner: &Inner) -> Result<Vec<FileEntry>, OwnerError> {
 pub(crate) async fn file(owner: &Inner, name: &str) -> Result<FileEntry, OwnerError> {
     let stored = owner.catalog.store.file(&owner.catalog.key(name)).await?;
     let stored = stored.ok_or_else(|| OwnerError::NoSuchFile(name.to_owned()))?;
-    let mut segments = HashMap::new();
+    let (known, mut segments) = (Known::load(owner).await?, HashMap::new());
     for part in &stored.segments {
         if let Some(segment) = owner.catalog.store.segment(part.segment).await? {
-            segments.extend(listed(owner, &segment).map(|listed| (segment.segment, listed)));
+            segments.extend(listed(owner, &known, &segment).map(|listed| (segment.segment, listed)));
         }
     }
     Ok(entry(owner, &stored, owner.catalog.open(&stored)?, &segments))
 }
 
 /// None if it cannot be read where its shards lie.
-fn listed(owner: &Inner, segment: &Segment) -> Option<Listed> {
+fn listed(owner: &Inner, known: &Known, segment: &Segment) -> Option<Listed> {
     let placement = owner.catalog.readable_placement(segment)?;
+    let noted = known.here(&placement);
     Some(Listed {
         k: placement.k,
         n: placement.n,
-        alive: lock(&owner.seen).get(&segment.segment).copied(),
+        alive: lock(&owner.seen).get(&segment.segment).map_or(noted, |seen| noted.min(*seen)),
         sealed_bytes: segment.sealed_bytes,
         live_bytes: segment.live_bytes,
         stored_bytes: segment.stored_bytes,
@@ -82,14 +84,12 @@ fn entry(
     let dead = |segment: &&Listed| scaled(segment.sealed_bytes.saturating_sub(segment.live_bytes), segment);
     let weakest = segments.iter().min_by_key(|segment| {
         let margin = |shards: u8| i16::from(shards) - i16::from(segment.k);
-        (margin(segment.alive.unwrap_or(segment.n)), margin(segment.n))
+        (margin(segment.alive), margin(segment.n))
     });
-    let unknown = segments.iter().any(|segment| segment.alive.is_none());
     let is_cut = segments.len() < file.segments.len();
     let health = match weakest {
-        _ if is_cut => HealthWord::Lost,
-        Some(weakest) if !unknown => word(weakest.alive.unwrap_or(0), weakest.k, weakest.n),
-        _ => HealthWord::Unknown,
+        Some(weakest) if !is_cut => word(weakest.alive, weakest.k, weakest.n),
+        _ => HealthWord::Lost,
     };
     FileEntry {
         bytes: record.bytes,
@@ -100,7 +100,7 @@ fn entry(
         renew: record.renew,
         k: weakest.map_or(0, |segment| segment.k),
         n: weakest.map_or(0, |segment| segment.n),
-        alive: weakest.and_then(|segment| segment.alive).unwrap_or(0),
+        alive: weakest.map_or(0, |segment| segment.alive),
         health,
         warning: if is_cut { Some(CUT.to_owned()) } else { warning(&record, owner.clock.now()) },
         name: record.name,

@@ -27,6 +27,7 @@ mod losses;
 mod making;
 mod meet;
 mod mending;
+mod nobody;
 mod opening;
 pub(crate) mod output;
 mod patience;
@@ -38,7 +39,7 @@ pub(crate) mod remove;
 pub(crate) mod repair;
 mod rewrite;
 mod room;
-mod scan;
+pub(crate) mod scan;
 mod sending;
 mod sources;
 mod survey;
@@ -104,7 +105,7 @@ pub(crate) struct Inner {
     pub(crate) repairs: repair::Desk,
     pub(crate) looked_into: survey::LookedInto,
     pub(crate) written_down: survey::WrittenDown,
-    /// Living shards of segments, as last seen.
+    /// Living shards of segments, as last seen by whoever asked for all of them.
     pub(crate) seen: Mutex<HashMap<SegmentId, u8>>,
     coders: Mutex<HashMap<Coding, Arc<Coder>>>,
 }
@@ -244,11 +245,11 @@ impl Owner {
         Ok(quote::quote(&self.inner, &request).await.map_err(|error| self.inner.with_clocks(error))?)
     }
 
-    /// Begins to store files; returns the job's number. What can be refused by looking at the disk and the list is
-    /// refused now.
+    /// Begins to store files; returns the job's number, which is that of a job that is not over if it was asked for the
+    /// same. What can be refused by looking at the disk and the list is refused now.
     pub(crate) async fn put(&self, request: PutRequest) -> Result<u32, ApiError> {
         quote::check(&self.inner, &request).await?;
-        Ok(self.jobs.begin(Spec::Put(request)).await?)
+        Ok(self.jobs.begin_put(request).await?)
     }
 
     /// Begins to bring a file back, or all files of a folder; returns the job's number.

@@ -1,12 +1,19 @@
 //! What a put would do and cost, and everything it can be refused for before it begins.
 
+use std::collections::HashSet;
+
 use hayloft_core::{
     Amount,
     presets::{Caution, Preset},
 };
 
 use super::{
-    Inner, OwnerError, funding::Locks, put::scan_paths, scan::Scan, sources::names_taken, upload::choice_for,
+    Inner, OwnerError,
+    funding::Locks,
+    put::scan_paths,
+    scan::Scan,
+    sources::names_taken,
+    upload::{choice_for, payable},
 };
 use crate::model::{PresetName, PutRequest, Quote};
 
@@ -52,8 +59,7 @@ pub(crate) async fn check(owner: &Inner, request: &PutRequest) -> Result<Scan, O
 /// What the request would do.
 pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, OwnerError> {
     let found = check(owner, request).await?;
-    let mut offers = owner.farmers.offers(hayloft_core::presets::MAX_SHARDS).await;
-    offers.retain(|offer| owner.contracts.can_pay(&offer.record));
+    let offers = payable(owner, &HashSet::new()).await?;
     let bytes = found.bytes();
     let segment = bytes.clamp(1, LARGEST_SEGMENT);
     let (choice, _) = choice_for(&offers, segment, preset(request.preset), &owner.tagging)?;

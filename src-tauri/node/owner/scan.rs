@@ -16,6 +16,7 @@ use std::{
 use walkdir::WalkDir;
 
 use super::error::OwnerError;
+use crate::model::PutRequest;
 
 /// Longest name of a file, in bytes.
 pub(crate) const NAME_BYTES: usize = 1024;
@@ -25,6 +26,9 @@ const CHANGE_TICK: Duration = Duration::from_millis(50);
 const RULES: &str =
     "names are Unicode without control characters, and at most 1,024 bytes long with their folders.";
 const WRITE_TICK: Duration = Duration::from_millis(2500);
+
+/// Links and special files that are named when they are left out.
+const FIRST_SKIPPED: usize = 3;
 
 /// What tells whether a file on the disk is still the one that was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +93,10 @@ pub(crate) struct Scan {
     pub(crate) sources: Vec<Source>,
     /// Links and special files inside folders.
     pub(crate) skipped: u64,
+    /// The first of them.
+    pub(crate) first_skipped: Vec<PathBuf>,
+    /// Folders inside folders with nothing in them: only files are kept.
+    pub(crate) empty: u64,
     /// Files and folders inside folders that cannot be read.
     pub(crate) unreadable: u64,
     /// Files inside folders whose names are not allowed or not Unicode.
@@ -105,10 +113,20 @@ impl Scan {
 
     /// What the person should know about what was left out.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let skipped = match self.skipped {
+        let first: Vec<String> = self.first_skipped.iter().map(|path| format!("{path:?}")).collect();
+        let (first, rest) = (first.join(", "), self.skipped.saturating_sub(first.len() as u64));
+        let skipped = match (self.skipped, rest) {
+            (0, _) => None,
+            (1, _) => Some(format!("One link or special file is left out: {first}.")),
+            (count, 0) => Some(format!("{count} links or special files are left out: {first}.")),
+            (count, rest) => {
+                Some(format!("{count} links or special files are left out: {first} and {rest} more."))
+            }
+        };
+        let empty = match self.empty {
             0 => None,
-            1 => Some("One link or special file inside the folder is left out.".to_owned()),
-            count => Some(format!("{count} links or special files inside the folder are left out.")),
+            1 => Some("One empty folder is left out: only files are stored.".to_owned()),
+            count => Some(format!("{count} empty folders are left out: only files are stored.")),
         };
         let unreadable = match self.unreadable {
             0 => None,
@@ -119,7 +137,7 @@ impl Scan {
             0 | 1 => format!("{first:?} is left out: {RULES}"),
             count => format!("{count} files are left out, {first:?} among them: {RULES}"),
         });
-        skipped.into_iter().chain(unreadable).chain(misnamed).collect()
+        skipped.into_iter().chain(empty).chain(unreadable).chain(misnamed).collect()
     }
 }
 
@@ -171,6 +189,17 @@ pub(crate) fn scan(paths: &[PathBuf], name: Option<&str>) -> Result<Scan, OwnerE
     Ok(found)
 }
 
+/// What the files and folders of a put are called.
+///
+/// # Errors
+/// [`OwnerError`] if one has no name of its own.
+pub(crate) fn top_names(request: &PutRequest) -> Result<Vec<String>, OwnerError> {
+    match &request.name {
+        Some(name) => Ok(vec![name.clone()]),
+        None => request.paths.iter().map(|path| own_name(path)).collect(),
+    }
+}
+
 fn scan_folder(folder: &Path, top: &str, found: &mut Scan) -> Result<(), OwnerError> {
     std::fs::read_dir(folder).map_err(|cause| unreadable(folder, cause))?;
     // A trailing slash makes walkdir look through a link to the folder itself.
@@ -181,10 +210,15 @@ fn scan_folder(folder: &Path, top: &str, found: &mut Scan) -> Result<(), OwnerEr
         };
         let kind = entry.file_type();
         if kind.is_dir() {
+            let is_empty = std::fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+            found.empty += u64::from(is_empty);
             continue;
         }
         if !kind.is_file() {
             found.skipped += 1;
+            if found.first_skipped.len() < FIRST_SKIPPED {
+                found.first_skipped.push(entry.into_path());
+            }
             continue;
         }
         let name = entry.path().strip_prefix(folder).ok().and_then(|inner| inner_name(top, inner));
@@ -313,7 +347,26 @@ mod tests {
         let found = scan(&[dir.path().join("photos")], None).expect("a readable folder");
         assert_eq!((names(&found), found.skipped), (vec!["photos/1.jpg"], 1));
         assert_eq!(found.warnings().len(), 1);
+        assert!(found.warnings()[0].contains("photos/link.jpg"), "{:?}", found.warnings());
         assert_eq!(names(&scan(&[to_folder], None).expect("a link to a folder")), ["album/1.jpg"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_left_out_of_a_folder_is_told_the_first_of_it_by_name() {
+        let dir = folder();
+        write(&dir.path().join("photos/1.jpg"), "one");
+        for number in 0..5 {
+            let link = dir.path().join(format!("photos/link-{number}"));
+            std::os::unix::fs::symlink("1.jpg", link).expect("a link can be made");
+        }
+        std::fs::create_dir_all(dir.path().join("photos/new/empty")).expect("a folder can be made");
+        let found = scan(&[dir.path().join("photos")], None).expect("a readable folder");
+        let said = found.warnings();
+        assert!(
+            said[0].starts_with("5 links") && said[0].contains("link-2") && said[0].ends_with("and 2 more.")
+        );
+        assert_eq!(said[1], "One empty folder is left out: only files are stored.");
     }
 
     #[cfg(unix)]

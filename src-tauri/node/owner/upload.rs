@@ -11,7 +11,7 @@ use hayloft_core::{
     contract::quota_bytes,
     manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
     placement::{self, PlacementError, Plan, Rule},
-    presets::{Choice, Preset, choose},
+    presets::{Choice, MAX_SHARDS, Preset, choose},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use super::{
     attempt::Attempt,
     farmers::{Offer, group_sizes},
     load::{Coded, Load},
+    nobody::Nobody,
     room::Place,
     sending::Shipment,
     tagging::Tagging,
@@ -73,7 +74,7 @@ pub(crate) async fn place(
     let keys = &owner.catalog.keys.owner;
     let sign = |coded: &CodedSegment| sign_roots(keys, &owner.catalog.network, segment, coded);
     let mut failed = HashSet::new();
-    let mut too_few = OwnerError::NoFarmers;
+    let mut too_few = OwnerError::NoFarmers(Nobody::IsKnown);
     for _ in 0..PLANS {
         let planned = plan(owner, sealed.len() as u64, purpose.preset, &failed).await;
         let (offers, choice, plan) = match planned {
@@ -152,13 +153,31 @@ async fn plan(
     preset: Preset,
     failed: &HashSet<DeviceId>,
 ) -> Result<(Vec<Offer>, Choice, Plan), OwnerError> {
-    let mut offers = owner.farmers.offers(hayloft_core::presets::MAX_SHARDS).await;
-    offers.retain(|offer| !failed.contains(&offer.record.device) && owner.contracts.can_pay(&offer.record));
+    let offers = payable(owner, failed).await?;
     let (choice, shard_bytes) = choice_for(&offers, bytes, preset, &owner.tagging)?;
     let rule = Rule { n: choice.coding.n(), group_limit: choice.group_limit, shard_bytes };
     let candidates: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let plan = placement::plan(&candidates, rule, &mut rand::rng()).map_err(too_few)?;
     Ok((offers, choice, plan))
+}
+
+/// Offers that this owner can pay for, of farmers that did not fail.
+///
+/// # Errors
+/// [`OwnerError::NoFarmers`] that says why there is none.
+pub(crate) async fn payable(owner: &Inner, failed: &HashSet<DeviceId>) -> Result<Vec<Offer>, OwnerError> {
+    let mut offers = owner.farmers.offers(MAX_SHARDS).await;
+    let known = offers.len();
+    offers.retain(|offer| !failed.contains(&offer.record.device));
+    if offers.is_empty() && known > 0 {
+        return Err(OwnerError::NoFarmers(Nobody::Answers { farmers: known }));
+    }
+    let farmers = offers.len();
+    offers.retain(|offer| owner.contracts.can_pay(&offer.record));
+    match (farmers, offers.len()) {
+        (1.., 0) => Err(OwnerError::NoFarmers(owner.contracts.why_not_paid(farmers))),
+        _ => Ok(offers),
+    }
 }
 
 /// The redundancy for the farmers that have room for the shards that it makes: the fewer farmers, the larger they are.
@@ -170,7 +189,8 @@ pub(crate) fn choice_for(
 ) -> Result<(Choice, u64), OwnerError> {
     let mut shard_bytes = 1;
     loop {
-        let choice = choose(preset, &group_sizes(offers, shard_bytes)).ok_or(OwnerError::NoFarmers)?;
+        let choice = choose(preset, &group_sizes(offers, shard_bytes))
+            .ok_or_else(|| OwnerError::NoFarmers(Nobody::of(offers, shard_bytes)))?;
         let layout = Layout::new(bytes, choice.coding.k()).map_err(CodingError::from)?;
         let wanted = quota_bytes(layout.shard_len() + tagging.tag_bytes(layout.shard_len()));
         if wanted <= shard_bytes {
@@ -182,7 +202,7 @@ pub(crate) fn choice_for(
 
 pub(super) fn too_few(error: PlacementError) -> OwnerError {
     match error {
-        PlacementError::BadRule => OwnerError::NoFarmers,
+        PlacementError::BadRule => OwnerError::NoFarmers(Nobody::IsKnown),
         PlacementError::TooFewFarmers { needed, usable, .. } => {
             OwnerError::TooFewFarmers { found: usable, needed }
         }

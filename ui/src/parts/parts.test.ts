@@ -13,9 +13,9 @@ import SpaceSlider from "./SpaceSlider.svelte";
 import Strip from "./Strip.svelte";
 import Toggle from "./Toggle.svelte";
 
-test("a file nobody was asked about is never shown as good", () => {
-  const { container } = render(Health, { health: "unknown" });
-  expect(screen.getByText(words.health.unknown.word)).toBeTruthy();
+test("a file out of reach is never shown as good", () => {
+  const { container } = render(Health, { health: "lost" });
+  expect(screen.getByText(words.health.lost.word)).toBeTruthy();
   expect(container.querySelector(".good")).toBeNull();
 });
 

@@ -26,7 +26,6 @@ class NodeState {
   blamed: Record<number, number> = $state({});
   #dismissed: ReadonlySet<number> = $state(new Set());
   #turn = 0;
-  #asked = new Set<string>();
   #opened = Math.floor(Date.now() / 1000) - CLOCK_SLACK_S;
 
   ready = $derived(this.phase.phase === "open" && this.status !== undefined && this.farm !== undefined);
@@ -68,7 +67,6 @@ class NodeState {
     await attempt(async () => {
       this.files = await node.files();
     });
-    await this.#askFarmers();
   }
 
   async lookAtJobs() {
@@ -113,15 +111,6 @@ class NodeState {
     if (phase.phase === "open") await this.lookAtAll();
     // What was said before the node went away is no longer true.
     else this.status = this.farm = undefined;
-  }
-
-  /** Asks the farmers of files that nobody has looked at yet, once for each, so that their health is known. */
-  async #askFarmers() {
-    if (!this.status?.peers) return;
-    const unknown = this.files.filter(({ name, health }) => health === "unknown" && !this.#asked.has(name)).slice(0, ASK_AT_ONCE);
-    if (unknown.length === 0) return;
-    for (const { name } of unknown) this.#asked.add(name);
-    await this.#ask(unknown.map(({ name }) => name));
   }
 
   async #askAgain() {

@@ -58,10 +58,33 @@ async fn wrong_addresses_are_refused_with_a_sentence() {
     let error = fails(NodeOptions { listen: vec!["nonsense".into()], ..options(&home) }).await;
     assert_eq!(error.code, ErrorCode::BadRequest);
     assert!(error.message.contains("nonsense"), "{}", error.message);
-    let error = fails(NodeOptions { bootstrap: vec!["127.0.0.1:80".into()], ..options(&home) }).await;
-    assert_eq!(error.code, ErrorCode::BadRequest);
+    for nobodys in ["127.0.0.1:80", "/ip4/127.0.0.1/tcp/4"] {
+        let error = fails(NodeOptions { bootstrap: vec![nobodys.into()], ..options(&home) }).await;
+        assert_eq!(error.code, ErrorCode::BadRequest);
+        assert!(error.message.contains(nobodys) && error.message.contains("/p2p/"), "{}", error.message);
+    }
     let other = NodeOptions { network: Some("other".parse().expect("a name")), ..options(&home) };
     assert!(fails(other).await.message.contains("belongs to the network bench"));
+}
+
+#[tokio::test]
+async fn a_node_that_keeps_nothing_has_nothing_to_leave_and_a_folder_that_is_not_there_is_not_made() {
+    let bench = Bench::new(FarmSettings::default()).await;
+    let refused = bench.node.farm_leave(true).await.expect_err("it does not farm");
+    assert_eq!(refused.code, ErrorCode::BadRequest);
+    assert!(bench.node.farm_status().await.expect("a status").leaving.is_none());
+
+    let disk = tempfile::tempdir().expect("temp dir");
+    let (there, missing) = (disk.path().join("there"), disk.path().join("typo"));
+    let at = |folder: &std::path::Path| FarmSettings {
+        folder: Some(folder.to_owned()),
+        ..FarmSettings::default()
+    };
+    let refused = bench.node.farm_set(at(&missing)).await.expect_err("it is not there");
+    assert!(refused.message.contains("typo") && !missing.exists(), "{}", refused.message);
+    std::fs::create_dir(&there).expect("a folder can be made");
+    let status = bench.node.farm_set(at(&there)).await.expect("it is there");
+    assert_eq!(status.folder, there);
 }
 
 #[tokio::test]

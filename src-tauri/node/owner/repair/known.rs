@@ -70,6 +70,13 @@ impl Known {
         }
     }
 
+    /// How many columns of a segment can be read.
+    pub(crate) fn here(&self, placement: &PlacementRecord) -> u8 {
+        let here = |shard: &&Shard| matches!(self.holding(shard), Holding::Present | Holding::Leaving);
+        let columns: BTreeSet<u8> = placement.shards.iter().filter(here).map(|shard| shard.column).collect();
+        u8::try_from(columns.len()).unwrap_or(u8::MAX)
+    }
+
     /// How a segment stands; a column that lies nowhere is lost.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ use crate::{
         fetch::{Fetcher, layout},
         load::Load,
         lock,
+        nobody::Nobody,
         opening::Sealed,
         sending::Shipment,
         upload::{Keep, PLANS, too_few},
@@ -190,7 +191,7 @@ async fn place(
 ) -> Result<Vec<Shard>, OwnerError> {
     let placement = &assessed.placement;
     let mut failed = HashSet::new();
-    let mut too_few = OwnerError::NoFarmers;
+    let mut too_few = OwnerError::NoFarmers(Nobody::IsKnown);
     for round in 0..=PLANS {
         // More are looked for only if those at hand are too few.
         let want = if round == 0 { usize::from(placement.n) } else { MAX_SHARDS };
@@ -259,9 +260,9 @@ fn plan(
     let shard_bytes = columns.layout().shard_len();
     let shard_bytes = quota_bytes(shard_bytes + owner.tagging.tag_bytes(shard_bytes));
     let group_limit = limit(placement, &kept, &replaced, &candidates)?;
-    let mut refused = OwnerError::NoFarmers;
+    let mut refused = OwnerError::NoFarmers(Nobody::IsKnown);
     for more in (1..=wanted.len()).rev() {
-        let n = u8::try_from(kept.len() + more).map_err(|_| OwnerError::NoFarmers)?;
+        let n = u8::try_from(kept.len() + more).map_err(|_| OwnerError::NoFarmers(Nobody::IsKnown))?;
         let rule = Rule { n, group_limit, shard_bytes };
         match placement::plan_beside(&kept, &candidates, rule, &mut rand::rng()) {
             Ok(plan) => return Ok(plan),

@@ -74,6 +74,11 @@ impl Bed {
         Self::grown(farmers, base(clock), None).await
     }
 
+    /// With farmers who offer this.
+    pub(super) async fn offering(farmers: usize, farm: FarmSettings) -> Self {
+        Self::grown(farmers, NodeOptions { farm: Some(farm), ..base(Clock::system()) }, None).await
+    }
+
     /// With an owner whose contracts name this auditor.
     pub(super) async fn audited(farmers: usize, clock: Clock, auditor: &str) -> Self {
         Self::grown(farmers, base(clock), Some(auditor)).await
@@ -100,17 +105,18 @@ impl Bed {
         mut base: NodeOptions,
         auditor: Option<&str>,
     ) -> Self {
+        let farm = base.farm.take().unwrap_or_else(farm);
         let farmer = |number: usize| folder.join(format!("farmer-{number}"));
         let mut farms = Vec::new();
         if farmers > 0 && base.bootstrap.is_empty() {
-            let node = open(&farmer(0), &base, Some(farm())).await;
+            let node = open(&farmer(0), &base, Some(farm.clone())).await;
             base.bootstrap = node.status().await.expect("a status").addresses;
             farms.push(Farm { home: farmer(0), node });
         }
         let others = stream::iter(farms.len()..farmers).map(|number| {
-            let (home, base) = (farmer(number), &base);
+            let (home, base, farm) = (farmer(number), &base, farm.clone());
             async move {
-                let node = open(&home, base, Some(farm())).await;
+                let node = open(&home, base, Some(farm)).await;
                 Farm { home, node }
             }
         });

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::bed::{Bed, noise};
+use super::bed::{Bed, DAY, noise};
 use crate::model::{ErrorCode, Event, Job, JobState, PutRequest};
 
 const MIB: usize = 1 << 20;
@@ -49,6 +49,26 @@ async fn a_paused_put_lists_nothing_and_goes_on_where_it_was() {
         assert!(now.iter().any(|kept| kept.segment == segment.segment), "a placed segment was sent again");
     }
     assert!(bed.get_bytes("film").await == bytes, "the file came back changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_put_again_is_the_same_job_and_another_under_its_name_is_refused_at_once() {
+    let bed = Bed::new(3).await;
+    let bytes = noise(15, 96 * MIB);
+    let path = bed.file("film", &bytes);
+    let id = half_way(&bed, bed.request(path.clone())).await;
+    assert_eq!(bed.node.put(bed.request(path.clone())).await.expect("goes on"), id);
+    let other = PutRequest { keep_seconds: 30 * DAY, ..bed.request(path.clone()) };
+    let refused = bed.node.put(other).await.expect_err("the name is taken");
+    assert_eq!(refused.code, ErrorCode::Exists);
+    assert!(refused.message.contains(&format!("jobs cancel {id}")), "{}", refused.message);
+
+    bed.node.pause(id).await.expect("paused");
+    bed.limit_upload(None).await;
+    assert_eq!(bed.node.put(bed.request(path.clone())).await.expect("resumed"), id);
+    assert_eq!(bed.end(id).await.state, JobState::Done);
+    assert!(bed.get_bytes("film").await == bytes, "the file came back changed");
+    assert!(bed.put(bed.request(path)).await.expect("stored").remove(0).reused, "a job of its own");
 }
 
 #[tokio::test(flavor = "multi_thread")]

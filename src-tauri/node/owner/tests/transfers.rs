@@ -1,7 +1,7 @@
 //! Files go out and come back.
 
 use super::bed::{Bed, noise};
-use crate::model::{ErrorCode, GetRequest, HealthWord, PutRequest};
+use crate::model::{ErrorCode, FarmSettings, GetRequest, HealthWord, PutRequest};
 
 const MIB: usize = 1 << 20;
 
@@ -34,6 +34,24 @@ async fn a_file_comes_back_although_all_farmers_that_may_be_lost_are_gone() {
     let refused = bed.get(bed.get_request("film", "again")).await.expect_err("one farmer is too few");
     assert!(refused.contains("1 of the 2"), "{refused}");
     assert!(!bed.disk().join("again").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_no_farmer_takes_a_file_is_told_with_what_to_do() {
+    let quota = |quota_bytes| FarmSettings { enabled: true, quota_bytes, ..FarmSettings::default() };
+    let large = quota(1 << 30);
+    for (farmers, farm, why) in [
+        (0, large.clone(), "No farmer is known"),
+        (3, FarmSettings { storage_price: 1, ..large.clone() }, "3 farmers are there for a price"),
+        (3, FarmSettings { paused: true, ..large }, "none takes new data now"),
+        (1, quota(16 << 20), "1 farmer is there, but none has room for this"),
+    ] {
+        let bed = Bed::offering(farmers, farm).await;
+        let path = bed.file("film", &noise(4, 16 * MIB));
+        let refused = bed.node.quote(bed.request(path)).await.expect_err("nobody takes it");
+        assert_eq!(refused.code, ErrorCode::NotEnoughFarmers);
+        assert!(refused.message.contains(why), "{}", refused.message);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

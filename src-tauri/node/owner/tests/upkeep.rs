@@ -8,7 +8,7 @@ use super::bed::{Bed, DAY, noise};
 use crate::{
     Clock, Timestamp,
     model::{Event, HealthWord, PutRequest},
-    owner::{fetch::Fetcher, keep},
+    owner::{fetch::Fetcher, keep, losses},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,6 +59,24 @@ async fn health_counts_farmers_that_send_a_cell_now() {
     assert_eq!(health.segments[0].missing.len(), 1);
     let listed = bed.files().await.remove(0);
     assert_eq!((listed.health, listed.alive), (HealthWord::Fair, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_knows_by_itself_what_lies_where_also_after_a_restart() {
+    let mut bed = Bed::new(5).await;
+    bed.put_bytes("film", &noise(24, 300_000)).await;
+    let listed = async |bed: &Bed| {
+        let file = bed.files().await.remove(0);
+        (file.health, file.alive, file.n)
+    };
+    assert_eq!(listed(&bed).await, (HealthWord::Good, 5, 5), "its farmers have just signed for all of it");
+    bed.restart().await;
+    assert_eq!(listed(&bed).await, (HealthWord::Good, 5, 5));
+    let owner = bed.node.owner_for_tests().await.inner;
+    let shard = bed.placement("film").await.shards[2].clone();
+    let lost = losses::lost(&owner, shard.farmer, &shard, false, "Its disk lost it.".into());
+    losses::note(&owner, &[lost]).await;
+    assert_eq!(listed(&bed).await, (HealthWord::Fair, 4, 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]
