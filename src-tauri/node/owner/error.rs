@@ -313,7 +313,7 @@ fn clocks(farmers: usize, cause: &OwnerError) -> String {
          try again."
     );
     match cause {
-        OwnerError::NoFarmers => differ,
+        OwnerError::NoFarmers(Nobody::IsKnown) => differ,
         cause => format!("{cause} {differ}"),
     }
 }
