@@ -6,6 +6,7 @@
 //! it does is unknown to what comes next.
 
 mod progress;
+mod shown;
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use progress::{Progress, Sent, Snapshot};
 
 use crate::{
-    model::{Event, GetRequest, Job, JobKind, JobReport, JobState, PutRequest},
+    model::{Event, GetRequest, JobKind, JobReport, PutRequest},
     owner::{Inner, OwnerError, get, lock, output, put, remove, repair, scan},
 };
 
@@ -42,8 +43,6 @@ const EVERYTHING: &str = "what is due";
 const PUT: &str = "put";
 const GET: &str = "get";
 const REPAIR: &str = "repair";
-/// Jobs that are listed.
-const LISTED: u32 = 200;
 
 /// What a job is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -370,7 +369,7 @@ impl Jobs {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                _ = ticks.tick() => drop(self.owner.events.send(Event::Job(live_job(id, live)))),
+                _ = ticks.tick() => drop(self.owner.events.send(Event::Job(shown::running(id, live)))),
             }
         }
     }
@@ -428,19 +427,6 @@ impl Jobs {
         remove::leave_attempts(&self.owner, |placing| placing.job == Some(id)).await?;
         self.owner.catalog.store.end_job_segments(id).await?;
         remove::sweep(&self.owner).await
-    }
-
-    /// All jobs, the newest first; those that cannot be read only until they are over.
-    pub(crate) async fn list(&self) -> Result<Vec<Job>, OwnerError> {
-        let is_over = |row: &JobRow| matches!(row.state, RowState::Done | RowState::Cancelled);
-        let rows = self.rows.list(LISTED).await?.into_iter();
-        let shown = rows.filter(|row| !is_over(row) || self.opened(row).is_ok());
-        Ok(shown.map(|row| self.as_seen(&row)).collect())
-    }
-
-    /// One job.
-    pub(crate) async fn job(&self, id: u32) -> Result<Job, OwnerError> {
-        Ok(self.as_seen(&self.row(id).await?))
     }
 
     /// What a job did; none unless it is done.
@@ -528,23 +514,6 @@ impl Jobs {
         self.rows.get(id).await?.ok_or(OwnerError::NoSuchJob(id))
     }
 
-    fn as_seen(&self, row: &JobRow) -> Job {
-        if let Some(live) = lock(&self.live).get(&row.id) {
-            return live_job(row.id, live);
-        }
-        let Ok((spec, snapshot)) = self.opened(row) else { return unreadable(row) };
-        if let (RowState::Running, Some(why)) = (row.state, lock(&self.unwritten).get(&row.id).cloned()) {
-            let snapshot = Snapshot { message: Some(why), ..snapshot };
-            return job(row.id, &spec, JobState::Paused, row.begun, snapshot);
-        }
-        job(row.id, &spec, state_of(row), row.begun, snapshot)
-    }
-
-    /// What a job is about and how far it is.
-    fn opened(&self, row: &JobRow) -> Result<(Spec, Snapshot), OwnerError> {
-        Ok((self.open(&row.spec)?, self.open(&row.progress)?))
-    }
-
     /// Everything about a job is sealed in its row: names and paths are nobody else's business.
     fn seal(&self, value: &impl Serialize) -> Value {
         let text = serde_json::to_string(value).expect("our types have string keys alone");
@@ -577,63 +546,5 @@ async fn work(
             let report = repair::repair(owner, name.as_deref(), context).await?;
             Ok((JobReport::Repair(report), Vec::new()))
         }
-    }
-}
-
-fn state_of(row: &JobRow) -> JobState {
-    match row.state {
-        RowState::Running => JobState::Running,
-        RowState::Paused => JobState::Paused,
-        RowState::Done => JobState::Done,
-        RowState::Failed => JobState::Failed,
-        RowState::Cancelled => JobState::Cancelled,
-    }
-}
-
-/// A job of which nothing can be read but what its row says without its seal. It does not go on.
-fn unreadable(row: &JobRow) -> Job {
-    let kind = match row.kind.as_str() {
-        PUT => JobKind::Put,
-        GET => JobKind::Get,
-        _ => JobKind::Repair,
-    };
-    let state = match state_of(row) {
-        JobState::Running => JobState::Paused,
-        state => state,
-    };
-    Job {
-        id: row.id,
-        kind,
-        name: format!("unreadable-{}", row.id),
-        state,
-        done_bytes: 0,
-        total_bytes: 0,
-        done_files: 0,
-        total_files: 0,
-        bytes_per_second: 0,
-        message: Some(OwnerError::JobRecord.to_string()),
-        error: Some(OwnerError::JobRecord.code()),
-        begun: row.begun.0,
-    }
-}
-
-fn live_job(id: u32, live: &Live) -> Job {
-    job(id, &live.spec, JobState::Running, live.begun, live.progress.look())
-}
-
-fn job(id: u32, spec: &Spec, state: JobState, begun: Timestamp, snapshot: Snapshot) -> Job {
-    Job {
-        id,
-        kind: spec.kind(),
-        name: spec.name(),
-        state,
-        done_bytes: snapshot.done_bytes,
-        total_bytes: snapshot.total_bytes,
-        done_files: snapshot.done_files,
-        total_files: snapshot.total_files,
-        bytes_per_second: snapshot.bytes_per_second,
-        message: snapshot.message,
-        error: snapshot.error,
-        begun: begun.0,
     }
 }
