@@ -460,6 +460,15 @@ async fn a_home_whose_disk_is_another_ones_is_refused_with_its_database_where_it
     assert_eq!(fs::read(home.path().join("hayloft.db")).unwrap(), [7; 8192]);
 }
 
+/// Flips a bit in the middle of the log.
+fn damage_log(home: &Path) {
+    let path = home.join("catalog.log");
+    let mut log = fs::read(&path).unwrap();
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    fs::write(path, log).unwrap();
+}
+
 /// Changes rows behind the store's back.
 async fn garble(home: &Path, change: &'static str) {
     let db = Db::open(&home.join("hayloft.db")).await.unwrap();
@@ -537,10 +546,7 @@ async fn a_log_that_is_damaged_itself_brings_nothing_back_and_harms_nothing() {
     let history = history().await;
     let (at, holds) = &history[STEPS];
     let home = mixed(Some(at.path()), Some(at.path()), at.path());
-    let mut log = fs::read(home.path().join("catalog.log")).unwrap();
-    let middle = log.len() / 2;
-    log[middle] ^= 1;
-    fs::write(home.path().join("catalog.log"), log).unwrap();
+    damage_log(home.path());
     let (store, _) = open(home.path()).await;
     assert_eq!(store.owner().restore().await.unwrap(), None);
     assert_eq!(&records(&store).await, holds);
@@ -551,10 +557,7 @@ async fn rows_that_cannot_say_where_they_are_stand_in_for_a_damaged_log() {
     let history = history().await;
     let (at, holds) = &history[STEPS];
     let home = mixed(Some(at.path()), Some(at.path()), at.path());
-    let mut log = fs::read(home.path().join("catalog.log")).unwrap();
-    let middle = log.len() / 2;
-    log[middle] ^= 1;
-    fs::write(home.path().join("catalog.log"), log).unwrap();
+    damage_log(home.path());
     garble(home.path(), "UPDATE home SET value = x'07' WHERE key = 'catalog'").await;
     assert_eq!(&opened(home.path()).await.0, holds);
     fs::remove_file(home.path().join("hayloft.db")).unwrap();
