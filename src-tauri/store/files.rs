@@ -243,6 +243,16 @@ impl Owner {
         Ok(row.as_ref().map(segment_of).transpose()?)
     }
 
+    /// A segment's sealed placement record alone: what else there is of a segment takes a look at every file in it.
+    ///
+    /// # Errors
+    /// [`OwnerError::Database`].
+    pub async fn placement(&self, segment: SegmentId) -> Result<Option<Vec<u8>>, OwnerError> {
+        let query = sqlx::query("SELECT placement FROM segments WHERE segment = ?").bind(segment.0.to_vec());
+        let row = query.fetch_optional(self.inner.db.read()).await.map_err(DatabaseError::from)?;
+        Ok(row.as_ref().map(|row| bytes(row, 0)).transpose()?)
+    }
+
     /// All placed segments, in the order they were saved.
     ///
     /// # Errors

@@ -88,25 +88,29 @@ impl Catalog {
 
     /// Where a segment's shards lie, as the store says.
     pub(crate) async fn placement(&self, segment: SegmentId) -> Result<Arc<PlacementRecord>, OwnerError> {
-        let stored = self.store.segment(segment).await?;
-        self.open_placement(&stored.ok_or(OwnerError::MissingSegment)?)
+        let sealed = self.store.placement(segment).await?;
+        self.open_sealed(segment, &sealed.ok_or(OwnerError::MissingSegment)?)
     }
 
     pub(crate) fn open_placement(&self, stored: &Segment) -> Result<Arc<PlacementRecord>, OwnerError> {
-        let sealed = blake3::hash(&stored.placement);
-        if let Some(known) = lock(&self.placements).get(&stored.segment)
+        self.open_sealed(stored.segment, &stored.placement)
+    }
+
+    fn open_sealed(&self, segment: SegmentId, record: &[u8]) -> Result<Arc<PlacementRecord>, OwnerError> {
+        let sealed = blake3::hash(record);
+        if let Some(known) = lock(&self.placements).get(&segment)
             && known.sealed == sealed
         {
             return Ok(known.placement.clone());
         }
         let owner = self.keys.owner.id();
-        let opened = PlacementRecord::open(&stored.placement, &self.keys.repair, &self.network, &owner);
+        let opened = PlacementRecord::open(record, &self.keys.repair, &self.network, &owner);
         let placement = Arc::new(opened?);
         let mut placements = lock(&self.placements);
         if placements.len() >= PLACEMENTS_CACHED {
             placements.clear();
         }
-        placements.insert(stored.segment, Opened { sealed, placement: placement.clone() });
+        placements.insert(segment, Opened { sealed, placement: placement.clone() });
         Ok(placement)
     }
 
@@ -119,8 +123,8 @@ impl Catalog {
 
     /// Whether a segment is there and its shard lies where this says.
     pub(crate) async fn names(&self, segment: SegmentId, shard: &Shard) -> Result<bool, OwnerError> {
-        let Some(stored) = self.store.segment(segment).await? else { return Ok(false) };
-        Ok(self.open_placement(&stored)?.shards.contains(shard))
+        let Some(sealed) = self.store.placement(segment).await? else { return Ok(false) };
+        Ok(self.open_sealed(segment, &sealed)?.shards.contains(shard))
     }
 
     /// Writes down where a segment's shards lie from now on, that `placed` are no longer in flight, and that `gone` are to be

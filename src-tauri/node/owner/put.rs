@@ -5,7 +5,7 @@
 //! holds: a job that goes on after a restart sends none of them again.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -88,9 +88,9 @@ pub(crate) async fn put(
     run.all().await?;
     let mut reports = std::mem::take(&mut run.reports);
     let failures = std::mem::take(&mut run.failures);
+    let mut placements = Placements::new(owner);
     for kept in sorted.kept {
-        let placements = placements_of(owner, &kept.record).await?;
-        let mut report = report(&kept.record, &placements, started.elapsed());
+        let mut report = report(&kept.record, &placements.of(&kept.record).await?, started.elapsed());
         report.reused = !kept.by_this_job;
         reports.push((kept.order, report));
     }
@@ -294,11 +294,12 @@ impl Run<'_> {
     }
 
     async fn finish(&mut self, whole: &[usize], records: &[ContentRecord]) -> Result<(), OwnerError> {
+        let mut placements = Placements::new(self.owner);
         for (&index, record) in whole.iter().zip(records) {
             self.tallies[index].saved = true;
             self.tallies[index].items = BTreeMap::new();
-            let placements = placements_of(self.owner, record).await?;
-            self.reports.push((self.files[index].order, report(record, &placements, self.started.elapsed())));
+            let report = report(record, &placements.of(record).await?, self.started.elapsed());
+            self.reports.push((self.files[index].order, report));
         }
         self.progress.settle(0, whole.len() as u64);
         if !whole.is_empty() {
@@ -358,19 +359,37 @@ fn name_taken(error: StoreError, save: &Save, records: &[ContentRecord]) -> Owne
     error.into()
 }
 
+/// Placements of segments that many files share: each is read once.
+struct Placements<'a> {
+    owner: &'a Inner,
+    read: HashMap<SegmentId, Arc<PlacementRecord>>,
+}
+
+impl<'a> Placements<'a> {
+    fn new(owner: &'a Inner) -> Self {
+        Self { owner, read: HashMap::new() }
+    }
+
+    /// The segments of a file, each once, in its order.
+    async fn of(&mut self, record: &ContentRecord) -> Result<Vec<Arc<PlacementRecord>>, OwnerError> {
+        let mut seen = HashSet::new();
+        let mut placements = Vec::new();
+        for segment in record.items.iter().map(|item| item.segment).filter(|segment| seen.insert(*segment)) {
+            placements.push(match self.read.entry(segment) {
+                Entry::Occupied(read) => read.get().clone(),
+                Entry::Vacant(unread) => unread.insert(self.owner.catalog.placement(segment).await?).clone(),
+            });
+        }
+        Ok(placements)
+    }
+}
+
 /// The segments of a file, each once, in its order.
 pub(crate) async fn placements_of(
     owner: &Inner,
     record: &ContentRecord,
 ) -> Result<Vec<Arc<PlacementRecord>>, OwnerError> {
-    let mut seen = HashSet::new();
-    let mut placements = Vec::new();
-    for item in &record.items {
-        if seen.insert(item.segment) {
-            placements.push(owner.catalog.placement(item.segment).await?);
-        }
-    }
-    Ok(placements)
+    Placements::new(owner).of(record).await
 }
 
 fn report(record: &ContentRecord, placements: &[Arc<PlacementRecord>], took: Duration) -> PutReport {
