@@ -6,8 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 command -v tauri-driver >/dev/null || nice -n 19 cargo install tauri-driver --version ^2 --locked
 npm --prefix ui run build
-cargo build --bin hayloft
-cargo build --bin hayloft-app --features custom-protocol
+cargo build --bin hayloft --bin hayloft-app
 built=$(realpath "${CARGO_TARGET_DIR:-target}/debug")
 
 cd ui
