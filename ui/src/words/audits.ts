@@ -1,0 +1,92 @@
+// What audits found out about the farmers of one’s files, and what a receipt shows.
+
+import type { StandingWord, VerdictWord } from "../ipc";
+import type { Mark } from "../state/audits";
+import { ago, count, moment } from "../format";
+import { plural } from "./plural";
+
+export const audits = {
+  title: "Audits",
+  lead: "Farmers prove that they still have the pieces of your files, without sending them.",
+  of: "Audits of",
+  all: "All files",
+  choose: { title: "Which file?", search: "Find a file", none: "No file has that in its name.", more: (n: number) => `${plural(n, "more file", "more files")}: type a part of the name.` },
+  now: "Audit now",
+  busy: "Farmers are being asked for proofs. This can take a minute or two; you may go on meanwhile.",
+  reading: "Asking the auditors what they found…",
+  done: (passed: number, all: number) => (passed === all ? `${all === 1 ? "The one farmer" : `All ${count(all)} farmers`} gave a right proof.` : `${count(passed)} of ${plural(all, "farmer", "farmers")} gave a right proof.`),
+  nothing: "There was nobody to ask.",
+  empty: { title: "Nothing to audit yet", sentence: "Once you have stored files, the farmers that keep them can be asked to prove it here." },
+  nobody: { title: "No farmer keeps anything of it now", sentence: "If the file was stored just now, look again in a moment." },
+  summary: {
+    all: (n: number) => `${n === 1 ? "The one farmer" : `All ${count(n)} farmers`} proved within the last week that your pieces are there.`,
+    passed: (passed: number, n: number) => `${count(passed)} of ${plural(n, "farmer", "farmers")} proved within the last week that your pieces are there.`,
+    none: "No farmer was asked within the last week, so nothing is known.",
+    ask: "Audit now asks them all.",
+    failed: (n: number) => `${plural(n, "farmer", "farmers")} failed.`,
+    survives: "Files survive the loss of some pieces: how each one is doing is shown under Files.",
+    missed: (n: number) => `${count(n)} did not answer.`,
+    unknown: (n: number) => `${count(n)} ${n === 1 ? "was" : "were"} not asked lately.`,
+  },
+  farmer: "Farmer",
+  you: "You",
+  auditor: (id: string) => `Auditor ${id}`,
+  silent: (id: string) => `Auditor ${id} does not answer just now, so what it found is not shown.`,
+  gone: "Keeps nothing of yours now",
+  marks: {
+    passed: "Proved",
+    failed: "Failed",
+    missed: "No answer",
+    unknown: "Not known",
+  } satisfies Record<Mark, string>,
+  last: {
+    passed: (seconds: number) => `Last proved ${ago(seconds)}.`,
+    failed: (seconds: number) => `Failed ${ago(seconds)}.`,
+    missed: (seconds: number) => `Did not answer ${ago(seconds)}.`,
+    old: (seconds: number) => `Last asked ${ago(seconds)}: too long ago to rely on.`,
+    never: "Not asked yet.",
+  },
+  verdicts: {
+    passed: { word: "Proved", sentence: "It proved that it has the pieces." },
+    failed: { word: "Failed", sentence: "It does not have all of the pieces." },
+    missed: { word: "No answer", sentence: "It did not answer." },
+    undecided: { word: "Not known", sentence: "Nothing can be said, and not by the farmer’s fault." },
+  } satisfies Record<VerdictWord, { word: string; sentence: string }>,
+  strip: (entries: string) => `Its last audits, the oldest first: ${entries}`,
+  about: (name: string | null) => (name === null ? "all that it keeps for you" : `“${name}”`),
+  asked: (by: string, about: string) => `${by} asked about ${about}`,
+  older: (n: number) => `Show ${plural(n, "older audit", "older audits")}`,
+  export: "Save receipt",
+  exportOf: (verdict: string, at: number) => `Save the receipt: ${verdict}, ${moment(at)}`,
+  receiptName: (farmer: string, at: number) => `receipt ${farmer.slice(0, 8)} ${new Date(at * 1000).toISOString().slice(0, 10)}.json`,
+  exported: "The receipt was saved. Anybody can check it, without Hayloft’s network.",
+  check: "Check a receipt",
+  standing: {
+    good: (by: string) => `${by}: in good standing`,
+    suspended: (by: string) => `${by}: given nothing new for now`,
+    disqualified: (by: string) => `${by}: what it keeps counts as lost`,
+  } satisfies Record<StandingWord, (by: string) => string>,
+};
+
+export const receipt = {
+  checking: "Checking every signature and the proof…",
+  passed: "This receipt is genuine: the farmer had the data",
+  failed: "This receipt is genuine: the farmer did not have all of the data",
+  nothing: "This receipt shows nothing",
+  nothingNext: "It may be damaged, changed, or no receipt of Hayloft at all. Ask for it again.",
+  proved: "The farmer signed a proof that fits what was asked.",
+  when: "Asked",
+  between: (from: number, until: number) => `between ${moment(from)} and ${moment(until)}`,
+  what: "About",
+  whole: "all that was kept under the agreement",
+  part: "some of what was kept under the agreement",
+  farmer: "Farmer",
+  thisFarmer: "this computer",
+  owner: "Owner",
+  thisOwner: "you",
+  contract: "Agreement",
+  random: "Question",
+  public: "drawn by public chance: nobody could choose it",
+  drawn: "drawn by asker and farmer together: neither could choose it alone",
+  other: "Check another",
+};
