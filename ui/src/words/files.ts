@@ -43,7 +43,6 @@ export const health = {
 } satisfies Record<HealthWord, { word: string; sentence: (alive: number, n: number, k: number) => string }>;
 
 export const details = {
-  title: "Details",
   asking: "Asking each farmer…",
   ask: "Check now",
   repair: "Repair now",
