@@ -348,6 +348,16 @@ impl Node {
         self.running.auditor()
     }
 
+    /// The farmer itself, for tests of its own.
+    pub(crate) fn farmer_for_tests(&self) -> crate::farmer::Farmer {
+        self.running.farmer()
+    }
+
+    /// All that the node does is to end, as at the beginning of a shutdown.
+    pub(crate) fn stop_for_tests(&self) {
+        self.running.parts.stop.cancel();
+    }
+
     /// The money itself, for tests of its own.
     pub(crate) fn money_for_tests(&self) -> crate::money::Money {
         self.running.parts.money.clone()
