@@ -30,11 +30,16 @@ pub(super) async fn run(shared: Arc<Shared>, mut incoming: Incoming, tasks: Task
     while let Some(Some(inbound)) = shared.parts.stop.run_until_cancelled(incoming.next()).await {
         tasks.spawn(serve(shared.clone(), inbound));
     }
+    shared.parts.net.shutdown().await;
 }
 
 async fn serve(shared: Arc<Shared>, inbound: Inbound) {
     let from = inbound.from;
-    let Some(served) = shared.parts.stop.clone().run_until_cancelled(shared.answer(inbound)).await else {
+    let mut answering = pin!(shared.answer(inbound));
+    let Some(served) = shared.parts.stop.run_until_cancelled(&mut answering).await else {
+        // What is under way ends with the connection and not before: whoever asked shall see a node that is gone, and not
+        // one that cut its answer short.
+        shared.parts.net.shutdown().await;
         return;
     };
     if let Err(error) = served {
