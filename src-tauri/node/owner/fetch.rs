@@ -21,7 +21,7 @@ use hayloft_core::{
     manifest::{PlacementRecord, Shard},
 };
 use hayloft_net::{
-    NetError,
+    Fault, NetError,
     messages::{Refusal, RefusalCode},
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -451,6 +451,16 @@ pub(crate) async fn check_cell(
     cells.read(Arc::default(), || {}, drop).await
 }
 
+/// What an error says of the farmer. One that is paid for reads stops when a voucher of any of its owner's devices is late, and
+/// can say so to nobody: that is not its fault.
+fn of_a_read(error: NetError, metered: bool) -> NetError {
+    if metered && error == NetError::Protocol(Fault::EndedEarly) {
+        let sentence = "It sent no more, as if it waited for a voucher.".to_owned();
+        return NetError::Refused(Refusal { code: RefusalCode::NotVouched, sentence });
+    }
+    error
+}
+
 /// What is wanted of one farmer.
 struct Cells<'a> {
     owner: &'a Inner,
@@ -479,7 +489,11 @@ impl Cells<'_> {
             owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
         download.tell(arrived);
         owner.farmers.answered(shard.farmer, asked.elapsed());
-        while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
+        let metered = meter.is_some();
+        while let Some(frame) = match reader.is_complete() {
+            true => None,
+            false => download.next().await.map_err(|error| of_a_read(error, metered))?,
+        } {
             on_move();
             if let Some(meter) = &mut meter {
                 meter.came(frame.len() as u64);
@@ -525,6 +539,16 @@ mod tests {
         assert!(found(&[true, false], &[false]).await.is_none(), "it died once it had shown itself");
         assert!(found(&[true, true], &[false, true]).await.is_none(), "it was paused, or began anew");
         assert!(found(&[true, true, false], &[false, false]).await.is_none(), "it was paused, and then died");
+    }
+
+    #[test]
+    fn a_read_that_is_paid_for_and_ends_early_is_not_its_farmers_fault() {
+        let early = NetError::Protocol(Fault::EndedEarly);
+        let blames = |error, metered| ColumnError::Net(of_a_read(error, metered)).blames_farmer();
+        assert!(blames(early.clone(), false) && !blames(early, true));
+        for error in [NetError::Silent, NetError::Protocol(Fault::TooManyBytes)] {
+            assert!(blames(error, true));
+        }
     }
 
     #[tokio::test(start_paused = true)]
