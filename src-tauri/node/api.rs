@@ -295,7 +295,8 @@ impl Node {
         self.running.owner().await?.audit(name).await
     }
 
-    /// What this owner's audits and its auditors found, the newest first: of one file's farmers or of all.
+    /// What this owner's audits and its auditors found, the newest first: of one file's farmers, of those of all files
+    /// in a folder, or of all.
     ///
     /// # Errors
     /// [`ApiError`] if the name is unknown or the node is locked.

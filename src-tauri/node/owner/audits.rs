@@ -99,6 +99,7 @@ pub(super) async fn audit(owner: &Arc<Inner>, name: Option<&str>) -> Result<Audi
     });
     owner.catalog.store.note_audits(&rows.collect::<Vec<_>>()).await?;
     let verdicts = found.into_iter().map(|found| AuditVerdict {
+        name: name.clone(),
         farmer: found.farmer.to_string(),
         verdict: shown::verdict(found.verdict),
         reason: found.reason,
