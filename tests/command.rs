@@ -355,9 +355,27 @@ fn a_folders_name_stands_for_all_files_in_it() -> Result<()> {
     assert!(of_both(hayloft(home, ["renew", "field", "--for", "1year"])?.done()?));
     assert!(of_both(hayloft(home, ["repair", "field/"])?.done()?));
     let audited = hayloft(home, ["audit", "field"])?.done()?;
-    assert!(audited["verdicts"].as_array().is_some_and(|verdicts| !verdicts.is_empty()), "{audited}");
+    let named = |list: &Value| -> BTreeSet<String> {
+        let names = list.as_array().into_iter().flatten().flat_map(|one| one["name"].as_str());
+        names.map(str::to_owned).collect()
+    };
+    let both = BTreeSet::from(["field/one", "field/row/two"].map(str::to_owned));
+    assert_eq!(named(&audited["verdicts"]), both, "{audited}");
+    std::fs::write(devnet.scratch()?.join("beside"), "3")?;
+    hayloft(home, ["put", path(&devnet.scratch()?.join("beside"))?])?.done()?;
+    hayloft(home, ["audit", "beside"])?.done()?;
+    for folder in ["field", "field/"] {
+        let history = hayloft(home, ["audit", folder, "--history"])?.done()?;
+        assert_eq!(named(&history["own"]), both, "{history}");
+        assert!(history["farmers"].as_array().is_some_and(|farmers| !farmers.is_empty()), "{history}");
+    }
+    let history = hayloft(home, ["audit", "field/row", "--history"])?.done()?;
+    assert_eq!(named(&history["own"]), BTreeSet::from(["field/row/two".to_owned()]), "{history}");
+    let (code, message) = hayloft(home, ["audit", "fie", "--history"])?.refused()?;
+    assert_eq!(code, "not_found", "{message}");
     let removed = hayloft(home, ["rm", "field", "--yes"])?.done()?;
     assert_eq!(removed, json!({ "removed": ["field/one", "field/row/two"] }));
+    hayloft(home, ["rm", "beside", "--yes"])?.done()?;
     assert_eq!(hayloft(home, ["ls"])?.done()?["files"], json!([]));
     Ok(())
 }

@@ -310,7 +310,7 @@ pub(crate) struct Audit {
     /// Audit all that farmers keep for you
     #[arg(long)]
     pub(crate) all: bool,
-    /// Only show what was found so far, of this file or of all
+    /// Only show what was found so far, of this file, of those in this folder or of all
     #[arg(long)]
     pub(crate) history: bool,
 }

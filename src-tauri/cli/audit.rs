@@ -73,11 +73,14 @@ fn report_text(report: &AuditReport) -> String {
     if report.verdicts.is_empty() {
         return "Farmers keep nothing for you: there is nothing to audit.".into();
     }
+    let several = report.verdicts.iter().any(|one| one.name != report.verdicts[0].name);
     let rows = report.verdicts.iter().map(|one| {
         let reason = one.reason.as_deref().map(printable).unwrap_or_default();
-        vec![short(&one.farmer), word(&one.verdict), reason]
+        let file = several.then(|| one.name.as_deref().map(printable).unwrap_or_default());
+        file.into_iter().chain([short(&one.farmer), word(&one.verdict), reason]).collect()
     });
-    table(&["FARMER", "VERDICT", "REASON"], &rows.collect::<Vec<_>>())
+    let head = ["FILE", "FARMER", "VERDICT", "REASON"];
+    table(&head[usize::from(!several)..], &rows.collect::<Vec<_>>())
 }
 
 fn history_text(history: &AuditHistory) -> String {
@@ -152,4 +155,33 @@ fn score(line: &ScoreLine) -> Vec<String> {
     let fell = fell.map(|(at, because)| format!("{}: {because}", moment(at))).unwrap_or_default();
     let restored = line.restored_by.as_deref().map(|words| format!(" {words}")).unwrap_or_default();
     vec![word(&line.score), value, format!("{}{restored}", line.rule), fell]
+}
+
+#[cfg(test)]
+mod tests {
+    use hayloft_node::model::AuditVerdict;
+
+    use super::*;
+
+    fn report(names: [Option<&str>; 2]) -> String {
+        let verdict = |name: Option<&str>| AuditVerdict {
+            name: name.map(str::to_owned),
+            farmer: "f".repeat(64),
+            verdict: VerdictWord::Passed,
+            reason: None,
+            proof_bytes: 192,
+        };
+        report_text(&AuditReport { verdicts: names.map(verdict).into() })
+    }
+
+    #[test]
+    fn a_table_of_several_files_names_each() {
+        let table = report([Some("field/one"), Some("field/two")]);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].starts_with("FILE"), "{table}");
+        assert!(lines[1].starts_with("field/one") && lines[2].starts_with("field/two"), "{table}");
+        for alone in [[Some("field/one"); 2], [None; 2]] {
+            assert!(report(alone).starts_with("FARMER"));
+        }
+    }
 }

@@ -28,7 +28,11 @@ pub const AUDIT_KEY_BYTES: usize = ProverKey::MAX_BYTES;
 pub const AUDIT_KEYS_PER_OWNER: usize = 8;
 /// Challenges, and checks of keys and of tags, of one peer that a farmer works at or has waiting.
 pub const LABOURS_PER_PEER: usize = 4;
-/// The same of all peers; those beyond are told "busy".
+/// Challenges of one owner, however many devices it has, and of those whom one auditor sends.
+pub const LABOURS_PER_HAND: usize = 8;
+/// Challenges of owners in one /24 or /48.
+pub const LABOURS_PER_SUBNET: usize = 16;
+/// Challenges of all owners; those beyond are told "busy". Those of the auditors that contracts name come on top.
 pub const LABOURS: usize = 64;
 /// Questions that an auditor asks in others' place at once.
 pub const RELAYS: usize = 8;

@@ -295,7 +295,8 @@ impl Node {
         self.running.owner().await?.audit(name).await
     }
 
-    /// What this owner's audits and its auditors found, the newest first: of one file's farmers or of all.
+    /// What this owner's audits and its auditors found, the newest first: of one file's farmers, of those of all files
+    /// in a folder, or of all.
     ///
     /// # Errors
     /// [`ApiError`] if the name is unknown or the node is locked.
@@ -346,6 +347,16 @@ impl Node {
     /// The auditor itself, for tests of its own.
     pub(crate) fn auditor_for_tests(&self) -> crate::auditor::Auditor {
         self.running.auditor()
+    }
+
+    /// The farmer itself, for tests of its own.
+    pub(crate) fn farmer_for_tests(&self) -> crate::farmer::Farmer {
+        self.running.farmer()
+    }
+
+    /// All that the node does is to end, as at the beginning of a shutdown.
+    pub(crate) fn stop_for_tests(&self) {
+        self.running.parts.stop.cancel();
     }
 
     /// The money itself, for tests of its own.

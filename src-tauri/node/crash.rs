@@ -36,6 +36,7 @@ pub(crate) const OF_THE_AUDITOR: &[Point] = &[
     Point::ReadDone,
     Point::PlantingTakenBack,
     Point::LastRevisionFollowed,
+    Point::OutcomeEntered,
 ];
 
 #[cfg(test)]
@@ -67,6 +68,9 @@ dying::points! {
     // What farmers are told to remove.
     AttemptReleased,
     RemovalTold,
+    // An owner audits by hand.
+    OwnAuditAnswered,
+    OwnAuditNoted,
     // A file is kept longer.
     ContractsExtended,
     // A job's work is done, and not yet written down.
@@ -82,6 +86,7 @@ dying::points! {
     ReadDone,
     PlantingTakenBack,
     LastRevisionFollowed,
+    OutcomeEntered,
     // An escrow is set up, and the others take note of it.
     FundingKept,
     EscrowRaised,

@@ -370,6 +370,11 @@ impl Running {
     }
 
     #[cfg(test)]
+    pub(crate) fn farmer(&self) -> Farmer {
+        self.farmer.clone()
+    }
+
+    #[cfg(test)]
     pub(crate) async fn sweep(&self) {
         self.farmer.sweep().await;
     }

@@ -33,6 +33,17 @@ pub struct OwnAudit {
     pub receipt: Option<String>,
 }
 
+/// Which of the audits that the owner made by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About<'a> {
+    /// All.
+    All,
+    /// Those of a file, and those of no file alone.
+    File(&'a str),
+    /// Those of files whose names begin so, and those of no file alone.
+    Folder(&'a str),
+}
+
 impl Owner {
     /// Contracts whose newest revision their auditor has not been told of, the oldest first, with that revision's number.
     ///
@@ -97,15 +108,21 @@ impl Owner {
         Ok(write.commit().await.map_err(DatabaseError::from)?)
     }
 
-    /// The newest audits first, without their receipts' text: all, or those of one file and those of no file alone.
+    /// The newest audits first, without their receipts' text.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
-    pub async fn own_audits(&self, name: Option<&str>, most: u32) -> Result<Vec<OwnAudit>, OwnerError> {
+    pub async fn own_audits(&self, about: About<'_>, most: u32) -> Result<Vec<OwnAudit>, OwnerError> {
         let query = "SELECT name, contract, farmer, verdict, reason, proof_bytes, at, \
                      iif(receipt IS NULL, NULL, '') FROM own_audits \
-                     WHERE ?1 IS NULL OR name = ?1 OR name IS NULL ORDER BY number DESC LIMIT ?2";
-        let query = sqlx::query(query).bind(name.map(str::to_owned)).bind(most);
+                     WHERE ?1 IS NULL OR name IS NULL OR name = ?1 OR (?2 AND substr(name, 1, length(?1)) = ?1) \
+                     ORDER BY number DESC LIMIT ?3";
+        let (name, within) = match about {
+            About::All => (None, false),
+            About::File(name) => (Some(name), false),
+            About::Folder(begin) => (Some(begin), true),
+        };
+        let query = sqlx::query(query).bind(name.map(str::to_owned)).bind(within).bind(most);
         let rows = query.fetch_all(self.inner.db.read()).await.map_err(DatabaseError::from)?;
         Ok(rows.iter().map(audit_of).collect::<Result<_, DatabaseError>>()?)
     }
@@ -190,11 +207,14 @@ mod tests {
         owner.note_audits(&[audit("a", Some("first"))]).await.unwrap();
         owner.note_audits(&[audit("b", Some("second")), audit("a", None)]).await.unwrap();
         assert_eq!(owner.own_receipt(contract_id(1)).await.unwrap().as_deref(), Some("second"));
-        let all = owner.own_audits(None, 9).await.unwrap();
+        let all = owner.own_audits(About::All, 9).await.unwrap();
         assert_eq!(all, [audit("a", None), audit("b", Some("")), audit("a", None)]);
-        assert_eq!(owner.own_audits(Some("a"), 9).await.unwrap().len(), 2);
+        assert_eq!(owner.own_audits(About::File("a"), 9).await.unwrap().len(), 2);
         owner.note_audits(&[audit("all", None)]).await.unwrap();
-        assert_eq!(owner.own_audits(Some("a"), 9).await.unwrap().len(), 3);
-        assert_eq!(owner.own_audits(None, 1).await.unwrap(), [audit("all", None)]);
+        assert_eq!(owner.own_audits(About::File("a"), 9).await.unwrap().len(), 3);
+        assert_eq!(owner.own_audits(About::All, 1).await.unwrap(), [audit("all", None)]);
+        owner.note_audits(&[audit("ä%/1", None), audit("ä%/b/2", None), audit("äb/3", None)]).await.unwrap();
+        let in_folder = owner.own_audits(About::Folder("ä%/"), 9).await.unwrap();
+        assert_eq!(in_folder, [audit("ä%/b/2", None), audit("ä%/1", None), audit("all", None)]);
     }
 }

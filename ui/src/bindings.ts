@@ -94,6 +94,8 @@ export type AuditReport = {
 
 /**  What the audit of one farmer came to. */
 export type AuditVerdict = {
+	/**  The file it is about; none if it is about all that the farmer keeps. */
+	name: string | null,
 	/**  The farmer. */
 	farmer: string,
 	/**  The verdict. */

@@ -92,7 +92,7 @@ export const histories: Record<"mixed" | "fine" | "unasked", AuditHistory> = {
 };
 
 export const report: AuditReport = {
-  verdicts: farmers.map((farmer, i) => ({ farmer, verdict: i === 2 ? "failed" : "passed", reason: i === 2 ? reasons.failed : null, proof_bytes: 192 })),
+  verdicts: farmers.map((farmer, i) => ({ name: null, farmer, verdict: i === 2 ? "failed" : "passed", reason: i === 2 ? reasons.failed : null, proof_bytes: 192 })),
 };
 
 export const receipt: ReceiptShown = {

@@ -169,7 +169,9 @@ fn a_wrong_proof_fails_at_once_and_says_why() {
 /// Silence from the first question on; when it was missed, and when failed.
 fn silent_until_failed(bed: &mut Bed, epoch: Epoch) -> (Timestamp, Timestamp) {
     let mut missed = None;
+    let end = bed.now.plus_seconds(10 * EPOCH);
     loop {
+        assert!(bed.now < end, "silence has no end");
         for action in bed.wait() {
             let (Action::Commit { epoch, .. } | Action::Ask { epoch }) = action else { continue };
             bed.happens(Event::Silent { epoch }).unwrap();

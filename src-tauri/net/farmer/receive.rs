@@ -109,6 +109,21 @@ impl Receiving {
         self.tell().await
     }
 
+    /// Does what the disk may take long for; meanwhile the owner hears that this farmer is merely slow. An owner that is gone
+    /// stops nothing.
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = sleep_until(self.tell_at) => if self.tell().await.is_err() {
+                    return work.await;
+                },
+            }
+        }
+    }
+
     /// Waits until the limit has room for so many bytes; meanwhile the owner hears that this farmer is merely slow.
     async fn wait_for(&mut self, bytes: u64) -> Result<(), NetError> {
         let shared = self.talk.shared.clone();

@@ -143,6 +143,7 @@ impl Shared {
             receipt,
         };
         self.enter(outcome).await?;
+        crash_point!(OutcomeEntered);
         case.followed.state = state.clone();
         Ok(actions.clone())
     }

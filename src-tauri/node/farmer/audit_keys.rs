@@ -9,7 +9,7 @@ use std::{
 };
 
 use hayloft_core::{
-    ContractId, DeviceId, OwnerId,
+    ContractId, OwnerId,
     audit::{MAX_TAG_KEYS, ProverKey, TagKeyId, VerifierKey},
 };
 use hayloft_net::{
@@ -17,7 +17,7 @@ use hayloft_net::{
     messages::{Answer, Refusal, RefusalCode},
 };
 
-use super::{Shared, refuse};
+use super::{Shared, labours::Worker, refuse};
 
 /// Keys at hand; each takes some 250 KB.
 const AT_HAND: usize = 16;
@@ -55,7 +55,7 @@ impl Shared {
     /// Takes a key of an owner that has a contract here.
     pub(super) async fn take_key(
         &self,
-        device: DeviceId,
+        worker: Worker,
         owner: OwnerId,
         key: Vec<u8>,
     ) -> Result<Answer, Refusal> {
@@ -78,7 +78,7 @@ impl Shared {
             return Err(bad("you have too many here"));
         }
         let check = move |_: &_| ProverKey::decode(&key, &mut rand::rng());
-        let key = Arc::new(self.checks.run(device, check).await?.map_err(bad)?);
+        let key = Arc::new(self.checks.run(worker, check).await?.map_err(bad)?);
         let id = key.verifier().id();
         for other in kept {
             let other = self.prover_key(other).await?;

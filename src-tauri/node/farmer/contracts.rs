@@ -14,7 +14,7 @@ use hayloft_net::{
 };
 use hayloft_store::farmer::Contract;
 
-use super::{Shared, offer, refuse};
+use super::{Shared, labours::Worker, offer, refuse};
 
 /// Contracts that one owner may have with one farmer: one, and some for races between its devices.
 const CONTRACTS_PER_OWNER: u64 = 8;
@@ -131,9 +131,9 @@ impl Shared {
         Ok(Answer::Shards { shards, more })
     }
 
-    pub(crate) async fn revise(
+    pub(super) async fn revise(
         &self,
-        device: DeviceId,
+        worker: Worker,
         owner: OwnerId,
         revision: Revision,
         signature: Signature,
@@ -144,7 +144,7 @@ impl Shared {
             // Before it is locked, for it may take long. Only for an owner who signed just this next revision.
             check_owner(&contract.terms, contract.revision.as_ref(), &revision, &signature)
                 .map_err(|error| refuse::revision(&error))?;
-            self.check_tags(device, owner, &revision).await?;
+            self.check_tags(worker, owner, &revision).await?;
         }
         let _one_at_a_time = self.lock(id).await;
         let contract = self.contract_of(owner, id).await?;

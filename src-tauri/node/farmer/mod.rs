@@ -34,7 +34,10 @@ use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use self::{agreements::Agreements, labours::Labours};
+use self::{
+    agreements::Agreements,
+    labours::{Labours, Places},
+};
 use crate::{
     auditor::Auditor,
     locks::{Held, Locks},
@@ -45,6 +48,19 @@ use crate::{
 
 /// Revisions that add or remove shards are checked so many at once.
 const REVISING: usize = 2;
+/// Checks belong to uploads, which are bounded by quota; requests are bounded in all.
+const CHECKS: Places = Places {
+    of_device: limits::LABOURS_PER_PEER,
+    of_hand: limits::REQUESTS,
+    of_subnet: limits::REQUESTS,
+    in_all: limits::REQUESTS,
+};
+const PROOFS: Places = Places {
+    of_device: limits::LABOURS_PER_PEER,
+    of_hand: limits::LABOURS_PER_HAND,
+    of_subnet: limits::LABOURS_PER_SUBNET,
+    in_all: limits::LABOURS,
+};
 /// How long transfers under way may take to stop at shutdown.
 const STOP: Duration = Duration::from_secs(3);
 /// Front ends ask for all figures again at each change: they hear of many at once, not of each.
@@ -102,8 +118,8 @@ impl Farmer {
             scrub: Arc::new(scrub),
             keys: audit_keys::Keys::default(),
             // Requests are bounded in all.
-            checks: Labours::new(Labours::half_of_the_cores(), limits::LABOURS_PER_PEER, limits::REQUESTS),
-            proofs: Labours::new(Labours::half_of_the_cores(), limits::LABOURS_PER_PEER, limits::LABOURS),
+            checks: Labours::new(Labours::half_of_the_cores(), CHECKS),
+            proofs: Labours::new(Labours::half_of_the_cores(), PROOFS),
             tabs: egress::Tabs::default(),
             standings: std::sync::Mutex::default(),
         });

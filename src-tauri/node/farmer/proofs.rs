@@ -30,7 +30,12 @@ use hayloft_store::{
     farmer::Contract,
 };
 
-use super::{Shared, audit_keys::unknown_key, labours::Wanted, refuse, scrub};
+use super::{
+    Shared,
+    audit_keys::unknown_key,
+    labours::{Wanted, Worker},
+    refuse, scrub,
+};
 
 /// While shards are sent or received, a proof rests as long as it works, at most so long at a time.
 const REST: Duration = Duration::from_millis(50);
@@ -120,19 +125,38 @@ impl Shared {
     /// Proves.
     pub(super) async fn prove(
         &self,
-        device: DeviceId,
+        worker: Worker,
         contract: &Contract,
         question: Question,
     ) -> Result<Answer, Refusal> {
         self.check_epoch(contract, question.epoch)?;
+        // What is told of a contract's shards takes memory: only those whose turn it is have it.
+        let turn = self.proofs.admit(worker)?.turn().await?;
         let (id, revision) = (contract.id, question.revision);
+        let Asked { transcript, nonce, work } = self.asked(id, question).await?;
+        let proving = transcript.clone();
+        let answer = match turn.run(move |wanted| work.prove(&proving, wanted)).await? {
+            Ok(answer) => answer,
+            Err(NoProof::Lost { shard, news }) => {
+                if news {
+                    self.lost_now(id, revision, shard).await?;
+                }
+                audit::Answer::admit(&transcript, shard, &self.parts.device)
+            }
+            Err(cause) => return Err(cause.into()),
+        };
+        Ok(Answer::Proved { nonce, answer: Box::new(answer) })
+    }
+
+    /// What a question is about, and all that its proof needs.
+    async fn asked(&self, id: ContractId, question: Question) -> Result<Asked, Refusal> {
         let nonce = question.commitment().map(|commitment| self.nonce(id, question.epoch, &commitment));
         let audited = self.parts.store.farmer().audited(id).await.map_err(refuse::store)?;
         let audited = audited.ok_or_else(refuse::unknown_contract)?;
         let newest = audited.contract.revision.as_ref().map(|newest| &newest.revision);
-        let Some(newest) = newest.filter(|newest| newest.number == revision) else {
+        let Some(newest) = newest.filter(|newest| newest.number == question.revision) else {
             let expected = newest.map_or(0, |newest| newest.number);
-            return Err(refuse::revision(&RevisionError::WrongNumber { expected, found: revision }));
+            return Err(refuse::revision(&RevisionError::WrongNumber { expected, found: question.revision }));
         };
         let (network, farmer) = (self.parts.network.clone(), self.parts.device.id());
         let transcript = question.transcript(network, farmer, newest.root, nonce);
@@ -149,19 +173,7 @@ impl Shared {
             device: self.parts.device.clone(),
             signals: self.scrub.clone(),
         };
-        let asked = transcript.clone();
-        let proved = self.proofs.run(device, move |wanted| work.prove(&transcript, wanted)).await?;
-        let answer = match proved {
-            Ok(answer) => answer,
-            Err(NoProof::Lost { shard, news }) => {
-                if news {
-                    self.lost_now(id, revision, shard).await?;
-                }
-                audit::Answer::admit(&asked, shard, &self.parts.device)
-            }
-            Err(cause) => return Err(cause.into()),
-        };
-        Ok(Answer::Proved { nonce, answer: Box::new(answer) })
+        Ok(Asked { transcript, nonce, work })
     }
 
     /// Takes note of a loss. It is none if a revision that came meanwhile has removed the shard, or the disk is not there.
@@ -187,6 +199,13 @@ impl Shared {
             _ => Err(refuse::refuse(RefusalCode::BadRequest, "That epoch has not begun.")),
         }
     }
+}
+
+/// A question that makes sense.
+struct Asked {
+    transcript: Transcript,
+    nonce: Option<[u8; 32]>,
+    work: Work,
 }
 
 /// All that a proof needs, apart from the async world.
@@ -264,4 +283,48 @@ fn damaged(part: &Part, error: &ProveError) -> NoProof {
         _ => None,
     };
     block.map_or(NoProof::NoKey, |block| NoProof::Lost { shard: block.shard, news: true })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+impl super::Farmer {
+    /// Answers a question as ever, and tells what was read from files for it, as the system counts it: how many times, and how
+    /// many bytes.
+    pub(crate) async fn answer_with_reads(&self, question: Question) -> (audit::Answer, (u64, u64)) {
+        let asked = self.shared.asked(question.contract, question).await;
+        let Asked { transcript, work, .. } = asked.expect("a question that makes sense");
+        let proving = move || {
+            let waiting = Arc::new(());
+            let before = Counted::now();
+            let answer = work.prove(&transcript, &Wanted::by(&waiting)).expect("nothing is lost");
+            let after = Counted::now();
+            // Looking is one read.
+            (answer, (after.reads - before.reads - 1, after.bytes - before.bytes - before.told))
+        };
+        tokio::task::spawn_blocking(proving).await.expect("no panic")
+    }
+}
+
+/// What this thread has read so far.
+#[cfg(all(test, target_os = "linux"))]
+struct Counted {
+    reads: u64,
+    bytes: u64,
+    /// Bytes of this very account.
+    told: u64,
+}
+
+#[cfg(all(test, target_os = "linux"))]
+impl Counted {
+    fn now() -> Self {
+        let mut account = [0; 4096];
+        let told = std::fs::File::open("/proc/thread-self/io")
+            .and_then(|mut file| io::Read::read(&mut file, &mut account))
+            .expect("the system counts");
+        let account = String::from_utf8_lossy(&account[..told]);
+        let figure = |name: &str| -> u64 {
+            let figure = account.lines().find_map(|line| line.strip_prefix(name)).expect("it is told");
+            figure.trim().parse().expect("a number")
+        };
+        Self { reads: figure("syscr:"), bytes: figure("rchar:"), told: told as u64 }
+    }
 }

@@ -5,6 +5,7 @@ use std::{pin::pin, sync::Arc};
 use hayloft_core::{
     DeviceId, OwnerId, Timestamp,
     audit::{Mandate, SignedMandate},
+    placement::Subnet,
     record::SignedFarmerRecord,
 };
 use hayloft_net::{
@@ -15,7 +16,13 @@ use hayloft_net::{
 use hayloft_store::farmer::Contract;
 use tokio_util::task::TaskTracker;
 
-use super::{Shared, contracts::Asker, offer, refuse, transfers::subnet};
+use super::{
+    Shared,
+    contracts::Asker,
+    labours::{Hand, Worker},
+    offer, refuse,
+    transfers::subnet,
+};
 use crate::model::FarmSettings;
 
 /// Serves until the node stops; each request is a task of its own, and `net` bounds how many there are.
@@ -23,11 +30,16 @@ pub(super) async fn run(shared: Arc<Shared>, mut incoming: Incoming, tasks: Task
     while let Some(Some(inbound)) = shared.parts.stop.run_until_cancelled(incoming.next()).await {
         tasks.spawn(serve(shared.clone(), inbound));
     }
+    shared.parts.net.shutdown().await;
 }
 
 async fn serve(shared: Arc<Shared>, inbound: Inbound) {
     let from = inbound.from;
-    let Some(served) = shared.parts.stop.clone().run_until_cancelled(shared.answer(inbound)).await else {
+    let mut answering = pin!(shared.answer(inbound));
+    let Some(served) = shared.parts.stop.run_until_cancelled(&mut answering).await else {
+        // What is under way ends with the connection and not before: whoever asked shall see a node that is gone, and not
+        // one that cut its answer short.
+        shared.parts.net.shutdown().await;
         return;
     };
     if let Err(error) = served {
@@ -44,6 +56,11 @@ pub(crate) async fn working<T>(inbound: &mut Inbound, work: impl Future<Output =
             Err(_) => inbound.working().await?,
         }
     }
+}
+
+fn worker(inbound: &Inbound, hand: Hand) -> Worker {
+    let device = inbound.from;
+    Worker { device, hand, subnet: Subnet::observed(device, inbound.address) }
 }
 
 impl Shared {
@@ -79,6 +96,7 @@ impl Shared {
     /// What an owner's devices may ask, and the auditor that a contract names.
     async fn answer_auditor(&self, mut inbound: Inbound, request: Request) -> Result<(), NetError> {
         let asker = Asker { device: inbound.from, owner: self.owner_of(&inbound) };
+        let sent = matches!(request, Request::Mandated { .. });
         let admitted = match request {
             Request::Mandated { mandate, ask } => self.mandated(asker.device, &mandate, *ask).await,
             request => self.admitted(&asker, request).await,
@@ -87,7 +105,13 @@ impl Shared {
             Ok(admitted) => admitted,
             Err(refusal) => return inbound.answer(Answer::Refused(refusal)).await,
         };
-        let id = contract.id;
+        let (id, terms) = (contract.id, &contract.terms.terms);
+        let hand = match terms.auditor {
+            Some(auditor) if sent => Hand::Sent(auditor),
+            Some(auditor) if auditor == asker.device => Hand::Auditor(auditor),
+            _ => Hand::Owner(terms.owner),
+        };
+        let worker = worker(&inbound, hand);
         if !inbound.is_of_customer() {
             inbound.welcome();
         }
@@ -101,7 +125,7 @@ impl Shared {
             Request::Lost { after, .. } => self.losses(id, after).await,
             Request::Commit { epoch, commitment, .. } => Ok(self.commit(id, epoch, &commitment)),
             Request::Challenge(question) => {
-                let proving = self.prove(asker.device, &contract, *question);
+                let proving = self.prove(worker, &contract, *question);
                 working(&mut inbound, proving).await?
             }
             _ => Err(refuse::unknown_contract()),
@@ -162,7 +186,7 @@ impl Shared {
         owner: OwnerId,
         request: Request,
     ) -> Result<(), NetError> {
-        let device = inbound.from;
+        let (device, worker) = (inbound.from, worker(&inbound, Hand::Owner(owner)));
         let answer = match request {
             Request::Upload { contract, shard, bytes, tag_bytes } => {
                 return self.take(inbound, owner, contract, shard, bytes, tag_bytes).await;
@@ -176,7 +200,7 @@ impl Shared {
             }
             Request::Reserve { contract, bytes } => self.reserve(&inbound, owner, contract, bytes).await,
             Request::Revise { revision, owner: signature } => {
-                working(&mut inbound, self.revise(device, owner, revision, signature)).await?
+                working(&mut inbound, self.revise(worker, owner, revision, signature)).await?
             }
             Request::Release { contract, shards } => self.release(owner, contract, &shards).await,
             Request::Tab { contract, period } => self.tab(owner, device, contract, period).await,
@@ -184,7 +208,7 @@ impl Shared {
                 Some(certificate) => self.vouch(owner, device, certificate, &voucher).await,
                 None => Err(refuse::not_allowed(None)),
             },
-            Request::AuditKey { key } => working(&mut inbound, self.take_key(device, owner, key)).await?,
+            Request::AuditKey { key } => working(&mut inbound, self.take_key(worker, owner, key)).await?,
             Request::Offer
             | Request::Audited { .. }
             | Request::Contract { .. }

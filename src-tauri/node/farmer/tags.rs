@@ -7,7 +7,7 @@
 use std::io;
 
 use hayloft_core::{
-    DeviceId, OwnerId, ShardId,
+    OwnerId, ShardId,
     audit::{MAX_BATCH_BYTES, ProverKey, TagBatch, TagError, TagKeyId},
     contract::{MAX_CHANGES_PER_REVISION, Revision, RevisionError},
 };
@@ -17,7 +17,12 @@ use hayloft_store::{
     blocks::{Arrived, BlockReader},
 };
 
-use super::{Shared, audit_keys::unknown_key, labours::Wanted, refuse};
+use super::{
+    Shared,
+    audit_keys::unknown_key,
+    labours::{Wanted, Worker},
+    refuse,
+};
 
 /// Blocks in one batch at most: small blocks shall not make it large.
 const BATCH_BLOCKS: u64 = 8192;
@@ -57,7 +62,7 @@ impl Shared {
     /// Checks the tags of all added shards that were not found right before.
     pub(super) async fn check_tags(
         &self,
-        device: DeviceId,
+        worker: Worker,
         owner: OwnerId,
         revision: &Revision,
     ) -> Result<(), Refusal> {
@@ -68,7 +73,7 @@ impl Shared {
                 let (key, reader) = (key.clone(), self.parts.store.farmer().blocks());
                 let ids: Vec<ShardId> = batch.iter().map(|arrived| arrived.shard).collect();
                 let work = move |wanted: &Wanted| Check { key: &key, reader, wanted }.all(&batch);
-                self.checks.run(device, work).await??;
+                self.checks.run(worker, work).await??;
                 self.parts.store.farmer().tags_are_right(&ids, tag_key).await.map_err(refuse::store)?;
             }
         }

@@ -140,12 +140,13 @@ impl Shared {
                         .await;
                 }
             };
-            if let Err(error) = self.write(&mut writer, chunk, shard, &mut flow).await {
+            let writing = self.write(&mut writer, chunk, shard, &mut flow);
+            if let Err(error) = receiving.meanwhile(writing).await {
                 let refusal = refuse::store(error);
                 return receiving.refuse(refusal.code, refusal.sentence).await;
             }
         }
-        match self.finish(writer, shard).await {
+        match receiving.meanwhile(self.finish(writer, shard)).await {
             Ok(hash) => {
                 crash_point!(ShardStored);
                 receiving.stored(hash).await

@@ -28,6 +28,8 @@ pub struct AuditReport {
 /// What the audit of one farmer came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
 pub struct AuditVerdict {
+    /// The file it is about; none if it is about all that the farmer keeps.
+    pub name: Option<String>,
     /// The farmer.
     pub farmer: String,
     /// The verdict.

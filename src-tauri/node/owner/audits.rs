@@ -86,6 +86,7 @@ pub(super) async fn audit(owner: &Arc<Inner>, name: Option<&str>) -> Result<Audi
     });
     let found: Vec<Result<Found, OwnerError>> = stream::iter(asked).buffered(AT_ONCE).collect().await;
     let found = found.into_iter().collect::<Result<Vec<Found>, _>>()?;
+    crash_point!(OwnAuditAnswered);
     let now = owner.clock.now();
     let rows = found.iter().map(|found| OwnAudit {
         name: name.clone(),
@@ -98,7 +99,9 @@ pub(super) async fn audit(owner: &Arc<Inner>, name: Option<&str>) -> Result<Audi
         receipt: found.receipt.as_ref().and_then(|receipt| serde_json::to_string(receipt).ok()),
     });
     owner.catalog.store.note_audits(&rows.collect::<Vec<_>>()).await?;
+    crash_point!(OwnAuditNoted);
     let verdicts = found.into_iter().map(|found| AuditVerdict {
+        name: name.clone(),
         farmer: found.farmer.to_string(),
         verdict: shown::verdict(found.verdict),
         reason: found.reason,

@@ -21,7 +21,7 @@ use hayloft_core::{
     manifest::{PlacementRecord, Shard},
 };
 use hayloft_net::{
-    NetError,
+    Fault, NetError,
     messages::{Refusal, RefusalCode},
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -398,26 +398,45 @@ impl Task {
     ) -> Option<Result<(), ColumnError>> {
         let farmer = self.shard.farmer;
         let silence = SILENCE.max(asked.elapsed() * SILENCE_TIMES);
-        self.fetcher.owner.farmers.is_down(farmer);
-        let is_there = async {
-            let offer = self.fetcher.owner.wire.offer(farmer);
-            if !matches!(tokio::time::timeout(LIVENESS, offer).await, Ok(Ok(_))) {
-                return None;
-            }
-            let (owner, placement) = (&self.fetcher.owner, &self.placement);
-            let again = check_cell(owner, placement, layout, &self.shard, cell);
-            match tokio::time::timeout(silence, again).await {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(Err(error)),
-                Err(_) => Some(Err(NetError::Silent.into())),
-            }
+        let (owner, placement) = (&*self.fetcher.owner, &*self.placement);
+        owner.farmers.is_down(farmer);
+        let is_there = || async move {
+            let offer = owner.wire.offer(farmer);
+            matches!(tokio::time::timeout(LIVENESS, offer).await, Ok(Ok(_)))
         };
+        let ask = || check_cell(owner, placement, layout, &self.shard, cell);
         tokio::select! {
             result = reading => Some(result),
-            verdict = is_there => verdict.filter(|_| self.arrived.load(Ordering::Relaxed) == 0),
+            error = said_or_silent([silence, SILENCE], is_there, ask) => {
+                error.map(Err).filter(|_| self.arrived.load(Ordering::Relaxed) == 0)
+            }
             () = self.fetcher.dropped.cancelled() => None,
         }
     }
+}
+
+/// What a farmer that sent nothing says when it is asked again, or that it is silent. None if it is there and right, or not there.
+/// It is silent only if it shows that it is there, sends nothing for as long as it may, and all that once more: a farmer that
+/// dies, or is paused, just after it has shown itself lies in neither.
+async fn said_or_silent<There, Said>(
+    patience: [Duration; 2],
+    is_there: impl Fn() -> There,
+    ask: impl Fn() -> Said,
+) -> Option<ColumnError>
+where
+    There: Future<Output = bool>,
+    Said: Future<Output = Result<(), ColumnError>>,
+{
+    for patience in patience {
+        if !is_there().await {
+            return None;
+        }
+        match tokio::time::timeout(patience, ask()).await {
+            Ok(said) => return said.err(),
+            Err(_silent) => {}
+        }
+    }
+    is_there().await.then(|| NetError::Silent.into())
 }
 
 /// Whether a farmer has its shard, as one cell of it shows.
@@ -430,6 +449,16 @@ pub(crate) async fn check_cell(
 ) -> Result<(), ColumnError> {
     let cells = Cells { owner, placement, layout, shard, stripes: cell..cell + 1 };
     cells.read(Arc::default(), || {}, drop).await
+}
+
+/// What an error says of the farmer. One that is paid for reads stops when a voucher of any of its owner's devices is late, and
+/// can say so to nobody: that is not its fault.
+fn of_a_read(error: NetError, metered: bool) -> NetError {
+    if metered && error == NetError::Protocol(Fault::EndedEarly) {
+        let sentence = "It sent no more, as if it waited for a voucher.".to_owned();
+        return NetError::Refused(Refusal { code: RefusalCode::NotVouched, sentence });
+    }
+    error
 }
 
 /// What is wanted of one farmer.
@@ -460,7 +489,11 @@ impl Cells<'_> {
             owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
         download.tell(arrived);
         owner.farmers.answered(shard.farmer, asked.elapsed());
-        while let Some(frame) = if reader.is_complete() { None } else { download.next().await? } {
+        let metered = meter.is_some();
+        while let Some(frame) = match reader.is_complete() {
+            true => None,
+            false => download.next().await.map_err(|error| of_a_read(error, metered))?,
+        } {
             on_move();
             if let Some(meter) = &mut meter {
                 meter.came(frame.len() as u64);
@@ -472,5 +505,57 @@ impl Cells<'_> {
             drop(frame);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    const PATIENCE: [Duration; 2] = [Duration::from_secs(20), SILENCE];
+
+    /// What comes of a farmer that shows that it is there, and sends what it is asked for, as told: in order.
+    async fn found(is_there: &[bool], sends: &[bool]) -> Option<ColumnError> {
+        let (is_there, sends) = (&RefCell::new(is_there.iter()), &RefCell::new(sends.iter()));
+        let ask = || async move {
+            let sends = *sends.borrow_mut().next().expect("it is not asked that often");
+            if !sends {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        };
+        let is_there =
+            || async move { *is_there.borrow_mut().next().expect("it is not looked for that often") };
+        said_or_silent(PATIENCE, is_there, ask).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_farmer_that_is_there_all_the_time_is_silent() {
+        assert!(found(&[true, true, true], &[false, false]).await.is_some_and(|error| error.is_silence()));
+        assert!(found(&[false], &[]).await.is_none(), "it is gone");
+        assert!(found(&[true], &[true]).await.is_none(), "it was slow");
+        assert!(found(&[true, false], &[false]).await.is_none(), "it died once it had shown itself");
+        assert!(found(&[true, true], &[false, true]).await.is_none(), "it was paused, or began anew");
+        assert!(found(&[true, true, false], &[false, false]).await.is_none(), "it was paused, and then died");
+    }
+
+    #[test]
+    fn a_read_that_is_paid_for_and_ends_early_is_not_its_farmers_fault() {
+        let early = NetError::Protocol(Fault::EndedEarly);
+        let blames = |error, metered| ColumnError::Net(of_a_read(error, metered)).blames_farmer();
+        assert!(blames(early.clone(), false) && !blames(early, true));
+        for error in [NetError::Silent, NetError::Protocol(Fault::TooManyBytes)] {
+            assert!(blames(error, true));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_farmer_says_when_it_is_asked_again_counts() {
+        let refused = Refusal { code: RefusalCode::UnknownShard, sentence: "I have nothing.".into() };
+        let refused = || std::future::ready(Err(NetError::Refused(refused.clone()).into()));
+        let said = said_or_silent(PATIENCE, || std::future::ready(true), refused);
+        assert!(said.await.is_some_and(|error| error.blames_farmer()));
     }
 }

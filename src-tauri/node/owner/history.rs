@@ -11,12 +11,17 @@ use hayloft_core::{
         exported::{Exported, NotBorneOut},
     },
     contract::{Revision, ShardEntry, SignedRevision},
+    manifest::ContentRecord,
 };
 use hayloft_net::{
     Fault, NetError,
     messages::{Answer, Envelope, Request},
 };
-use hayloft_store::{auditor::RECEIPTS_KEPT, own_audits::OwnAudit, owner::OwnerContract};
+use hayloft_store::{
+    auditor::RECEIPTS_KEPT,
+    own_audits::{About, OwnAudit},
+    owner::OwnerContract,
+};
 
 use super::{Inner, OwnerError, audits, put::placements_of};
 use crate::{
@@ -35,13 +40,24 @@ const AT_ONCE: usize = 16;
 /// Verdicts of one contract that are checked by their receipts.
 const CHECKED: usize = 4;
 
-/// All that was found, or what concerns one file's farmers.
+/// All that was found, or what concerns the farmers of one file, or of those in a folder.
 pub(super) async fn history(owner: &Arc<Inner>, name: Option<&str>) -> Result<AuditHistory, OwnerError> {
-    let contracts = match name {
-        Some(name) => Some(contracts_of(owner, name).await?),
-        None => None,
+    let folder = name.map(|name| format!("{}/", name.trim_end_matches('/'))).unwrap_or_default();
+    let (about, contracts) = match name {
+        None => (About::All, None),
+        Some(name) => match owner.catalog.file(name).await {
+            Ok(record) => (About::File(name), Some(contracts_of(owner, &[record]).await?)),
+            Err(OwnerError::NoSuchFile(name)) => {
+                let inside = inside(owner, &folder).await?;
+                if inside.is_empty() {
+                    return Err(OwnerError::NoSuchFile(name));
+                }
+                (About::Folder(&folder), Some(contracts_of(owner, &inside).await?))
+            }
+            Err(error) => return Err(error),
+        },
     };
-    let own = owner.catalog.store.own_audits(name, OWN).await?;
+    let own = owner.catalog.store.own_audits(about, OWN).await?;
     let own = own.into_iter().filter(|audit| {
         audit.name.is_some() || contracts.as_ref().is_none_or(|wanted| wanted.contains(&audit.contract))
     });
@@ -64,10 +80,21 @@ pub(super) async fn history(owner: &Arc<Inner>, name: Option<&str>) -> Result<Au
     Ok(AuditHistory { own, farmers: farmers.into_iter().collect(), followed })
 }
 
-async fn contracts_of(owner: &Inner, name: &str) -> Result<BTreeSet<ContractId>, OwnerError> {
-    let record = owner.catalog.file(name).await?;
-    let placements = placements_of(owner, &record).await?;
-    Ok(placements.iter().flat_map(|placement| &placement.shards).map(|shard| shard.contract).collect())
+/// The files whose names begin so.
+async fn inside(owner: &Inner, folder: &str) -> Result<Vec<ContentRecord>, OwnerError> {
+    let stored = owner.catalog.store.files().await?;
+    let records = stored.iter().flat_map(|file| owner.catalog.readable(file));
+    Ok(records.filter(|record| record.name.starts_with(folder)).collect())
+}
+
+async fn contracts_of(owner: &Inner, records: &[ContentRecord]) -> Result<BTreeSet<ContractId>, OwnerError> {
+    let mut contracts = BTreeSet::new();
+    for record in records {
+        let placements = placements_of(owner, record).await?;
+        contracts
+            .extend(placements.iter().flat_map(|placement| &placement.shards).map(|shard| shard.contract));
+    }
+    Ok(contracts)
 }
 
 fn own_audit(audit: OwnAudit) -> model::OwnAudit {

@@ -323,7 +323,7 @@ impl Owner {
         Ok(audits::audit(&self.inner, name.as_deref()).await?)
     }
 
-    /// What this owner's audits and its auditors found, of one file's farmers or all.
+    /// What this owner's audits and its auditors found, of a file's or folder's farmers or all.
     pub(crate) async fn audit_history(&self, name: Option<String>) -> Result<AuditHistory, ApiError> {
         Ok(history::history(&self.inner, name.as_deref()).await?)
     }

@@ -156,6 +156,31 @@ async fn tight_limits_of_either_side_are_not_taken_for_silence() {
 }
 
 #[tokio::test]
+async fn a_farmer_whose_disk_takes_long_is_not_taken_for_silent() {
+    let (farmer, mut incoming) = start(impatient(RateLimits::default())).await;
+    farmer.announce_farmer(true);
+    let (owner, _) = start(impatient(RateLimits::default())).await;
+    owner.hint(farmer.local_id(), &farmer.addresses());
+    let storing = async {
+        let mut receiving = incoming.next().await.unwrap().ready(0).await.unwrap();
+        let mut hasher = blake3::Hasher::new();
+        while let Some(bytes) = receiving.next().await.unwrap() {
+            hasher.update(&bytes);
+        }
+        // Three times as long as a farmer that is there may be silent.
+        receiving.meanwhile(tokio::time::sleep(Duration::from_secs(6))).await;
+        receiving.stored(*hasher.finalize().as_bytes()).await.unwrap();
+    };
+    let sending = async {
+        let mut upload = owner.upload(farmer.local_id(), &upload(SHARD, 5000)).await.unwrap();
+        upload.send(&noise(5000)).await.unwrap();
+        upload.finish().await
+    };
+    let ((), hash) = tokio::join!(storing, sending);
+    assert_eq!(hash.unwrap(), *blake3::hash(&noise(5000)).as_bytes());
+}
+
+#[tokio::test]
 async fn many_uploads_to_a_farmer_with_a_tight_limit_all_arrive() {
     let farmer = Farmer::start(impatient(RateLimits { up: None, down: Some(60_000) })).await;
     let (owner, _) = start(impatient(RateLimits::default())).await;

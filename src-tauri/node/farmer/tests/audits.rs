@@ -1,26 +1,27 @@
 //! Tags, keys and challenges, asked for by an owner who follows a script. Blocks have 496 bytes here, so that small shards
 //! have many; every challenge asks for all blocks unless it says otherwise, so that nothing is left to chance.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, pin::pin};
 
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
 use hayloft_core::{
     ContractId, DeviceId, ShardId,
     audit::{
-        AuditKey, Beacon, Commitment, Committer, Epoch, Evidence, Failure, Finding, MANDATE_SECONDS,
-        MAX_BLOCKS_ASKED, Mandate, Opening, ProofError, ProverKey, Question, Receipt, ReceiptError, Scope,
-        Sectors, Tag, Tagger, Transcript, VerifierKey,
+        AuditKey, Beacon, Challenge, Commitment, Committer, Epoch, Evidence, Failure, Finding,
+        MANDATE_SECONDS, MAX_BLOCKS_ASKED, Mandate, Opening, ProofError, ProverKey, Question, Receipt,
+        ReceiptError, Scope, Sectors, Tag, Tagger, Transcript, VerifierKey,
     },
-    contract::{ShardEntry, SignedRevision, SignedTerms, State, quota_bytes},
+    contract::{ShardEntry, SignedRevision, SignedTerms, State, Terms, quota_bytes},
     keys::DeviceKey,
 };
 use hayloft_net::{
     NetError,
-    limits::{AUDIT_KEYS_PER_OWNER, LABOURS_PER_PEER},
+    limits::{AUDIT_KEYS_PER_OWNER, LABOURS, LABOURS_PER_PEER},
     messages::{Answer, Mandated, RefusalCode, Request},
 };
+use tokio::sync::Notify;
 
-use super::bench::{Bench, MIB, Script, noise, offering, refused};
+use super::bench::{Bench, DAY, MIB, Script, noise, offering, refused};
 
 pub(super) const BLOCK: usize = 496;
 /// Asks for every block of any contract here.
@@ -260,6 +261,28 @@ async fn a_disk_that_is_not_connected_is_told_from_a_loss() {
     assert_eq!(stored.audit(&owner).await, Ok(Ok(())));
 }
 
+/// The system counts what is read: each challenged block once, its tag once, and nothing else.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_answer_reads_the_challenged_blocks_and_their_tags_and_nothing_else() {
+    let (bench, owner) = bench().await;
+    let sizes = [40 * BLOCK, 25 * BLOCK + 17, 1, 60 * BLOCK];
+    let stored = owner.kept(owner.agree().await, Sectors::MIN, &sizes).await;
+    for blocks in [1, 20, ALL] {
+        let beacon = Opening::Ledger { sequence: 7, hash: rand::random() };
+        let question = Question { beacon, blocks, ..stored.question() };
+        let receipt = owner.challenge(question.clone(), stored.root()).await.expect("proved");
+        let finding = stored.judged(&owner, &receipt).await.expect("sound");
+        assert_eq!(finding.outcome, Ok(()));
+        let challenge = Challenge::expand(&receipt.transcript, &stored.entries()).expect("as the farmer did");
+        let asked: Vec<_> = challenge.parts().iter().flat_map(|part| part.blocks()).collect();
+        let bytes = asked.iter().map(|block| block.range.end - block.range.start + Tag::BYTES as u64);
+        let (answer, read) = bench.node.farmer_for_tests().answer_with_reads(question).await;
+        assert_eq!(answer, receipt.answer, "the very answer that was sent");
+        assert_eq!(read, (2 * asked.len() as u64, bytes.sum()), "reads and bytes");
+    }
+}
+
 #[tokio::test]
 async fn a_block_that_is_not_asked_for_is_not_missed() {
     let (bench, owner) = bench().await;
@@ -406,7 +429,7 @@ async fn only_the_owner_and_the_auditor_in_the_terms_may_ask() {
     let (bench, owner) = bench().await;
     let mut auditor = Script::new(&bench, DeviceKey::random(&mut rand::rng())).await;
     auditor.certificate = None;
-    let terms = hayloft_core::contract::Terms { auditor: Some(auditor.net.local_id()), ..owner.terms() };
+    let terms = Terms { auditor: Some(auditor.net.local_id()), ..owner.terms() };
     let stored = owner.kept(owner.agree_to(terms).await.expect("agreed"), Sectors::MIN, &[5 * BLOCK]).await;
     let unaudited = owner.kept(owner.agree().await, Sectors::MIN, &[5 * BLOCK]).await;
     let contract = stored.state.contract();
@@ -444,7 +467,7 @@ async fn whom_the_auditor_sends_is_answered_about_one_epoch_and_for_minutes() {
     let key = DeviceKey::random(&mut rand::rng());
     let mut second = Script::new(&bench, DeviceKey::random(&mut rand::rng())).await;
     second.certificate = None;
-    let terms = hayloft_core::contract::Terms { auditor: Some(key.id()), ..owner.terms() };
+    let terms = Terms { auditor: Some(key.id()), ..owner.terms() };
     let stored = owner.kept(owner.agree_to(terms).await.expect("agreed"), Sectors::MIN, &[5 * BLOCK]).await;
     let unaudited = owner.kept(owner.agree().await, Sectors::MIN, &[5 * BLOCK]).await;
     let mandate = |change: &dyn Fn(&mut Mandate), by: &DeviceKey| {
@@ -551,7 +574,7 @@ async fn an_answer_counts_for_its_own_question_alone() {
     assert_eq!(moved(&|t| t.network = Clone::clone(&network)).await, ReceiptError::WrongNetwork);
     assert_eq!(moved(&|t| t.root = [0; 32]).await, ReceiptError::WrongRoot);
     // Yesterday's answer to today's question.
-    bench.clock.advance(super::bench::DAY);
+    bench.clock.advance(DAY);
     let today = Question { epoch: Epoch(1), ..stored.question() };
     let fresh = owner.challenge(today, stored.root()).await.expect("proved");
     let replayed = Receipt { transcript: fresh.transcript.clone(), ..receipt.clone() };
@@ -585,6 +608,44 @@ async fn a_flood_of_challenges_is_turned_away_and_others_are_served() {
         }
     }
     assert_eq!(stored.audit(&owner).await, Ok(Ok(())));
+}
+
+#[tokio::test]
+async fn many_devices_of_one_owner_leave_auditors_and_other_owners_their_places() {
+    let (bench, crowd) = bench().await;
+    let hostile = crowd.kept(crowd.agree().await, Sectors::MIN, &[300 * BLOCK; 4]).await;
+    let mut devices = Vec::new();
+    for _ in 0..LABOURS / LABOURS_PER_PEER {
+        let mut device = bench.owner().await;
+        device.certificate = Some(crowd.certify(device.net.local_id(), super::bench::START, 300 * DAY));
+        devices.push(device);
+    }
+    let owner = bench.owner().await;
+    let auditor = bench.owner().await;
+    let terms = Terms { auditor: Some(auditor.net.local_id()), ..owner.terms() };
+    let stored = owner.kept(owner.agree_to(terms).await.expect("agreed"), Sectors::MIN, &[5 * BLOCK]).await;
+    let busy = Notify::new();
+    // Twice as many as there are places: each device has as many as it may at all times.
+    let flood = devices.iter().flat_map(|device| [device; 2 * LABOURS_PER_PEER]).map(|device| async {
+        loop {
+            let answer = device.ask(Request::Challenge(Box::new(hostile.question()))).await;
+            if answer.is_err() {
+                refused_as_busy(answer);
+                busy.notify_one();
+            }
+        }
+    });
+    let audited = async {
+        busy.notified().await;
+        for _ in 0..5 {
+            assert_eq!(stored.audit(&auditor).await, Ok(Ok(())), "an auditor of this farmer");
+            assert_eq!(stored.audit(&owner).await, Ok(Ok(())), "another owner");
+        }
+    };
+    match select(pin!(audited), pin!(join_all(flood))).await {
+        Either::Left(((), _)) => {}
+        Either::Right((never, _)) => panic!("{never:?}"),
+    }
 }
 
 /// The connection itself says it without a full stop.

@@ -1,7 +1,10 @@
 //! A node's life: opening, closing, opening again; one node per home; a node that only helps others to meet.
 
 use hayloft_core::contract::quota_bytes;
-use hayloft_net::messages::{RefusalCode, Request};
+use hayloft_net::{
+    NetError,
+    messages::{RefusalCode, Request},
+};
 
 use super::bench::{Bench, MIB, PATIENCE, network, noise, offering, refused};
 use crate::{
@@ -197,4 +200,26 @@ async fn front_ends_hear_of_changes_and_of_the_last_one_for_sure() {
         assert_eq!(event, crate::model::Event::StatusChanged);
         last = bench.node.farm_status().await.expect("status").settings.quota_bytes;
     }
+}
+
+#[tokio::test]
+async fn a_farmer_that_ends_cuts_nothing_short_before_it_is_gone() {
+    let bench = Bench::new(FarmSettings { upload_limit: Some(100_000), ..offering(64 * MIB) }).await;
+    let owner = bench.owner().await;
+    let bytes = noise(4 << 20);
+    let (state, shard) = owner.stored(&bytes).await;
+    let len = bytes.len() as u64;
+    let request = Request::Download { contract: state.contract(), shard, offset: 0, bytes: len };
+    let mut download = owner.net.download(owner.farmer, &owner.envelope(request)).await.expect("begins");
+    download.next().await.expect("it flows");
+    bench.node.stop_for_tests();
+    let end = loop {
+        match download.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("all of it came"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end, NetError::Unreachable(owner.farmer), "no fault of the farmer");
+    bench.node.shutdown().await.expect("closes");
 }

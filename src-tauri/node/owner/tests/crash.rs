@@ -3,6 +3,7 @@
 //! the scene plays on to its end, and nothing is left behind.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::Write as _,
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use super::bed::{Bed, DAY, noise};
 use crate::{
     Clock,
     crash::{MONEY, OF_THE_AUDITOR, Point, scene},
-    model::{GetRequest, JobState},
+    model::{GetRequest, JobState, VerdictWord},
 };
 
 const NAME: &str = "owner::tests::crash::a_node_that_dies_at_any_point_goes_on_and_leaves_nothing_behind";
@@ -82,11 +83,15 @@ impl Scene {
                 let kept = self.bed.kept("film").await;
                 assert!(kept + 1 >= FARMERS, "{kept} pieces are left after a crash in a repair");
                 self.job(number, async || {
-                    let lost = self.bed.placement("film").await.shards[0].clone();
-                    self.bed.lose(&lost).await;
+                    if self.bed.kept("film").await == FARMERS {
+                        let lost = self.bed.placement("film").await.shards[0].clone();
+                        self.bed.lose(&lost).await;
+                    }
+                    self.audit_by_hand().await;
                     self.bed.node.repair("film").await.expect("begins")
                 })
                 .await;
+                self.each_audit_by_hand_is_noted_whole().await;
                 let health = self.bed.node.health("film").await.expect("health");
                 assert_eq!(health.segments[0].alive, FARMERS as u8, "{health:?}");
                 assert_eq!(self.bed.kept("film").await, FARMERS);
@@ -139,6 +144,25 @@ impl Scene {
         let names: Vec<String> = self.bed.names().await.into_iter().filter(which).collect();
         if !names.is_empty() {
             self.bed.node.remove(names).await.expect("removed");
+        }
+    }
+
+    /// One farmer has lost its piece. After a crash that may have been found, and mended, already.
+    async fn audit_by_hand(&self) {
+        let audited = self.bed.node.audit(Some("film".into())).await.expect("an audit").verdicts;
+        let of = |wanted| audited.iter().filter(|one| one.verdict == wanted).count();
+        let (passed, failed) = (of(VerdictWord::Passed), of(VerdictWord::Failed));
+        assert!(passed + failed == FARMERS && failed <= 1, "{audited:?}");
+    }
+
+    /// An audit that died has left all of its verdicts or none, and another one was made.
+    async fn each_audit_by_hand_is_noted_whole(&self) {
+        let own = self.bed.node.audit_history(Some("film".into())).await.expect("a history").own;
+        assert!(own.len() == FARMERS || own.len() == 2 * FARMERS, "{own:?}");
+        for audit in own.chunks(FARMERS) {
+            let farmers: BTreeSet<&String> = audit.iter().map(|one| &one.farmer).collect();
+            let failed = audit.iter().filter(|one| one.verdict == VerdictWord::Failed).count();
+            assert!(farmers.len() == FARMERS && failed <= 1, "{audit:?}");
         }
     }
 
