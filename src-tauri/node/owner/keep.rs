@@ -52,13 +52,18 @@ pub(crate) async fn keep_files(owner: Arc<Inner>, jobs: Jobs) {
     // Several times within what one escrow pays for.
     let funded = Duration::from_secs(owner.contracts.funded_seconds());
     let mut told = HashSet::new();
+    let rounds = owner.clock.rounds();
     loop {
+        let now = owner.clock.now();
         let all_paid = look_through(&owner, &jobs, &mut told).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "files could not be looked through");
             true
         });
         let pause = if all_paid { EVERY } else { UNPAID };
-        let _ = tokio::time::timeout(pause.min(funded / 10), owner.contracts.unpaid()).await;
+        tokio::select! {
+            () = owner.contracts.unpaid() => {}
+            () = rounds.rest(now, pause.min(funded / 10)) => {}
+        }
     }
 }
 
