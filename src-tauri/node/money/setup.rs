@@ -18,7 +18,7 @@ use hayloft_payments::{
 };
 use hayloft_store::funding::Funding;
 
-use super::{Money, MoneyError};
+use super::{Money, MoneyError, last_end};
 
 /// Epochs of a settlement period.
 pub(crate) const PERIOD_EPOCHS: u64 = 3;
@@ -282,6 +282,16 @@ pub(crate) fn covers(plan: &Plan, prices: Prices, bytes: u64, now: Timestamp) ->
         && ahead.all(|period| plan.amounts.get(period as usize).is_some_and(|amount| *amount >= needed))
 }
 
+/// Until when plans pay for so many bytes from a time on, without a gap; none if they do not at that time.
+pub(crate) fn paid_until(plans: &[Plan], prices: Prices, bytes: u64, from: Timestamp) -> Option<Timestamp> {
+    let goes_on = |until: Timestamp| {
+        let pays = plans.iter().filter(|plan| plan.start <= until && covers(plan, prices, bytes, until));
+        pays.map(last_end).max()
+    };
+    let until = std::iter::successors(goes_on(from), |until| goes_on(*until));
+    until.last()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +314,41 @@ mod tests {
             dear.bytes_ahead(30, PERIOD, 1 << 30),
             1 << 30,
             "what is stored is paid for, whatever it costs"
+        );
+    }
+
+    #[test]
+    fn what_is_paid_for_ends_where_a_gap_begins_or_an_escrow_is_too_small() {
+        let from = |days: u64, amounts: &[u64]| Plan {
+            escrow: Address([4; 32]),
+            owner: Address([5; 32]),
+            farmer: Address([6; 32]),
+            auditor: Address([7; 32]),
+            start: Timestamp(days * 86_400),
+            period_seconds: PERIOD,
+            grace_seconds: 7 * 86_400,
+            amounts: amounts.iter().copied().map(Amount).collect(),
+            setup_sequence: 1,
+            merge_ledger: 9,
+            base_reserve: Amount(1),
+        };
+        let tb = 1_000_000_000_000;
+        let until = |plans: &[Plan], days: u64| {
+            let until = paid_until(plans, prices(100, 0), tb, Timestamp(days * 86_400));
+            until.map(|until| until.0 / 86_400)
+        };
+        let first = from(0, &[10, 10]);
+        assert_eq!(until(&[], 0), None);
+        assert_eq!(until(std::slice::from_ref(&first), 5), Some(6));
+        assert_eq!(until(std::slice::from_ref(&first), 6), None);
+        assert_eq!(until(&[from(6, &[10]), first.clone()], 1), Some(9));
+        assert_eq!(until(&[from(9, &[10]), first.clone()], 1), Some(6), "three days are not paid for");
+        assert_eq!(until(&[from(9, &[10]), first.clone()], 7), None);
+        assert_eq!(until(&[from(6, &[9, 10]), first.clone()], 1), Some(6), "too small at first");
+        assert_eq!(
+            until(&[from(6, &[9, 10]), from(3, &[10, 10, 10])], 4),
+            Some(12),
+            "another pays meanwhile"
         );
     }
 

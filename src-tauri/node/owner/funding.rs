@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     farmer::money::is_priced,
-    money::{GRACE_EPOCHS, MoneyError, Others, PERIOD_EPOCHS, Prices, covers, last_end},
+    money::{GRACE_EPOCHS, MoneyError, Others, PERIOD_EPOCHS, Prices, last_end, paid_until},
 };
 
 /// Shards that may be on their way under a contract beside the one that is asked for.
@@ -131,11 +131,11 @@ impl Contracts {
         if !is_priced(terms) {
             return Ok(true);
         }
-        let now = self.clock.now();
         let wanted = kept.saturating_add(bytes.saturating_mul(UNDER_WAY));
-        let mut ahead = self.money.plans(terms.id()).await?;
-        ahead.retain(|plan| last_end(plan) > now);
-        Ok(!ahead.is_empty() && ahead.iter().all(|plan| covers(plan, terms.into(), wanted, now)))
+        let plans = self.money.plans(terms.id()).await?;
+        let from = self.clock.now().max(terms.start);
+        let until = |bytes| paid_until(&plans, terms.into(), bytes, from);
+        Ok(until(wanted).is_some() && until(wanted) == until(0))
     }
 
     /// The terms with an escrow that stands on the ledger and that their farmer has taken note of, if they have a price.
@@ -246,7 +246,7 @@ impl Contracts {
         Ok(self.money.tell_funding(terms.farmer, terms, &prepared.plan, assigned).await?)
     }
 
-    /// A contract with a price ends no later than its escrows do.
+    /// A contract with a price ends no later than what its escrows pay for without a gap.
     pub(super) async fn within_what_is_paid(
         &self,
         terms: &Terms,
@@ -254,7 +254,7 @@ impl Contracts {
     ) -> Result<Wish, ContractError> {
         let Some(until) = wish.until.filter(|_| is_priced(terms)) else { return Ok(wish.clone()) };
         let plans = self.money.plans(terms.id()).await?;
-        let end = plans.iter().map(last_end).max();
+        let end = paid_until(&plans, terms.into(), 0, self.clock.now().max(terms.start));
         Ok(Wish { until: end.map(|end| until.min(end)), ..wish.clone() })
     }
 }
