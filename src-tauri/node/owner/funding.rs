@@ -20,6 +20,8 @@ use crate::{
 
 /// Shards that may be on their way under a contract beside the one that is asked for.
 const UNDER_WAY: u64 = 3;
+/// What keeping so much for a settlement period and reading it once costs must be an amount.
+const PRICED_BYTES: u64 = 1 << 40;
 
 /// What a put would lock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,29 +35,30 @@ pub(super) struct Locks {
 }
 
 impl Contracts {
-    /// What storing so many bytes with `n` of these farmers would lock, at most: the dearest of them, each with an escrow of
-    /// its own, unless a contract that is there pays for it.
-    pub(super) async fn locks(&self, offers: &[Offer], n: u8, bytes: u64) -> Result<Locks, ContractError> {
+    /// What storing so many bytes with these `n` farmers would lock: each with an escrow of its own, unless a contract that is
+    /// there pays for it.
+    pub(super) async fn locks(
+        &self,
+        chosen: &[&FarmerRecord],
+        n: u8,
+        bytes: u64,
+    ) -> Result<Locks, ContractError> {
         let (now, epoch) = (self.clock.now(), self.epoch_seconds());
         let each = bytes / u64::from(n.max(1)) + 1;
-        let mut dearest: Vec<&FarmerRecord> = Vec::new();
-        let mut covered = 0usize;
-        for offer in offers.iter().map(|offer| &offer.record).filter(|offer| Self::costs(offer)) {
-            match self.stored(offer.device, each).await? {
-                Some(_) => covered += 1,
-                None => dearest.push(offer),
+        let mut unpaid: Vec<&FarmerRecord> = Vec::new();
+        for offer in chosen.iter().filter(|offer| Self::costs(offer)) {
+            if self.stored(offer.device, each).await?.is_none() {
+                unpaid.push(offer);
             }
         }
-        dearest.sort_by_key(|offer| std::cmp::Reverse(offer.storage_price));
-        dearest.truncate(usize::from(n).saturating_sub(covered));
         let seconds = self.money.prefunded_seconds(epoch);
         let mut locks = Locks { paid_until: Some(now.plus_seconds(seconds)), ..Locks::default() };
-        if dearest.is_empty() {
+        if unpaid.is_empty() {
             return Ok(locks);
         }
         let reserves = self.money.reserves().await?;
-        for offer in &dearest {
-            let (prices, period) = (Prices::from(*offer), PERIOD_EPOCHS * u64::from(epoch));
+        for offer in unpaid {
+            let (prices, period) = (Prices::from(offer), PERIOD_EPOCHS * u64::from(epoch));
             let wanted = each.saturating_mul(1 + UNDER_WAY);
             let bytes = prices.bytes_ahead(self.money.periods(), period, wanted);
             let amount = prices.period(bytes, period).ok_or(MoneyError::TooDear)?;
@@ -72,11 +75,15 @@ impl Contracts {
         offer.storage_price.0 > 0 || offer.egress_price.0 > 0
     }
 
-    /// Whether this owner could pay for an offer at all, and would.
+    /// Whether this owner could pay for an offer at all, and would. Nobody pays what is no amount.
     pub(super) fn can_pay(&self, offer: &FarmerRecord) -> bool {
         let ceiling = self.money.most().price;
+        let period_seconds = PERIOD_EPOCHS * u64::from(self.epoch_seconds());
+        let is_amount = || Prices::from(offer).period(PRICED_BYTES, period_seconds).is_some();
         !Self::costs(offer)
-            || self.money.has_ledger() && ceiling.is_none_or(|most| offer.storage_price <= most)
+            || self.money.has_ledger()
+                && ceiling.is_none_or(|most| offer.storage_price <= most)
+                && is_amount()
     }
 
     /// Why this owner can pay none of so many.
