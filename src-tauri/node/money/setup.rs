@@ -30,6 +30,8 @@ pub(crate) const GRACE_EPOCHS: u64 = 7;
 const AHEAD: Amount = Amount(100_000_000);
 /// And for no more than this many, unless more is stored at once.
 const AHEAD_BYTES: u64 = 1 << 30;
+/// What an escrow for so much would lock must be an amount that a ledger knows.
+const PRICED_BYTES: u64 = 1 << 40;
 /// No contract has more.
 const MOST_BYTES: u64 = 1 << 60;
 /// An escrow that was not used for so long is not used any more: its terms begin too far back for its farmer.
@@ -84,6 +86,13 @@ impl Prices {
     /// The bytes that a period which holds this much pays for, kept and read once.
     pub(crate) fn bytes_for(&self, amount: Amount, period_seconds: u64) -> u64 {
         most(MOST_BYTES, |bytes| self.period(bytes, period_seconds).is_some_and(|needed| needed <= amount))
+    }
+
+    /// Whether they can be paid at all, whoever asks them.
+    pub(crate) fn are_payable(&self, periods: u64, period_seconds: u64) -> bool {
+        let period = self.period(PRICED_BYTES, period_seconds);
+        let locked = period.and_then(|period| period.0.checked_mul(periods));
+        locked.is_some_and(|locked| i64::try_from(locked).is_ok())
     }
 
     /// How many bytes a new escrow of so many periods pays for, when so many are to be stored.
@@ -315,6 +324,14 @@ mod tests {
             1 << 30,
             "what is stored is paid for, whatever it costs"
         );
+    }
+
+    #[test]
+    fn a_price_that_comes_to_no_amount_is_not_payable() {
+        assert!(prices(1_000_000_000_000_000, 1_000_000_000).are_payable(30, PERIOD));
+        for dear in [prices(u64::MAX, 0), prices(0, u64::MAX), prices(u64::MAX / 4, 0)] {
+            assert!(!dear.are_payable(30, PERIOD), "{dear:?}");
+        }
     }
 
     #[test]

@@ -20,8 +20,6 @@ use crate::{
 
 /// Shards that may be on their way under a contract beside the one that is asked for.
 const UNDER_WAY: u64 = 3;
-/// What an escrow for so much would lock must be an amount that a ledger knows.
-const PRICED_BYTES: u64 = 1 << 40;
 
 /// What a put would lock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,11 +77,7 @@ impl Contracts {
     pub(super) fn can_pay(&self, offer: &FarmerRecord) -> bool {
         let ceiling = self.money.most().price;
         let period_seconds = PERIOD_EPOCHS * u64::from(self.epoch_seconds());
-        let is_amount = || {
-            let period = Prices::from(offer).period(PRICED_BYTES, period_seconds);
-            let locked = period.and_then(|period| period.0.checked_mul(self.money.periods()));
-            locked.is_some_and(|locked| i64::try_from(locked).is_ok())
-        };
+        let is_amount = || Prices::from(offer).are_payable(self.money.periods(), period_seconds);
         !Self::costs(offer)
             || self.money.has_ledger()
                 && ceiling.is_none_or(|most| offer.storage_price <= most)

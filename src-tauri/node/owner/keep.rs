@@ -91,8 +91,12 @@ pub(super) async fn look_through(
             Due::Remove => over.push(record.name),
         }
     }
-    if !over.is_empty() {
-        remove::remove(owner, &over).await?;
+    for name in over {
+        match remove::remove(owner, &[name]).await {
+            // Somebody removed it meanwhile.
+            Err(OwnerError::NoSuchFile(_)) => {}
+            removed => removed?,
+        }
     }
     let all_paid = extend_contracts(owner).await?;
     owner.contracts.forget_over(surely).await?;

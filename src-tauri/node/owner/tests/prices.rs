@@ -77,8 +77,8 @@ async fn the_dearest_stranger_sets_no_price_where_others_are_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_more_than_the_owner_would_pay_or_than_there_is_is_not_chosen() {
-    let market = Market::of(&[3 * PRICE, 2 * PRICE, u64::MAX, u64::MAX]).await;
+async fn whoever_asks_more_than_the_owner_would_pay_is_not_chosen() {
+    let market = Market::of(&[3 * PRICE, 2 * PRICE]).await;
     market.is_quoted(3 * PRICE).await;
     market.limit(Some(2 * PRICE)).await;
     let quote = market.quote().await.expect("a quote");
