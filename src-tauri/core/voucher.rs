@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! egress(period) = Σ over devices: bytes of the newest voucher      ≤ cap, which the escrow covers
-//! ahead          = Σ over devices: bytes served − bytes vouched for ≤ AHEAD_BYTES
+//! ahead(period)  = Σ over devices: bytes served − bytes vouched for ≤ AHEAD_BYTES
 //! ```
 //! Invariants: what a book holds never shrinks, never passes its cap, and every byte of it was signed for by a device whose
 //! certificate the farmer checked. Deliberately absent: those certificates, and storage of the book.
@@ -158,7 +158,7 @@ impl Book {
     }
 }
 
-/// What a farmer has served under a contract and holds no voucher for.
+/// What a farmer has served under a contract in a settlement period and holds no voucher for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tab {
     ahead: BTreeMap<DeviceId, u64>,
@@ -168,7 +168,8 @@ impl Tab {
     /// Counts bytes that are about to be served; false, and they must wait, if that would be too far ahead.
     pub fn serve(&mut self, device: DeviceId, bytes: u64) -> bool {
         let sum = self.ahead.values().try_fold(bytes, |sum, ahead| sum.checked_add(*ahead));
-        let fits = sum.is_some_and(|sum| sum <= AHEAD_BYTES);
+        let has_room = self.ahead.len() < MAX_DEVICES || self.ahead.contains_key(&device);
+        let fits = has_room && sum.is_some_and(|sum| sum <= AHEAD_BYTES);
         if fits && bytes > 0 {
             *self.ahead.entry(device).or_default() += bytes;
         }
@@ -301,6 +302,9 @@ mod tests {
         tab.vouched(two, 99);
         tab.vouched(one, u64::MAX);
         assert!(tab.is_even() && tab.serve(two, AHEAD_BYTES));
+        let mut crowded = Tab::default();
+        assert!((0..MAX_DEVICES as u8).all(|seed| crowded.serve(device(seed).id(), 1)));
+        assert!(!crowded.serve(device(MAX_DEVICES as u8).id(), 1) && crowded.serve(device(0).id(), 1));
     }
 
     proptest! {

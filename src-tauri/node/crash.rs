@@ -1,9 +1,9 @@
 //! Named points at which tests let the process die. Nothing of this is in a build that people get: there a point is no
 //! instruction at all.
 //!
-//! Every point must be hit: the owner's crash scene dies at each in turn and plays on, the auditor's at its own; a point that its
-//! scene does not come by makes it fail. Money's points have no scene here yet. What a store does on its own has its points
-//! there.
+//! Every point must be hit: the owner's crash scene dies at each in turn and plays on, the auditor's at its own, and those
+//! about money are died at by whom they concern; a point that its scene does not come by makes it fail. What a store does on
+//! its own has its points there.
 
 /// Lets the process die here if a test wants it.
 macro_rules! crash_point {

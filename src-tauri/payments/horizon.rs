@@ -151,6 +151,14 @@ impl Horizon {
         Ok(Network::new(&self.root().await?.passphrase, self.kind)?)
     }
 
+    /// Its address, without what may be secret in it.
+    pub fn place(&self) -> String {
+        let mut place = self.base.clone();
+        // A base has a host, so both can be taken away.
+        let _ = (place.set_username(""), place.set_password(None));
+        place.into()
+    }
+
     /// Which kind of network it was told to belong to.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -21,7 +21,7 @@ use hayloft_core::{
     codec::{self, CodecError},
     spending::Limits,
 };
-use hayloft_store::outbox::{Fate, NewRow, OutboxError, OutboxRow};
+use hayloft_store::outbox::{EscrowState, Fate, NewRow, OutboxError, OutboxRow};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -35,13 +35,14 @@ use crate::{
 };
 
 const VERSION: u8 = 1;
+const KNOWN_VERSION: u8 = 2;
 const PURPOSE_BYTES: usize = 4096;
-const ANCHOR_BYTES: usize = 1024;
+const ANCHOR_BYTES: usize = 4096;
 /// After so many ledgers a newer one is remembered.
 const ANCHOR_LEDGERS: u32 = 100;
 
 /// How the ledger relates to the one that was seen before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recognised {
     /// None was seen before.
     First,
@@ -51,6 +52,31 @@ pub enum Recognised {
     Behind,
     /// It began anew: nothing that was there before is there now.
     Anew(Sign),
+    /// Another one at another address, while something stands on the one that was seen: that is no new beginning.
+    Elsewhere {
+        /// Where the other was seen.
+        place: String,
+    },
+}
+
+/// A ledger as it was seen, and at which address; version 1 was the anchor alone.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    place: Option<String>,
+    anchor: Anchor,
+}
+
+impl Known {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let before = || codec::decode(VERSION, bytes, ANCHOR_BYTES).ok();
+        codec::decode(KNOWN_VERSION, bytes, ANCHOR_BYTES)
+            .ok()
+            .or_else(|| before().map(|anchor| Self { place: None, anchor }))
+    }
+
+    fn write(&self) -> Vec<u8> {
+        codec::encode(KNOWN_VERSION, self)
+    }
 }
 
 /// What a transaction is for.
@@ -230,22 +256,37 @@ impl Outbox {
     /// # Errors
     /// [`SendError`].
     pub async fn recognise(&self) -> Result<Recognised, SendError> {
-        let kept = self.rows.anchor().await?;
-        let kept: Option<Anchor> = kept.and_then(|bytes| codec::decode(VERSION, &bytes, ANCHOR_BYTES).ok());
+        let kept = self.rows.anchor().await?.and_then(|bytes| Known::read(&bytes));
+        let here = self.horizon.place();
         let recognised = match &kept {
             None => Recognised::First,
-            Some(anchor) => match self.horizon.continuity(anchor).await? {
+            Some(known) => match self.horizon.continuity(&known.anchor).await? {
                 Continuity::Same => Recognised::Same,
                 Continuity::Behind => return Ok(Recognised::Behind),
-                Continuity::Reset(sign) => return Ok(Recognised::Anew(sign)),
+                Continuity::Reset(sign) => {
+                    let other = known.place.clone().filter(|place| *place != here);
+                    return Ok(match other {
+                        Some(place) if self.has_stakes().await? => Recognised::Elsewhere { place },
+                        _ => Recognised::Anew(sign),
+                    });
+                }
             },
         };
-        let newest = self.horizon.anchor().await?;
-        let is_news = kept.is_none_or(|kept| newest.ledger.saturating_sub(kept.ledger) > ANCHOR_LEDGERS);
+        let newest = Known { place: Some(here), anchor: self.horizon.anchor().await? };
+        let is_news = kept.is_none_or(|kept| {
+            kept.place != newest.place
+                || newest.anchor.ledger.saturating_sub(kept.anchor.ledger) > ANCHOR_LEDGERS
+        });
         if is_news {
-            self.rows.keep_anchor(&codec::encode(VERSION, &newest)).await?;
+            self.rows.keep_anchor(&newest.write()).await?;
         }
         Ok(recognised)
+    }
+
+    /// Whether anything would be lost with the ledger that is known: an escrow that is not over, or a payment under way.
+    async fn has_stakes(&self) -> Result<bool, SendError> {
+        let stands = self.rows.escrows().await?.iter().any(|row| row.state != EscrowState::Over);
+        Ok(stands || !self.rows.open().await?.is_empty())
     }
 
     /// Takes a ledger that began anew for the one that is known from now on: every escrow that stood on the old one is over.
@@ -253,8 +294,8 @@ impl Outbox {
     /// # Errors
     /// [`SendError`]; then nothing has changed.
     pub async fn begin_anew(&self) -> Result<(), SendError> {
-        let newest = self.horizon.anchor().await?;
-        Ok(self.rows.begin_anew(&codec::encode(VERSION, &newest)).await?)
+        let newest = Known { place: Some(self.horizon.place()), anchor: self.horizon.anchor().await? };
+        Ok(self.rows.begin_anew(&newest.write()).await?)
     }
 
     async fn hand_in(&self, row: &NewRow, signed: &Signed) -> Result<Fate, SendError> {

@@ -29,8 +29,10 @@ const WANTED: usize = 256;
 /// Works until the node stops.
 pub(super) async fn run(shared: Arc<Shared>, tasks: TaskTracker) {
     tasks.spawn(look(shared.clone()));
-    let stop = shared.parts.stop.clone();
+    let (stop, clock) = (shared.parts.stop.clone(), shared.parts.clock.clone());
+    let rounds = clock.rounds();
     loop {
+        let now = clock.now();
         let wait = shared.begin_due(&tasks).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the auditor's books cannot be read");
             LONGEST
@@ -38,7 +40,7 @@ pub(super) async fn run(shared: Arc<Shared>, tasks: TaskTracker) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = shared.wake.notified() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = rounds.rest(now, wait) => {}
         }
     }
 }
@@ -78,6 +80,7 @@ impl Shared {
 
 async fn work(shared: Arc<Shared>, contract: ContractId, place: OwnedSemaphorePermit) {
     let stop = shared.parts.stop.clone();
+    let _under_way = shared.parts.clock.rounds();
     if let Some(Err(error)) = stop.run_until_cancelled(shared.work_at(contract)).await {
         tracing::warn!(%contract, %error, "an audit could not go on");
     }

@@ -1,16 +1,19 @@
 //! Serving for pay: what goes out under a contract that has a price for it is counted, and no more goes out than one mebibyte
 //! beyond what the owner's devices have vouched for.
 //!
+//! What was not vouched for counts in its own settlement period and as long as a voucher for that may still come: a device that
+//! is gone for good holds up no other in the next period.
+//!
 //! Where no settlement period runs that an escrow pays for, serving is free: what is kept in the grace is never held back.
 //! Deliberately absent: what a voucher is and what counts (`core::voucher`), and what a period pays for (`money`).
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use hayloft_core::{
     ContractId, DeviceId, OwnerId,
     contract::Terms,
     record::DeviceCertificate,
-    voucher::{SignedVoucher, Tab, VoucherError},
+    voucher::{SignedVoucher, Tab, Voucher, VoucherError},
 };
 use hayloft_net::messages::{Answer, Refusal, RefusalCode};
 use tokio::{sync::Notify, time::Instant};
@@ -23,13 +26,15 @@ use crate::{
 
 /// How long what is asked for waits for a voucher.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Vouchers for so many periods before the one that runs are taken.
+const LATE_PERIODS: u32 = 1;
 /// So much is counted at once.
 pub(super) const COUNTED_BYTES: u64 = 64 * 1024;
 
-/// What was served and is not vouched for, by contract.
+/// What was served and is not vouched for, by contract and settlement period.
 #[derive(Debug, Default)]
 pub(super) struct Tabs {
-    open: Mutex<HashMap<ContractId, Tab>>,
+    open: Mutex<BTreeMap<(ContractId, u32), Tab>>,
     vouched: Notify,
     /// One voucher is taken in after the other.
     turn: tokio::sync::Mutex<()>,
@@ -38,24 +43,28 @@ pub(super) struct Tabs {
 impl Tabs {
     fn serve(&self, meter: &Meter, bytes: u64) -> bool {
         let mut open = lock(&self.open);
-        let tab = open.entry(meter.contract).or_default();
+        let over = (meter.contract, 0)..(meter.contract, meter.period.saturating_sub(LATE_PERIODS));
+        let over: Vec<(ContractId, u32)> = open.range(over).map(|(place, _)| *place).collect();
+        over.iter().for_each(|place| drop(open.remove(place)));
+        let tab = open.entry((meter.contract, meter.period)).or_default();
         let serves = tab.serve(meter.device, bytes);
         if tab.is_even() {
-            open.remove(&meter.contract);
+            open.remove(&(meter.contract, meter.period));
         }
         serves
     }
 
-    fn ahead(&self, contract: ContractId, device: DeviceId) -> u64 {
-        lock(&self.open).get(&contract).map_or(0, |tab| tab.ahead(device))
+    fn ahead(&self, contract: ContractId, period: u32, device: DeviceId) -> u64 {
+        lock(&self.open).get(&(contract, period)).map_or(0, |tab| tab.ahead(device))
     }
 
-    fn vouched(&self, contract: ContractId, device: DeviceId, bytes: u64) {
+    fn vouched(&self, voucher: &Voucher, bytes: u64) {
+        let place = (voucher.contract, voucher.period);
         let mut open = lock(&self.open);
-        if let Some(tab) = open.get_mut(&contract) {
-            tab.vouched(device, bytes);
+        if let Some(tab) = open.get_mut(&place) {
+            tab.vouched(voucher.device, bytes);
             if tab.is_even() {
-                open.remove(&contract);
+                open.remove(&place);
             }
         }
         drop(open);
@@ -81,6 +90,7 @@ impl Tabs {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Meter {
     contract: ContractId,
+    period: u32,
     device: DeviceId,
 }
 
@@ -91,7 +101,7 @@ impl Shared {
             return Ok(None);
         }
         let period = self.parts.money.period_now(terms).await.map_err(own)?;
-        Ok(period.map(|_| Meter { contract: terms.id(), device }))
+        Ok(period.map(|period| Meter { contract: terms.id(), period: period.number, device }))
     }
 
     /// What a device has vouched for in a period, and owes a voucher for.
@@ -105,10 +115,10 @@ impl Shared {
         let terms = self.contract_of(owner, contract).await?.terms.terms;
         let period = self.parts.money.period(&terms, number).await.map_err(own)?.ok_or_else(no_period)?;
         let book = self.parts.money.book(&terms, &period).await.map_err(own)?;
-        Ok(Answer::Tab { vouched: book.vouched(device), ahead: self.tabs.ahead(contract, device) })
+        Ok(Answer::Tab { vouched: book.vouched(device), ahead: self.tabs.ahead(contract, number, device) })
     }
 
-    /// Takes a voucher in: of the period that runs, or the one before.
+    /// Takes a voucher in: of the period that runs, or one that ended shortly before.
     pub(super) async fn vouch(
         &self,
         owner: OwnerId,
@@ -125,7 +135,9 @@ impl Shared {
         let now = money.period_now(&terms).await.map_err(own)?.ok_or_else(no_period)?;
         let period = match now.number.checked_sub(voucher.period) {
             Some(0) => now,
-            Some(1) => money.period(&terms, voucher.period).await.map_err(own)?.ok_or_else(no_period)?,
+            Some(..=LATE_PERIODS) => {
+                money.period(&terms, voucher.period).await.map_err(own)?.ok_or_else(no_period)?
+            }
             _ => return Err(refused(VoucherError::WrongPeriod)),
         };
         self.enter(&terms, &period, certificate, signed).await
@@ -145,8 +157,8 @@ impl Shared {
         book.accept(signed, &self.parts.network).map_err(refused)?;
         let kept = self.parts.store.funds().vouch(signed, certificate).await;
         kept.map_err(|error| own(error.into()))?;
-        self.tabs.vouched(voucher.contract, voucher.device, voucher.bytes - before);
-        let ahead = self.tabs.ahead(voucher.contract, voucher.device);
+        self.tabs.vouched(voucher, voucher.bytes - before);
+        let ahead = self.tabs.ahead(voucher.contract, voucher.period, voucher.device);
         Ok(Answer::Tab { vouched: voucher.bytes, ahead })
     }
 }

@@ -38,7 +38,7 @@ use hayloft_store::{auditor::VERDICTS_KEPT, funding::Funding, outbox::EscrowRow}
 use super::{
     Money, MoneyError,
     account::{Account, Periods},
-    setup::covers,
+    setup::paid_until,
 };
 use crate::owner::lock;
 
@@ -252,17 +252,14 @@ impl Money {
         Ok(plans)
     }
 
-    /// Whether a contract's escrows pay for all that a revision would have kept, for as long as it would.
+    /// Whether a contract's escrows pay for all that a revision would have kept, from now on to its end without a gap.
     pub(crate) async fn pays_for_revision(&self, terms: &Terms, revision: &Revision) -> Result<(), Refused> {
-        let plans = self.plans(revision.contract).await?;
-        let now = self.inner.clock.now();
+        let mut plans = self.plans(revision.contract).await?;
         let broken = lock(&self.inner.broken).clone();
-        let ahead: Vec<&Plan> =
-            plans.iter().filter(|plan| last_end(plan) > now && !broken.contains(&plan.escrow)).collect();
-        let enough = !ahead.is_empty()
-            && ahead.iter().all(|plan| covers(plan, terms.into(), revision.capacity_bytes, now));
-        let lasts = ahead.iter().map(|plan| last_end(plan)).max().is_some_and(|end| revision.end <= end);
-        if enough && lasts { Ok(()) } else { Err(Refused::TooLittle) }
+        plans.retain(|plan| !broken.contains(&plan.escrow));
+        let from = self.inner.clock.now().max(terms.start);
+        let until = paid_until(&plans, terms.into(), revision.capacity_bytes, from);
+        if until.is_some_and(|until| revision.end <= until) { Ok(()) } else { Err(Refused::TooLittle) }
     }
 
     /// Signs a settlement that a party to the contract made, if these books say the same. Only the auditor does.

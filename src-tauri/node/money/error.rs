@@ -23,6 +23,12 @@ pub(crate) enum MoneyError {
     /// The ledger shows less than it did.
     #[error("the ledger is behind what it showed before: nothing is signed until it has caught up")]
     Behind,
+    /// Another ledger at another address.
+    #[error(
+        "this is another ledger than the one that this home's escrows and payments are on: start the node with \
+         --ledger {0} (if that ledger was wiped, start it at that address again). Nothing was changed"
+    )]
+    AnotherLedger(String),
     /// No auditor.
     #[error(
         "a contract with a price names an auditor, and this node knows none: name one with --auditor ADDR"
@@ -87,7 +93,7 @@ impl MoneyError {
         match self {
             Self::Home(_) => ErrorCode::Disk,
             Self::Locked => ErrorCode::Locked,
-            Self::NoLedger | Self::Behind | Self::Broken(_) => ErrorCode::Ledger,
+            Self::NoLedger | Self::Behind | Self::AnotherLedger(_) | Self::Broken(_) => ErrorCode::Ledger,
             Self::NoAuditor => ErrorCode::BadRequest,
             Self::TooDear | Self::NotSetUp(_) | Self::NotSettled(_) => ErrorCode::Money,
             Self::Net(_) => ErrorCode::NotEnoughFarmers,

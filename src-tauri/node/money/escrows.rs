@@ -7,7 +7,7 @@ use hayloft_payments::{
     wallet::{EscrowState, Role, decode},
 };
 
-use super::{Money, MoneyError, last_end};
+use super::{Money, MoneyError, last_end, paid_until};
 use crate::{
     errors::sentence,
     farmer::money::is_priced,
@@ -54,7 +54,8 @@ impl Money {
             if !keeps || !is_priced(&contract.terms.terms) {
                 continue;
             }
-            let paid = self.plans(contract.id).await?.iter().map(last_end).max().unwrap_or(now);
+            let (plans, terms) = (self.plans(contract.id).await?, &contract.terms.terms);
+            let paid = paid_until(&plans, terms.into(), 0, now.max(terms.start)).unwrap_or(now);
             safe = Some(safe.map_or(paid, |safe| safe.min(paid)));
         }
         Ok(safe)

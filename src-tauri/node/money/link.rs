@@ -84,6 +84,7 @@ impl Link {
         let outbox = same.unwrap_or_else(|| Outbox::new(horizon.clone(), network, self.rows.clone()));
         let anew = match outbox.recognise().await? {
             Recognised::Behind => return Err(MoneyError::Behind),
+            Recognised::Elsewhere { place } => return Err(MoneyError::AnotherLedger(place)),
             Recognised::Anew(sign) => Some(sign),
             Recognised::First | Recognised::Same => None,
         };

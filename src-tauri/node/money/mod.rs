@@ -43,7 +43,7 @@ pub(crate) use self::{
     cosign::{Party, Refused, last_end},
     egress::Period,
     error::MoneyError,
-    setup::{GRACE_EPOCHS, Others, PERIOD_EPOCHS, PERIODS, Prices, covers},
+    setup::{GRACE_EPOCHS, Others, PERIOD_EPOCHS, PERIODS, Prices, paid_until},
     wallet::{kept_limits, shown_limits},
 };
 use self::{link::Link, settle::Seen};

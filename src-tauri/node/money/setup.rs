@@ -18,7 +18,7 @@ use hayloft_payments::{
 };
 use hayloft_store::funding::Funding;
 
-use super::{Money, MoneyError};
+use super::{Money, MoneyError, last_end};
 
 /// Epochs of a settlement period.
 pub(crate) const PERIOD_EPOCHS: u64 = 3;
@@ -30,6 +30,8 @@ pub(crate) const GRACE_EPOCHS: u64 = 7;
 const AHEAD: Amount = Amount(100_000_000);
 /// And for no more than this many, unless more is stored at once.
 const AHEAD_BYTES: u64 = 1 << 30;
+/// What an escrow for so much would lock must be an amount that a ledger knows.
+const PRICED_BYTES: u64 = 1 << 40;
 /// No contract has more.
 const MOST_BYTES: u64 = 1 << 60;
 /// An escrow that was not used for so long is not used any more: its terms begin too far back for its farmer.
@@ -84,6 +86,13 @@ impl Prices {
     /// The bytes that a period which holds this much pays for, kept and read once.
     pub(crate) fn bytes_for(&self, amount: Amount, period_seconds: u64) -> u64 {
         most(MOST_BYTES, |bytes| self.period(bytes, period_seconds).is_some_and(|needed| needed <= amount))
+    }
+
+    /// Whether they can be paid at all, whoever asks them.
+    pub(crate) fn are_payable(&self, periods: u64, period_seconds: u64) -> bool {
+        let period = self.period(PRICED_BYTES, period_seconds);
+        let locked = period.and_then(|period| period.0.checked_mul(periods));
+        locked.is_some_and(|locked| i64::try_from(locked).is_ok())
     }
 
     /// How many bytes a new escrow of so many periods pays for, when so many are to be stored.
@@ -282,6 +291,16 @@ pub(crate) fn covers(plan: &Plan, prices: Prices, bytes: u64, now: Timestamp) ->
         && ahead.all(|period| plan.amounts.get(period as usize).is_some_and(|amount| *amount >= needed))
 }
 
+/// Until when plans pay for so many bytes from a time on, without a gap; none if they do not at that time.
+pub(crate) fn paid_until(plans: &[Plan], prices: Prices, bytes: u64, from: Timestamp) -> Option<Timestamp> {
+    let goes_on = |until: Timestamp| {
+        let pays = plans.iter().filter(|plan| plan.start <= until && covers(plan, prices, bytes, until));
+        pays.map(last_end).max()
+    };
+    let until = std::iter::successors(goes_on(from), |until| goes_on(*until));
+    until.last()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +323,49 @@ mod tests {
             dear.bytes_ahead(30, PERIOD, 1 << 30),
             1 << 30,
             "what is stored is paid for, whatever it costs"
+        );
+    }
+
+    #[test]
+    fn a_price_that_comes_to_no_amount_is_not_payable() {
+        assert!(prices(1_000_000_000_000_000, 1_000_000_000).are_payable(30, PERIOD));
+        for dear in [prices(u64::MAX, 0), prices(0, u64::MAX), prices(u64::MAX / 4, 0)] {
+            assert!(!dear.are_payable(30, PERIOD), "{dear:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_paid_for_ends_where_a_gap_begins_or_an_escrow_is_too_small() {
+        let from = |days: u64, amounts: &[u64]| Plan {
+            escrow: Address([4; 32]),
+            owner: Address([5; 32]),
+            farmer: Address([6; 32]),
+            auditor: Address([7; 32]),
+            start: Timestamp(days * 86_400),
+            period_seconds: PERIOD,
+            grace_seconds: 7 * 86_400,
+            amounts: amounts.iter().copied().map(Amount).collect(),
+            setup_sequence: 1,
+            merge_ledger: 9,
+            base_reserve: Amount(1),
+        };
+        let tb = 1_000_000_000_000;
+        let until = |plans: &[Plan], days: u64| {
+            let until = paid_until(plans, prices(100, 0), tb, Timestamp(days * 86_400));
+            until.map(|until| until.0 / 86_400)
+        };
+        let first = from(0, &[10, 10]);
+        assert_eq!(until(&[], 0), None);
+        assert_eq!(until(std::slice::from_ref(&first), 5), Some(6));
+        assert_eq!(until(std::slice::from_ref(&first), 6), None);
+        assert_eq!(until(&[from(6, &[10]), first.clone()], 1), Some(9));
+        assert_eq!(until(&[from(9, &[10]), first.clone()], 1), Some(6), "three days are not paid for");
+        assert_eq!(until(&[from(9, &[10]), first.clone()], 7), None);
+        assert_eq!(until(&[from(6, &[9, 10]), first.clone()], 1), Some(6), "too small at first");
+        assert_eq!(
+            until(&[from(6, &[9, 10]), from(3, &[10, 10, 10])], 4),
+            Some(12),
+            "another pays meanwhile"
         );
     }
 

@@ -25,7 +25,9 @@ impl Money {
             return;
         }
         let mut again = AGAIN;
+        let rounds = self.inner.clock.rounds();
         loop {
+            let now = self.inner.clock.now();
             let Some(turn) = stop.run_until_cancelled(self.turn()).await else { return };
             let pause = match turn {
                 Ok(pause) => {
@@ -40,9 +42,10 @@ impl Money {
                     again
                 }
             };
-            let waiting = tokio::time::timeout(pause, self.inner.wake.notified());
-            if stop.run_until_cancelled(waiting).await.is_none() {
-                return;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.inner.wake.notified() => {}
+                () = rounds.rest(now, pause) => {}
             }
         }
     }

@@ -60,10 +60,49 @@ struct Count {
 struct State {
     came: u64,
     vouched: u64,
-    /// Bytes that may have been served and did not come: asked for by reads that were broken off.
+    /// Bytes that reads under way are still to bring.
+    coming: u64,
+    /// Bytes that may have been served and did not come: asked for by reads that were broken off. No farmer goes further
+    /// ahead than [`AHEAD_BYTES`] in all.
     in_doubt: u64,
     /// Reads under way.
     reading: u32,
+}
+
+impl State {
+    /// Begins a read of so many bytes; false, and nothing changes, if the period does not pay for all that may have to be
+    /// vouched for then.
+    fn begin(&mut self, bytes: u64, cap_bytes: u64) -> bool {
+        let all = [self.came, self.coming, self.in_doubt, bytes].into_iter().fold(0, u64::saturating_add);
+        if all > cap_bytes {
+            return false;
+        }
+        self.coming += bytes;
+        self.reading += 1;
+        true
+    }
+
+    fn come(&mut self, bytes: u64) {
+        self.came = self.came.saturating_add(bytes);
+        self.coming = self.coming.saturating_sub(bytes);
+    }
+
+    /// Ends a read of which so much did not come.
+    fn end(&mut self, left: u64) {
+        self.coming = self.coming.saturating_sub(left);
+        self.in_doubt = self.in_doubt.saturating_add(left).min(AHEAD_BYTES);
+        self.reading = self.reading.saturating_sub(1);
+    }
+
+    /// The farmer says that it served so much in all: what is in doubt is believed, unless it may be on its way.
+    fn clear(&mut self, served: u64) {
+        if self.reading > 0 {
+            return;
+        }
+        let uncounted = served.saturating_sub(self.came);
+        self.came = self.came.saturating_add(uncounted.min(self.in_doubt));
+        self.in_doubt = 0;
+    }
 }
 
 /// Counts one download; what is left is vouched for when it ends, whichever way.
@@ -119,7 +158,12 @@ impl Vouching {
             return Ok(None);
         };
         let key = (terms.id(), period.number);
-        let count = lock(&self.inner.counts).entry(key).or_default().clone();
+        let count = {
+            let mut counts = lock(&self.inner.counts);
+            // Older ones are held by the reads that still count in them.
+            counts.retain(|(of, number), _| *of != key.0 || number.saturating_add(1) >= key.1);
+            counts.entry(key).or_default().clone()
+        };
         let line = Line {
             inner: self.inner.clone(),
             farmer: terms.farmer,
@@ -129,8 +173,7 @@ impl Vouching {
         };
         line.begin(terms).await?;
         line.clear_doubt().await?;
-        let state = *lock(&line.count.state);
-        if state.came.saturating_add(bytes) > period.cap_bytes {
+        if !lock(&line.count.state).begin(bytes, period.cap_bytes) {
             let sentence =
                 "What pays for this contract does not pay for so many reads until its next period.";
             return Err(NetError::Refused(Refusal {
@@ -138,7 +181,6 @@ impl Vouching {
                 sentence: sentence.into(),
             }));
         }
-        lock(&line.count.state).reading += 1;
         Ok(Some(Meter { line, left: bytes }))
     }
 }
@@ -146,10 +188,11 @@ impl Vouching {
 impl Meter {
     /// Bytes came.
     pub(crate) fn came(&mut self, bytes: u64) {
-        self.left = self.left.saturating_sub(bytes);
+        let bytes = bytes.min(self.left);
+        self.left -= bytes;
         let due = {
             let mut state = lock(&self.line.count.state);
-            state.came = state.came.saturating_add(bytes);
+            state.come(bytes);
             state.came.saturating_sub(state.vouched) >= STEP_BYTES
         };
         if due {
@@ -162,8 +205,7 @@ impl Drop for Meter {
     fn drop(&mut self) {
         let is_last = {
             let mut state = lock(&self.line.count.state);
-            state.in_doubt = state.in_doubt.saturating_add(self.left.min(AHEAD_BYTES));
-            state.reading = state.reading.saturating_sub(1);
+            state.end(self.left);
             state.reading == 0
         };
         if let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| is_last) {
@@ -189,7 +231,10 @@ impl Line {
         let (vouched, ahead) = wire.tab(self.farmer, self.contract, self.period).await?;
         let served = vouched.saturating_add(ahead).min(given.saturating_add(AHEAD_BYTES));
         let (came, vouched) = (served.max(given), vouched.min(given));
-        *lock(&self.count.state) = State { came, vouched, ..State::default() };
+        {
+            let mut state = lock(&self.count.state);
+            (state.came, state.vouched) = (came, vouched);
+        }
         *begun = true;
         drop(begun);
         self.clone().settle_up(1).await;
@@ -204,12 +249,7 @@ impl Line {
         }
         self.clone().settle_up(1).await;
         let (vouched, ahead) = self.inner.wire.tab(self.farmer, self.contract, self.period).await?;
-        {
-            let mut state = lock(&self.count.state);
-            let uncounted = vouched.saturating_add(ahead).saturating_sub(state.came);
-            state.came = state.came.saturating_add(uncounted.min(state.in_doubt));
-            state.in_doubt = 0;
-        }
+        lock(&self.count.state).clear(vouched.saturating_add(ahead));
         self.clone().settle_up(1).await;
         Ok(())
     }
@@ -241,4 +281,39 @@ impl Line {
 fn unknown(error: MoneyError) -> NetError {
     tracing::warn!(%error, "it is not known what pays for reads");
     NetError::Cancelled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAP: u64 = 10 * AHEAD_BYTES;
+
+    #[test]
+    fn reads_under_way_and_in_doubt_count_towards_what_a_period_pays_for() {
+        let mut state = State::default();
+        assert!(state.begin(CAP / 2, CAP));
+        assert!(!state.begin(CAP / 2 + 1, CAP), "what is under way will come");
+        assert!(state.begin(CAP / 2, CAP));
+        state.come(CAP / 2);
+        assert!(!state.begin(1, CAP), "what came was under way before");
+        state.end(0);
+        state.end(CAP / 2);
+        assert_eq!((state.came, state.coming, state.in_doubt, state.reading), (CAP / 2, 0, AHEAD_BYTES, 0));
+        assert!(!state.begin(CAP / 2, CAP), "a mebibyte of it may have been served");
+        assert!(state.begin(CAP / 2 - AHEAD_BYTES, CAP));
+    }
+
+    #[test]
+    fn a_farmer_is_believed_a_mebibyte_however_many_reads_were_broken_off() {
+        let mut state = State::default();
+        for _ in 0..5 {
+            assert!(state.begin(AHEAD_BYTES, CAP));
+            state.end(AHEAD_BYTES);
+        }
+        state.clear(u64::MAX);
+        assert_eq!((state.came, state.in_doubt), (AHEAD_BYTES, 0));
+        state.clear(u64::MAX);
+        assert_eq!(state.came, AHEAD_BYTES);
+    }
 }

@@ -31,17 +31,21 @@ pub(super) async fn keep_telling(owner: Arc<Inner>) {
         tracing::warn!(%error, "what pays for contracts is not told again");
     }
     let mut pause = AGAIN;
+    let rounds = owner.clock.rounds();
     loop {
+        let now = owner.clock.now();
         let told = tell_all(&owner).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "auditors could not be told of contracts");
             false
         });
         if told {
             pause = AGAIN;
-            owner.contracts.revised.notified().await;
+            let revised = owner.contracts.revised.notified();
+            tokio::select! { () = revised => {}, () = rounds.rest(now, AGAIN_AT_MOST) => {} }
         } else {
             // More revisions meanwhile need not wait for one auditor that is away.
-            let _ = tokio::time::timeout(pause, owner.contracts.revised.notified()).await;
+            let revised = owner.contracts.revised.notified();
+            tokio::select! { () = revised => {}, () = rounds.rest(now, pause) => {} }
             pause = (2 * pause).min(AGAIN_AT_MOST);
         }
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     farmer::money::is_priced,
-    money::{GRACE_EPOCHS, MoneyError, Others, PERIOD_EPOCHS, Prices, covers, last_end},
+    money::{GRACE_EPOCHS, MoneyError, Others, PERIOD_EPOCHS, Prices, last_end, paid_until},
 };
 
 /// Shards that may be on their way under a contract beside the one that is asked for.
@@ -33,29 +33,30 @@ pub(super) struct Locks {
 }
 
 impl Contracts {
-    /// What storing so many bytes with `n` of these farmers would lock, at most: the dearest of them, each with an escrow of
-    /// its own, unless a contract that is there pays for it.
-    pub(super) async fn locks(&self, offers: &[Offer], n: u8, bytes: u64) -> Result<Locks, ContractError> {
+    /// What storing so many bytes with these `n` farmers would lock: each with an escrow of its own, unless a contract that is
+    /// there pays for it.
+    pub(super) async fn locks(
+        &self,
+        chosen: &[&FarmerRecord],
+        n: u8,
+        bytes: u64,
+    ) -> Result<Locks, ContractError> {
         let (now, epoch) = (self.clock.now(), self.epoch_seconds());
         let each = bytes / u64::from(n.max(1)) + 1;
-        let mut dearest: Vec<&FarmerRecord> = Vec::new();
-        let mut covered = 0usize;
-        for offer in offers.iter().map(|offer| &offer.record).filter(|offer| Self::costs(offer)) {
-            match self.stored(offer.device, each).await? {
-                Some(_) => covered += 1,
-                None => dearest.push(offer),
+        let mut unpaid: Vec<&FarmerRecord> = Vec::new();
+        for offer in chosen.iter().filter(|offer| Self::costs(offer)) {
+            if self.stored(offer.device, each).await?.is_none() {
+                unpaid.push(offer);
             }
         }
-        dearest.sort_by_key(|offer| std::cmp::Reverse(offer.storage_price));
-        dearest.truncate(usize::from(n).saturating_sub(covered));
         let seconds = self.money.prefunded_seconds(epoch);
         let mut locks = Locks { paid_until: Some(now.plus_seconds(seconds)), ..Locks::default() };
-        if dearest.is_empty() {
+        if unpaid.is_empty() {
             return Ok(locks);
         }
         let reserves = self.money.reserves().await?;
-        for offer in &dearest {
-            let (prices, period) = (Prices::from(*offer), PERIOD_EPOCHS * u64::from(epoch));
+        for offer in unpaid {
+            let (prices, period) = (Prices::from(offer), PERIOD_EPOCHS * u64::from(epoch));
             let wanted = each.saturating_mul(1 + UNDER_WAY);
             let bytes = prices.bytes_ahead(self.money.periods(), period, wanted);
             let amount = prices.period(bytes, period).ok_or(MoneyError::TooDear)?;
@@ -72,11 +73,15 @@ impl Contracts {
         offer.storage_price.0 > 0 || offer.egress_price.0 > 0
     }
 
-    /// Whether this owner could pay for an offer at all, and would.
+    /// Whether this owner could pay for an offer at all, and would. Nobody pays what is no amount.
     pub(super) fn can_pay(&self, offer: &FarmerRecord) -> bool {
         let ceiling = self.money.most().price;
+        let period_seconds = PERIOD_EPOCHS * u64::from(self.epoch_seconds());
+        let is_amount = || Prices::from(offer).are_payable(self.money.periods(), period_seconds);
         !Self::costs(offer)
-            || self.money.has_ledger() && ceiling.is_none_or(|most| offer.storage_price <= most)
+            || self.money.has_ledger()
+                && ceiling.is_none_or(|most| offer.storage_price <= most)
+                && is_amount()
     }
 
     /// Why this owner can pay none of so many.
@@ -131,11 +136,11 @@ impl Contracts {
         if !is_priced(terms) {
             return Ok(true);
         }
-        let now = self.clock.now();
         let wanted = kept.saturating_add(bytes.saturating_mul(UNDER_WAY));
-        let mut ahead = self.money.plans(terms.id()).await?;
-        ahead.retain(|plan| last_end(plan) > now);
-        Ok(!ahead.is_empty() && ahead.iter().all(|plan| covers(plan, terms.into(), wanted, now)))
+        let plans = self.money.plans(terms.id()).await?;
+        let from = self.clock.now().max(terms.start);
+        let until = |bytes| paid_until(&plans, terms.into(), bytes, from);
+        Ok(until(wanted).is_some() && until(wanted) == until(0))
     }
 
     /// The terms with an escrow that stands on the ledger and that their farmer has taken note of, if they have a price.
@@ -246,7 +251,7 @@ impl Contracts {
         Ok(self.money.tell_funding(terms.farmer, terms, &prepared.plan, assigned).await?)
     }
 
-    /// A contract with a price ends no later than its escrows do.
+    /// A contract with a price ends no later than what its escrows pay for without a gap.
     pub(super) async fn within_what_is_paid(
         &self,
         terms: &Terms,
@@ -254,7 +259,7 @@ impl Contracts {
     ) -> Result<Wish, ContractError> {
         let Some(until) = wish.until.filter(|_| is_priced(terms)) else { return Ok(wish.clone()) };
         let plans = self.money.plans(terms.id()).await?;
-        let end = plans.iter().map(last_end).max();
+        let end = paid_until(&plans, terms.into(), 0, self.clock.now().max(terms.start));
         Ok(Wish { until: end.map(|end| until.min(end)), ..wish.clone() })
     }
 }

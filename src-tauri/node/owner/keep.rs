@@ -52,13 +52,18 @@ pub(crate) async fn keep_files(owner: Arc<Inner>, jobs: Jobs) {
     // Several times within what one escrow pays for.
     let funded = Duration::from_secs(owner.contracts.funded_seconds());
     let mut told = HashSet::new();
+    let rounds = owner.clock.rounds();
     loop {
+        let now = owner.clock.now();
         let all_paid = look_through(&owner, &jobs, &mut told).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "files could not be looked through");
             true
         });
         let pause = if all_paid { EVERY } else { UNPAID };
-        let _ = tokio::time::timeout(pause.min(funded / 10), owner.contracts.unpaid()).await;
+        tokio::select! {
+            () = owner.contracts.unpaid() => {}
+            () = rounds.rest(now, pause.min(funded / 10)) => {}
+        }
     }
 }
 
@@ -86,8 +91,12 @@ pub(super) async fn look_through(
             Due::Remove => over.push(record.name),
         }
     }
-    if !over.is_empty() {
-        remove::remove(owner, &over).await?;
+    for name in over {
+        match remove::remove(owner, &[name]).await {
+            // Somebody removed it meanwhile.
+            Err(OwnerError::NoSuchFile(_)) => {}
+            removed => removed?,
+        }
     }
     let all_paid = extend_contracts(owner).await?;
     owner.contracts.forget_over(surely).await?;

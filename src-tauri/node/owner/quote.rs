@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use hayloft_core::{
-    Amount,
+    Amount, DeviceId,
     presets::{Caution, Preset},
+    record::FarmerRecord,
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     put::scan_paths,
     scan::Scan,
     sources::names_taken,
-    upload::{choice_for, payable},
+    upload::{payable, placed},
 };
 use crate::model::{PresetName, PutRequest, Quote};
 
@@ -62,14 +63,17 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
     let offers = payable(owner, &HashSet::new()).await?;
     let bytes = found.bytes();
     let segment = bytes.clamp(1, LARGEST_SEGMENT);
-    let (choice, _) = choice_for(&offers, segment, preset(request.preset), &owner.tagging)?;
+    let (choice, plan) = placed(&offers, segment, preset(request.preset), &owner.tagging)?;
     let stored_bytes = (bytes as f64 * choice.price_factor).ceil() as u64;
-    let dearest = offers.iter().map(|offer| offer.record.storage_price).max().unwrap_or_default();
+    let chosen: HashSet<DeviceId> = plan.farmers().collect();
+    let chosen: Vec<&FarmerRecord> =
+        offers.iter().map(|offer| &offer.record).filter(|offer| chosen.contains(&offer.device)).collect();
+    let dearest = chosen.iter().map(|offer| offer.storage_price).max().unwrap_or_default();
     let monthly_price = dearest.for_storage(stored_bytes, MONTH_SECONDS).unwrap_or(Amount(u64::MAX));
     let total_price = dearest.for_storage(stored_bytes, request.keep_seconds).unwrap_or(Amount(u64::MAX));
     let locks = match dearest {
         Amount(0) => Locks::default(),
-        _ => owner.contracts.locks(&offers, choice.coding.n(), stored_bytes).await?,
+        _ => owner.contracts.locks(&chosen, choice.coding.n(), stored_bytes).await?,
     };
     let free_bytes = offers.iter().map(|offer| offer.record.free_bytes).fold(0, u64::saturating_add);
     let cautions = choice.cautions.iter().map(|caution| sentence(*caution).to_owned());

@@ -154,11 +154,22 @@ async fn plan(
     failed: &HashSet<DeviceId>,
 ) -> Result<(Vec<Offer>, Choice, Plan), OwnerError> {
     let offers = payable(owner, failed).await?;
-    let (choice, shard_bytes) = choice_for(&offers, bytes, preset, &owner.tagging)?;
+    let (choice, plan) = placed(&offers, bytes, preset, &owner.tagging)?;
+    Ok((offers, choice, plan))
+}
+
+/// Who of these would get the shards of a segment of so many bytes: what a person is quoted is what would be done.
+pub(crate) fn placed(
+    offers: &[Offer],
+    bytes: u64,
+    preset: Preset,
+    tagging: &Tagging,
+) -> Result<(Choice, Plan), OwnerError> {
+    let (choice, shard_bytes) = choice_for(offers, bytes, preset, tagging)?;
     let rule = Rule { n: choice.coding.n(), group_limit: choice.group_limit, shard_bytes };
     let candidates: Vec<_> = offers.iter().map(|offer| offer.candidate.clone()).collect();
     let plan = placement::plan(&candidates, rule, &mut rand::rng()).map_err(too_few)?;
-    Ok((offers, choice, plan))
+    Ok((choice, plan))
 }
 
 /// Offers that this owner can pay for, of farmers that did not fail.

@@ -3,6 +3,7 @@
 //! Stellar's test network is wiped now and then and keeps its passphrase; a local ledger that begins anew has another one.
 //! An [`Anchor`] names a ledger that was seen. A network that shows another one in its place, or has not got so far by
 //! more than Horizons lag behind each other, is not the one that was seen: nothing signed or recorded then holds in it.
+//! At another address that is no new beginning, but another network: `Outbox::recognise` tells the two apart.
 
 use serde::{Deserialize, Serialize};
 

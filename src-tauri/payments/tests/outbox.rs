@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use hayloft_core::{Amount, Timestamp, keys::StellarKey, spending::Limits};
 use hayloft_store::{
     Guard, Home, Store, StoreOptions,
-    outbox::{Fate, OutboxError},
+    outbox::{EscrowRow, EscrowState, Fate, OutboxError, Role},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -36,6 +36,7 @@ enum Post {
 struct Between {
     url: String,
     post: Arc<Mutex<Post>>,
+    ledger: Arc<Mutex<String>>,
 }
 
 impl Between {
@@ -43,14 +44,21 @@ impl Between {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let post = Arc::new(Mutex::new(Post::Passed));
-        let (ledger, way) = (ledger.strip_prefix("http://").unwrap().to_owned(), Arc::clone(&post));
+        let ledger = Arc::new(Mutex::new(ledger.to_owned()));
+        let (onward, way) = (Arc::clone(&ledger), Arc::clone(&post));
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let way = *way.lock().unwrap();
-                tokio::spawn(pass(socket, ledger.clone(), way));
+                let onward = onward.lock().unwrap().strip_prefix("http://").unwrap().to_owned();
+                tokio::spawn(pass(socket, onward, way));
             }
         });
-        Self { url, post }
+        Self { url, post, ledger }
+    }
+
+    /// From now on another ledger is at this address.
+    fn lead_to(&self, ledger: &str) {
+        ledger.clone_into(&mut self.ledger.lock().unwrap());
     }
 
     fn set(&self, post: Post) {
@@ -277,8 +285,9 @@ async fn a_ledger_that_was_wiped_ends_what_was_under_way_once_its_time_is_over()
     assert_eq!(scene.payer.outbox.recognise().await.unwrap(), Recognised::First);
     assert_eq!(scene.payer.outbox.recognise().await.unwrap(), Recognised::Same);
     let fresh = Bed::new().await;
+    scene.between.lead_to(fresh.ledger.url());
     let rows = scene.payer.outbox.rows().clone();
-    let outbox = Outbox::new(fresh.horizon.clone(), fresh.network.clone(), rows);
+    let outbox = Outbox::new(scene.between.horizon(), fresh.network.clone(), rows);
     for _ in 0..2 {
         assert_eq!(outbox.recognise().await.unwrap(), Recognised::Anew(Sign::Passphrase));
     }
@@ -288,4 +297,24 @@ async fn a_ledger_that_was_wiped_ends_what_was_under_way_once_its_time_is_over()
     fresh.ledger.set_time(Some(signed.draft().window.until.unwrap().0 + 1));
     fresh.ledger.close_ledger().await.unwrap();
     assert!(matches!(outbox.resume().await.unwrap()[0].fate, Fate::Void { .. }));
+}
+
+#[tokio::test]
+async fn another_ledger_at_another_address_is_no_new_beginning_of_one_that_something_is_on() {
+    let scene = Scene::new().await;
+    let outbox = &scene.payer.outbox;
+    assert_eq!(outbox.recognise().await.unwrap(), Recognised::First);
+    let at = |bed: &Bed| Outbox::new(bed.horizon.clone(), bed.network.clone(), outbox.rows().clone());
+    let fresh = Bed::new().await;
+    let nothing_lost = Recognised::Anew(Sign::Passphrase);
+    assert_eq!(at(&fresh).recognise().await.unwrap(), nothing_lost, "nothing is under way");
+    let escrow = EscrowRow { account: [1; 32], plan: vec![], role: Role::Owner, state: EscrowState::Seen };
+    outbox.rows().keep_escrow(&escrow).await.unwrap();
+    let elsewhere = Recognised::Elsewhere { place: scene.between.horizon().place() };
+    assert_eq!(at(&fresh).recognise().await.unwrap(), elsewhere);
+    assert_eq!(outbox.rows().escrows().await.unwrap(), [escrow]);
+    // The same ledger at another address is the same.
+    assert_eq!(at(&scene.bed).recognise().await.unwrap(), Recognised::Same);
+    let elsewhere = Recognised::Elsewhere { place: scene.bed.horizon.place() };
+    assert_eq!(at(&fresh).recognise().await.unwrap(), elsewhere);
 }

@@ -139,6 +139,23 @@ async fn a_mebibyte_goes_out_ahead_of_all_devices_together_and_more_once_it_is_v
 }
 
 #[tokio::test]
+async fn what_a_device_that_is_gone_did_not_vouch_for_holds_nobody_up_in_the_next_period() {
+    let stage = Stage::new().await;
+    let (gone, other) = (stage.device().await, stage.device().await);
+    assert_eq!(gone.read(&stage, 0, AHEAD_BYTES).await, (AHEAD_BYTES, Ok(())));
+    refused(other.read(&stage, 0, 1).await.1, RefusalCode::NotVouched);
+    let owed = async |period| {
+        let asked = Request::Tab { contract: stage.contract(), period };
+        gone.script.ask(asked).await
+    };
+    stage.scene.bench.clock.set(START.plus_seconds(3 * DAY));
+    assert_eq!(other.read(&stage, 0, 5).await, (5, Ok(())));
+    assert_eq!((owed(0).await, owed(1).await), (tab(0, AHEAD_BYTES), tab(0, 0)));
+    // It may still come, and counts where it belongs.
+    assert_eq!(gone.vouch(&stage, AHEAD_BYTES).await, tab(AHEAD_BYTES, 0));
+}
+
+#[tokio::test]
 async fn vouchers_that_are_old_forged_borrowed_or_beyond_the_cap_are_refused() {
     let stage = Stage::new().await;
     let (one, two) = (stage.device().await, stage.device().await);

@@ -264,6 +264,23 @@ async fn nothing_is_kept_beyond_what_is_paid_for_and_nothing_signed_for_stranger
     let Answer::History { revisions, more: false } = found else { panic!("{found:?}") };
     assert_eq!(revisions.len(), 1);
 
+    // Nor across days that no escrow pays for.
+    let further = async |after: u64| {
+        let key = key();
+        let plan = Plan { start: START.plus_seconds(after * DAY), ..scene.plan(&key).await };
+        scene.set_up(&plan, &key).await;
+        assert_eq!(scene.fund(kept.terms(), &plan).await, Ok(Answer::Funded));
+    };
+    let longer = |days: u64| {
+        let end = Some(START.plus_seconds(days * DAY));
+        let change = hayloft_core::contract::Change { end, ..Default::default() };
+        hayloft_core::contract::propose(&kept, change, START).expect("sound")
+    };
+    further(9).await;
+    refused(owner.revise(&kept, &longer(15)).await, RefusalCode::NotFunded);
+    further(6).await;
+    owner.revise(&kept, &longer(15)).await.expect("paid for all along");
+
     let cosign = Request::Cosign { contract, newest: 0, settlement: vec![0; 40], vouchers: vec![] };
     refused(owner.ask(cosign.clone()).await, RefusalCode::Disagreed);
     let stranger = scene.bench.owner().await;

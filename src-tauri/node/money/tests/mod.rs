@@ -1,4 +1,5 @@
 //! What is signed for whom, and what comes back.
 
 mod cosigning;
+mod deaths;
 mod recovering;

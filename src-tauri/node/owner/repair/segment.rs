@@ -196,6 +196,7 @@ async fn place(
         // More are looked for only if those at hand are too few.
         let want = if round == 0 { usize::from(placement.n) } else { MAX_SHARDS };
         let mut offers = owner.farmers.all_offers(want).await;
+        offers.retain(|offer| owner.contracts.can_pay(&offer.record));
         offers.retain(|offer| {
             let farmer = offer.record.device;
             !failed.contains(&farmer) && !known.is_going(&farmer) && !owner.farmers.is_silent(farmer)

@@ -12,6 +12,7 @@ mod judged;
 mod lied_to;
 mod loss;
 mod month;
+mod prices;
 mod repair;
 mod transfers;
 mod upkeep;
