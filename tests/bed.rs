@@ -9,7 +9,10 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use hayloft_gateway::Client;
 use hayloft_node::model::{PresetName, PutRequest};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -395,12 +398,16 @@ impl Drop for LivingProcess {
     }
 }
 
-/// Kills a process so that it can do nothing about it.
+/// Kills a process so that it can do nothing about it, and returns once it holds nothing any more: whoever started it may not
+/// have noticed yet.
 ///
 /// # Errors
 /// If there is no such process.
 pub fn kill_9(pid: u32) -> Result<()> {
-    send(pid, Signal::KILL)
+    let process = pidfd_open(process(pid)?, PidfdFlags::empty())?;
+    send(pid, Signal::KILL)?;
+    poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
+    Ok(())
 }
 
 /// Asks a process to end, as the system does at shutdown.
@@ -428,8 +435,11 @@ pub fn go_on(pid: u32) -> Result<()> {
 }
 
 fn send(pid: u32, signal: Signal) -> Result<()> {
-    let pid = Pid::from_raw(i32::try_from(pid)?).context("process 0 is nobody's")?;
-    Ok(kill_process(pid, signal)?)
+    Ok(kill_process(process(pid)?, signal)?)
+}
+
+fn process(pid: u32) -> Result<Pid> {
+    Pid::from_raw(i32::try_from(pid)?).context("process 0 is nobody's")
 }
 
 /// Returns once the node behind `client` has seen valid offers of `farmers` farmers.
