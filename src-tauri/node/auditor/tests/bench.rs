@@ -116,14 +116,8 @@ async fn stranger(auditor: &Node) -> (Net, Incoming, DeviceKey) {
     (net, incoming, key)
 }
 
-/// Somebody whom others may know.
-pub(super) async fn witness() -> (Net, Incoming) {
-    let config = NetConfig { memory: true, listen: vec!["/memory/0".into()], ..NetConfig::new(network()) };
-    Net::start(config, &DeviceKey::random(&mut rand::rng())).await.expect("starts")
-}
-
 /// Asks until there is a connection.
-pub(super) async fn reach(net: &Net, auditor: DeviceId) {
+async fn reach(net: &Net, auditor: DeviceId) {
     let reached = async {
         while let Err(NetError::Unreachable(_)) =
             net.ask(auditor, &Envelope { certificate: None, request: Request::Offer }).await

@@ -5,6 +5,5 @@ mod crash;
 mod following;
 mod hooks;
 mod judging;
-mod ordeal;
 mod second;
 mod vetting;
