@@ -6,13 +6,17 @@
 //! it certifies. A device that lost count takes the farmer's word for as much and no more.
 //!
 //! ```text
-//! egress(period) = Σ over devices: bytes of the newest voucher      ≤ cap, which the escrow covers
+//! egress(period) = min(cap, Σ over devices: bytes of the newest voucher)      the escrow covers the cap
 //! ahead(period)  = Σ over devices: bytes served − bytes vouched for ≤ AHEAD_BYTES
 //! ```
-//! Invariants: what a book holds never shrinks, never passes its cap, and every byte of it was signed for by a device whose
-//! certificate the farmer checked. Deliberately absent: those certificates, and storage of the book.
+//! A farmer takes no voucher that makes all of a period's pass the cap: it would serve for nothing. Who settles takes in
+//! whatever another shows, in any order, and counts up to the cap: so books that have seen the same vouchers say the same,
+//! and nobody can divide them by showing each something else.
+//!
+//! Invariants: what a book counts never shrinks, never passes its cap, and every byte of it was signed for by a device whose
+//! certificate was checked. Deliberately absent: those certificates, and storage of the book.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -111,25 +115,58 @@ impl Book {
     /// The first [`VoucherError`] found; the book is then as it was.
     pub fn accept(&mut self, offered: &SignedVoucher, network: &NetworkName) -> Result<(), VoucherError> {
         let voucher = &offered.voucher;
-        if voucher.contract != self.contract {
-            return Err(VoucherError::WrongContract);
-        }
-        if voucher.period != self.period {
-            return Err(VoucherError::WrongPeriod);
-        }
-        let before = self.vouched(voucher.device);
-        if voucher.bytes <= before {
-            return Err(VoucherError::NotMore);
-        }
-        let others = self.bytes() - before;
+        self.check(voucher)?;
+        let others = self.newest.iter().filter(|(device, _)| **device != voucher.device);
+        let others = others.map(|(_, signed)| signed.voucher.bytes).fold(0, u64::saturating_add);
         if others.checked_add(voucher.bytes).is_none_or(|all| all > self.cap_bytes) {
             return Err(VoucherError::BeyondCap { cap_bytes: self.cap_bytes });
         }
         if self.newest.len() >= MAX_DEVICES && !self.newest.contains_key(&voucher.device) {
             return Err(VoucherError::TooManyDevices);
         }
-        voucher.device.verify(LABEL, network, VERSION, voucher, &offered.signature)?;
-        self.newest.insert(voucher.device, *offered);
+        self.enter(offered, network)
+    }
+
+    /// Takes in a voucher that another shows or that was kept, also where all together pass the cap. Of too many devices
+    /// those with the most bytes stay.
+    ///
+    /// # Errors
+    /// The first [`VoucherError`] found; the book is then as it was.
+    pub fn learn(&mut self, shown: &SignedVoucher, network: &NetworkName) -> Result<(), VoucherError> {
+        self.check(&shown.voucher)?;
+        let size = |signed: &SignedVoucher| (signed.voucher.bytes, Reverse(signed.voucher.device));
+        let crowded = self.newest.len() >= MAX_DEVICES && !self.newest.contains_key(&shown.voucher.device);
+        let smallest = self.newest.values().min_by_key(|signed| size(signed)).filter(|_| crowded).copied();
+        if smallest.is_some_and(|smallest| size(shown) < size(&smallest)) {
+            return Err(VoucherError::TooManyDevices);
+        }
+        self.enter(shown, network)?;
+        if let Some(smallest) = smallest {
+            self.newest.remove(&smallest.voucher.device);
+        }
+        Ok(())
+    }
+
+    fn check(&self, voucher: &Voucher) -> Result<(), VoucherError> {
+        if voucher.contract != self.contract {
+            return Err(VoucherError::WrongContract);
+        }
+        if voucher.period != self.period {
+            return Err(VoucherError::WrongPeriod);
+        }
+        if voucher.bytes <= self.vouched(voucher.device) {
+            return Err(VoucherError::NotMore);
+        }
+        if voucher.bytes > self.cap_bytes {
+            return Err(VoucherError::BeyondCap { cap_bytes: self.cap_bytes });
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, signed: &SignedVoucher, network: &NetworkName) -> Result<(), VoucherError> {
+        let voucher = &signed.voucher;
+        voucher.device.verify(LABEL, network, VERSION, voucher, &signed.signature)?;
+        self.newest.insert(voucher.device, *signed);
         Ok(())
     }
 
@@ -143,7 +180,7 @@ impl Book {
             if *device != signed.voucher.device {
                 return Err(VoucherError::BadSignature);
             }
-            own.accept(signed, network)
+            own.learn(signed, network)
         })
     }
 
@@ -152,9 +189,10 @@ impl Book {
         self.newest.get(&device).map_or(0, |signed| signed.voucher.bytes)
     }
 
-    /// Bytes that all devices together have vouched for.
+    /// Bytes that all devices together have vouched for, up to the cap.
     pub fn bytes(&self) -> u64 {
-        self.newest.values().map(|signed| signed.voucher.bytes).sum()
+        let all = self.newest.values().map(|signed| signed.voucher.bytes).fold(0, u64::saturating_add);
+        all.min(self.cap_bytes)
     }
 }
 
@@ -252,6 +290,50 @@ mod tests {
         }
         assert_eq!(crowded.accept(&signed(200, 1), &network()), Err(VoucherError::TooManyDevices));
         crowded.accept(&signed(0, 2), &network()).unwrap();
+    }
+
+    #[test]
+    fn books_that_saw_the_same_vouchers_say_the_same_whatever_came_first() {
+        let (one, two) = (signed(1, CAP - 5), signed(2, CAP - 7));
+        let mut farmers = book();
+        farmers.accept(&one, &network()).unwrap();
+        let mut auditors = book();
+        auditors.learn(&two, &network()).unwrap();
+        farmers.learn(&two, &network()).unwrap();
+        auditors.learn(&one, &network()).unwrap();
+        assert_eq!(farmers, auditors);
+        assert_eq!((farmers.bytes(), farmers.verify(&network())), (CAP, Ok(())));
+        assert_eq!(farmers.learn(&one, &network()), Err(VoucherError::NotMore), "replayed");
+        let beyond = Err(VoucherError::BeyondCap { cap_bytes: CAP });
+        assert_eq!(farmers.learn(&signed(3, CAP + 1), &network()), beyond);
+        assert_eq!(farmers.accept(&signed(3, 1), &network()), beyond, "nothing more is served for it");
+
+        // A crowd of devices that one of them was shown first pushes nobody out who has more.
+        let crowd: Vec<SignedVoucher> = (10..10 + MAX_DEVICES as u8).map(|seed| signed(seed, 1)).collect();
+        let mut crowded = book();
+        crowd.iter().try_for_each(|one| crowded.learn(one, &network())).unwrap();
+        crowded.learn(&one, &network()).unwrap();
+        let mut late = book();
+        late.accept(&one, &network()).unwrap();
+        for one in &crowd {
+            let _ = late.learn(one, &network());
+        }
+        assert_eq!(late, crowded);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn the_order_of_vouchers_never_counts(
+            told in prop::collection::vec((0u8..80, 1u64..50), 60..120),
+        ) {
+            let told: Vec<SignedVoucher> = told.into_iter().map(|(by, bytes)| signed(by, bytes)).collect();
+            let (mut one, mut other) = (book(), book());
+            for (first, second) in told.iter().zip(told.iter().rev()) {
+                let _ = (one.learn(first, &network()), other.learn(second, &network()));
+            }
+            prop_assert_eq!(one, other);
+        }
     }
 
     #[test]

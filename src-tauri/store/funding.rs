@@ -10,7 +10,7 @@ use hayloft_core::{
     ContractId, DeviceId, Timestamp,
     contract::{SignedRevision, Terms},
     record::DeviceCertificate,
-    voucher::SignedVoucher,
+    voucher::{MAX_DEVICES, SignedVoucher},
 };
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -136,7 +136,8 @@ impl Funds {
         Ok(write.commit().await?)
     }
 
-    /// Keeps a voucher in place of its device's last, unless that says as much; the caller has found it right.
+    /// Keeps a voucher in place of its device's last, unless that says as much; the caller has found it right. Of too many
+    /// devices in a period those with the most bytes are kept, as `core::voucher::Book::learn` does.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -154,6 +155,10 @@ impl Funds {
         let query = sqlx::query(query).bind(voucher.contract.0.to_vec()).bind(voucher.period);
         let query = query.bind(voucher.device.0.to_vec()).bind(int(voucher.bytes)).bind(to_blob(signed));
         query.bind(to_blob(certificate)).execute(&mut *write).await?;
+        let query = "DELETE FROM vouchers WHERE contract = ?1 AND period = ?2 AND device NOT IN (SELECT device \
+                     FROM vouchers WHERE contract = ?1 AND period = ?2 ORDER BY bytes DESC, device LIMIT ?3)";
+        let query = sqlx::query(query).bind(voucher.contract.0.to_vec()).bind(voucher.period);
+        query.bind(int(MAX_DEVICES as u64)).execute(&mut *write).await?;
         Ok(write.commit().await?)
     }
 

@@ -20,7 +20,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{Shared, refuse};
 use crate::{
-    money::{MoneyError, Period},
+    money::{MoneyError, Period, is_certified},
     owner::lock,
 };
 
@@ -140,6 +140,12 @@ impl Shared {
             }
             _ => return Err(refused(VoucherError::WrongPeriod)),
         };
+        if !is_certified(&terms, device, certificate, &period) {
+            return Err(refuse::refuse(
+                RefusalCode::NotVouched,
+                "The certificate is for a time outside of that settlement period.",
+            ));
+        }
         self.enter(&terms, &period, certificate, signed).await
     }
 

@@ -245,9 +245,22 @@ impl Money {
 
     /// The plans of a contract's escrows that are not over, by when they begin.
     pub(crate) async fn plans(&self, contract: ContractId) -> Result<Vec<Plan>, MoneyError> {
+        self.plans_where(contract, |known| known.escrow.state != EscrowState::Over).await
+    }
+
+    /// The plans of all escrows that are known to have paid for a contract.
+    pub(super) async fn plans_ever(&self, contract: ContractId) -> Result<Vec<Plan>, MoneyError> {
+        self.plans_where(contract, |_| true).await
+    }
+
+    async fn plans_where(
+        &self,
+        contract: ContractId,
+        wanted: impl Fn(&Funding) -> bool,
+    ) -> Result<Vec<Plan>, MoneyError> {
         let known = self.inner.store.funds().list(Some(contract)).await?;
-        let standing = known.into_iter().filter(|known| known.escrow.state != EscrowState::Over);
-        let mut plans: Vec<Plan> = standing.filter_map(|known| decode(&known.escrow.plan)).collect();
+        let wanted = known.iter().filter(|known| wanted(known));
+        let mut plans: Vec<Plan> = wanted.filter_map(|known| decode(&known.escrow.plan)).collect();
         plans.sort_by_key(|plan| plan.start);
         Ok(plans)
     }
@@ -300,7 +313,7 @@ impl Money {
         let _one_at_a_time = self.inner.signing.lock().await;
         let verdicts = self.own_verdicts(contract).await?;
         self.keep_vouchers(&funding.terms, vouchers).await?;
-        let egress = self.inner.store.funds().egress(contract).await.map_err(MoneyError::from)?;
+        let egress = self.egress(&funding.terms).await?;
         let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };
         let opinion = self.opinion(&outbox, &plan, periods, &account).await?;
         check(&plan, proposed.draft(), asker, &opinion)?;

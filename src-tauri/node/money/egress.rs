@@ -1,11 +1,16 @@
 //! Settlement periods as egress is vouched for in them: which one runs, what may be vouched for in it, and the vouchers that
 //! the parties show each other before they settle.
 //!
+//! Who settles takes in what the others show, in any order, and so says the same as they: what a period pays for bounds what
+//! counts, not which voucher is kept. A voucher counts only with a certificate of a time within its period, at the farmer as
+//! at the auditor.
+//!
 //! Each period of an escrow pays for keeping what it pays for, and for reading that once. Vouchers of a period that is settled
 //! already are paid with the next one.
 
-use hayloft_core::DeviceId;
-use hayloft_core::{ContractId, Timestamp, contract::Terms, voucher::Book};
+use hayloft_core::{
+    ContractId, DeviceId, Timestamp, contract::Terms, record::DeviceCertificate, voucher::Book,
+};
 use hayloft_net::{
     Fault, NetError,
     limits::VOUCHERS_PER_PAGE,
@@ -40,24 +45,26 @@ fn period_at(plan: &Plan, terms: &Terms, at: Timestamp) -> Option<Period> {
     Some(Period { number, cap_bytes, begin, end })
 }
 
+/// The one of these plans' in which a moment lies that pays for most.
+fn period_in(plans: &[Plan], terms: &Terms, at: Timestamp) -> Option<Period> {
+    plans.iter().filter_map(|plan| period_at(plan, terms, at)).max_by_key(|period| period.cap_bytes)
+}
+
+/// The one of this number that pays for most.
+fn period_of(plans: &[Plan], terms: &Terms, number: u32) -> Option<Period> {
+    let seconds = plans.first()?.period_seconds;
+    period_in(plans, terms, terms.start.plus_seconds(seconds.saturating_mul(number.into())))
+}
+
 impl Money {
     /// The settlement period that runs now; none if no escrow pays for now.
     pub(crate) async fn period_now(&self, terms: &Terms) -> Result<Option<Period>, MoneyError> {
-        self.period_of(terms, self.inner.clock.now()).await
+        Ok(period_in(&self.plans(terms.id()).await?, terms, self.inner.clock.now()))
     }
 
     /// The one of this number; none if no escrow pays for it.
     pub(crate) async fn period(&self, terms: &Terms, number: u32) -> Result<Option<Period>, MoneyError> {
-        let plans = self.plans(terms.id()).await?;
-        let Some(seconds) = plans.first().map(|plan| plan.period_seconds) else { return Ok(None) };
-        let begin = terms.start.plus_seconds(seconds.saturating_mul(number.into()));
-        self.period_of(terms, begin).await
-    }
-
-    async fn period_of(&self, terms: &Terms, at: Timestamp) -> Result<Option<Period>, MoneyError> {
-        let plans = self.plans(terms.id()).await?;
-        let periods = plans.iter().filter_map(|plan| period_at(plan, terms, at));
-        Ok(periods.max_by_key(|period| period.cap_bytes))
+        Ok(period_of(&self.plans(terms.id()).await?, terms, number))
     }
 
     /// The vouchers of a period, as a book that takes more.
@@ -65,11 +72,25 @@ impl Money {
         let mut book = Book::new(terms.id(), period.number, period.cap_bytes);
         for voucher in self.inner.store.funds().vouchers_of(terms.id(), period.number).await? {
             // What is there was right when it came; a cap that shrank takes no more.
-            if let Err(error) = book.accept(&voucher, &self.inner.network) {
+            if let Err(error) = book.learn(&voucher, &self.inner.network) {
                 tracing::debug!(%error, "a voucher that is kept counts no more");
             }
         }
         Ok(book)
+    }
+
+    /// Bytes that count as served under a contract, by settlement period: what all vouchers say, up to what the period pays
+    /// for.
+    pub(crate) async fn egress(&self, terms: &Terms) -> Result<Vec<(u32, u64)>, MoneyError> {
+        let mut egress = self.inner.store.funds().egress(terms.id()).await?;
+        // An escrow is over for one party sooner than for another: what it paid for counts the same all the time.
+        let plans = self.plans_ever(terms.id()).await?;
+        for (number, bytes) in &mut egress {
+            if let Some(period) = period_of(&plans, terms, *number) {
+                *bytes = self.book(terms, &period).await?.bytes();
+            }
+        }
+        Ok(egress)
     }
 
     /// Asks another for the vouchers under a contract, and keeps those that are right and were not known.
@@ -102,11 +123,11 @@ impl Money {
                 continue;
             }
             let Some(period) = self.period(terms, voucher.period).await? else { continue };
-            if !is_certified(terms, shown, &period) {
+            if !is_certified(terms, voucher.device, &shown.certificate, &period) {
                 continue;
             }
             let mut book = self.book(terms, &period).await?;
-            if book.accept(&shown.voucher, &self.inner.network).is_ok() {
+            if book.learn(&shown.voucher, &self.inner.network).is_ok() {
                 self.inner.store.funds().vouch(&shown.voucher, &shown.certificate).await?;
             }
         }
@@ -154,10 +175,14 @@ impl Money {
 }
 
 /// Whether the contract's owner certified the device for a time within the period.
-fn is_certified(terms: &Terms, shown: &ShownVoucher, period: &Period) -> bool {
-    let certificate = &shown.certificate;
+pub(crate) fn is_certified(
+    terms: &Terms,
+    device: DeviceId,
+    certificate: &DeviceCertificate,
+    period: &Period,
+) -> bool {
     let at = certificate.from.max(period.begin);
-    let owner = certificate.verify(&terms.network, &shown.voucher.voucher.device, at);
+    let owner = certificate.verify(&terms.network, &device, at);
     at < period.end && owner.is_ok_and(|owner| owner == terms.owner)
 }
 

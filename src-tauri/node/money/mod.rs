@@ -41,7 +41,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::{
     cosign::{Party, Refused, last_end},
-    egress::Period,
+    egress::{Period, is_certified},
     error::MoneyError,
     setup::{GRACE_EPOCHS, Others, PERIOD_EPOCHS, PERIODS, Prices, paid_until},
     wallet::{kept_limits, shown_limits},

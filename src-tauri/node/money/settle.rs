@@ -214,7 +214,7 @@ impl Money {
                 tracing::debug!("the farmer showed no vouchers; those that are known here count");
             }
         }
-        let egress = self.inner.store.funds().egress(funding.contract).await?;
+        let egress = self.egress(&funding.terms).await?;
         let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };
         let paid = self.paid(outbox, plan).await?;
         let so_far = account.owed_so_far(periods)?;

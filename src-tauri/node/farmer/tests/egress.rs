@@ -8,7 +8,7 @@ use hayloft_core::{
 };
 use hayloft_net::{
     NetError,
-    messages::{Answer, RefusalCode, Request},
+    messages::{Answer, RefusalCode, Request, ShownVoucher},
 };
 
 use super::{
@@ -194,4 +194,43 @@ async fn vouchers_that_are_old_forged_borrowed_or_beyond_the_cap_are_refused() {
     let Ok(Answer::Vouchers { vouchers, more: false }) = shown else { panic!("{shown:?}") };
     let bytes: u64 = vouchers.iter().map(|shown| shown.voucher.voucher.bytes).sum();
     assert_eq!((vouchers.len(), bytes), (2, CAP));
+}
+
+#[tokio::test]
+async fn a_voucher_comes_with_a_certificate_of_a_time_within_its_period() {
+    let stage = Stage::new().await;
+    let mut one = stage.device().await;
+    one.vouch(&stage, 500).await.expect("taken");
+    let bench = &stage.scene.bench;
+    bench.clock.set(START.plus_seconds(3 * DAY + 60));
+    let first = one.script.certificate.clone();
+    let later = one.script.certify(one.script.net.local_id(), START.plus_seconds(3 * DAY), 300 * DAY);
+    one.script.certificate = Some(later);
+    refused(one.vouch(&stage, 501).await, RefusalCode::NotVouched);
+    let asked = Request::Vouchers { contract: stage.contract(), after: None };
+    let Ok(Answer::Vouchers { vouchers, .. }) = one.script.ask(asked).await else { panic!("no vouchers") };
+    assert_eq!(vouchers.first().map(|shown| &shown.certificate), first.as_ref(), "the good one stays");
+    one.script.certificate = first;
+    one.vouch(&stage, 501).await.expect("taken");
+}
+
+#[tokio::test]
+async fn whoever_is_shown_other_vouchers_counts_the_same_in_the_end() {
+    let stage = Stage::new().await;
+    let (one, two) = (stage.device().await, stage.device().await);
+    one.vouch(&stage, CAP - 5).await.expect("taken");
+    // The owner shows the auditor alone what leaves no room for that.
+    let voucher = stage.voucher(&two, CAP - 7).sign(&two.key, &network());
+    let certificate = two.script.certificate.clone().expect("certified");
+    let refusal = stage.scene.show_auditor(&stage.state, vec![ShownVoucher { voucher, certificate }]).await;
+    refused(refusal, RefusalCode::Disagreed);
+
+    let (terms, scene) = (stage.state.terms(), &stage.scene);
+    let (farmer, auditor) = scene.moneys();
+    assert_eq!(farmer.egress(terms).await.expect("counted"), [(0, CAP - 5)]);
+    assert_eq!(auditor.egress(terms).await.expect("counted"), [(0, CAP - 7)]);
+    farmer.learn_vouchers(terms, terms.auditor.expect("an auditor")).await.expect("shown");
+    auditor.learn_vouchers(terms, terms.farmer).await.expect("shown");
+    assert_eq!(farmer.egress(terms).await.expect("counted"), [(0, CAP)]);
+    assert_eq!(auditor.egress(terms).await.expect("counted"), [(0, CAP)]);
 }

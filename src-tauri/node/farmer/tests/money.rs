@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use hayloft_core::{Amount, Signature, contract::Terms, keys::StellarKey, spending::Limits};
+use hayloft_core::{
+    Amount, DeviceId, Signature,
+    contract::{State, Terms},
+    keys::StellarKey,
+    spending::Limits,
+};
 use hayloft_ledger::{Closing, Ledger, LedgerOptions};
 use hayloft_net::{
     NetError,
-    messages::{Answer, RefusalCode, Request},
+    messages::{Answer, RefusalCode, Request, ShownVoucher},
 };
 use hayloft_payments::{
-    Address, Horizon, Outbox, Wallet,
+    Address, Draft, Horizon, Outbox, Wallet,
+    envelope::{Do, Memo, Step, Window},
     escrow::{Plan, assign},
     horizon::HorizonOptions,
     wallet::{Fate, encode},
@@ -18,7 +24,10 @@ use hayloft_store::{Guard, Home, Store, StoreOptions};
 use tokio::task::JoinHandle;
 
 use super::bench::{Bench, DAY, MIB, PATIENCE, START, Script, network, offering, refused};
-use crate::{Clock, Node, NodeOptions, money::Prices};
+use crate::{
+    Clock, Node, NodeOptions,
+    money::{Money, Prices},
+};
 
 const PRICE: Amount = Amount(1_000_000_000);
 
@@ -150,10 +159,40 @@ impl Scene {
         self.owner.ask(Self::told(terms, plan)).await
     }
 
+    /// The farmer's money, and the auditor's.
+    pub(super) fn moneys(&self) -> (Money, Money) {
+        (self.bench.node.money_for_tests(), self.auditor.money_for_tests())
+    }
+
+    /// The owner shows the auditor vouchers with a settlement that is none.
+    pub(super) async fn show_auditor(
+        &self,
+        state: &State,
+        vouchers: Vec<ShownVoucher>,
+    ) -> Result<Answer, NetError> {
+        let escrow = Address(state.terms().escrow.expect("an escrow"));
+        let step = Step { by: Some(escrow), deed: Do::Merge { into: self.wallet.address() } };
+        let draft = Draft {
+            source: self.wallet.address(),
+            sequence: 1,
+            fee: 100,
+            window: Window::until(START.plus_seconds(60)),
+            memo: Memo::None,
+            steps: vec![step],
+        };
+        let (contract, settlement) = (state.contract(), draft.unsigned().to_bytes());
+        let auditor = state.terms().auditor.expect("an auditor");
+        self.ask_auditor(auditor, Request::Cosign { contract, newest: 0, settlement, vouchers }).await
+    }
+
     async fn fund_at_auditor(&self, terms: &Terms, plan: &Plan) -> Result<Answer, NetError> {
-        let (auditor, net) = (terms.auditor.expect("an auditor"), &self.owner.net);
+        self.ask_auditor(terms.auditor.expect("an auditor"), Self::told(terms, plan)).await
+    }
+
+    async fn ask_auditor(&self, auditor: DeviceId, request: Request) -> Result<Answer, NetError> {
+        let net = &self.owner.net;
         net.hint(auditor, &self.auditor.status().await.expect("status").addresses);
-        let told = self.owner.envelope(Self::told(terms, plan));
+        let told = self.owner.envelope(request);
         let asking = async {
             loop {
                 match net.ask(auditor, &told).await {
