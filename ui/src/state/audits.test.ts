@@ -61,6 +61,6 @@ test("the worst come first", () => {
 });
 
 test("a farmer asked twice passes only if both went well", () => {
-  const verdict = (farmer: string, verdict: VerdictWord) => ({ farmer, verdict, reason: null, proof_bytes: 0 });
+  const verdict = (farmer: string, verdict: VerdictWord) => ({ name: "film", farmer, verdict, reason: null, proof_bytes: 0 });
   expect(outcome({ verdicts: [verdict("a", "passed"), verdict("a", "missed"), verdict("b", "passed")] })).toEqual({ passed: 1, all: 2 });
 });
