@@ -176,8 +176,10 @@ impl Attempt<'_> {
                 }
                 works = &mut checking, if is_checking => {
                     is_checking = false;
-                    // If nothing comes from anywhere, it is our own line, and its others have been lucky.
-                    let late = if works == Some(true) { race.late() } else { Vec::new() };
+                    // If nothing comes from anywhere, it is our own line, and its others have been lucky; so have those whose
+                    // connections came back first.
+                    let silent = self.shipment.owner.line.was_silent_after(tokio::time::Instant::now());
+                    let late = if works == Some(true) && !silent { race.late() } else { Vec::new() };
                     let hopeless = race.hopeless();
                     for (column, farmer) in late {
                         if let Some(spare) = lock(&self.plan).second(self.slot(column)) {

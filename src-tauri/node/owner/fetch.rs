@@ -408,6 +408,8 @@ impl Task {
         tokio::select! {
             result = reading => Some(result),
             error = said_or_silent([silence, SILENCE], is_there, ask) => {
+                // What our own line kept from it, or from us, is not its silence.
+                let error = error.filter(|error| !error.is_silence() || !owner.line.was_silent_after(asked));
                 error.map(Err).filter(|_| self.arrived.load(Ordering::Relaxed) == 0)
             }
             () = self.fetcher.dropped.cancelled() => None,
