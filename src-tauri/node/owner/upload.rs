@@ -158,7 +158,7 @@ async fn plan(
     Ok((offers, choice, plan))
 }
 
-/// Who of these would get the shards of a segment of so many bytes: what a person is quoted is what would be done.
+/// Who of these would get the shards of a segment of so many bytes: what a person is quoted is drawn like this; a put draws again.
 pub(crate) fn placed(
     offers: &[Offer],
     bytes: u64,
