@@ -1,5 +1,6 @@
 //! The farmer's rules, each asked for over the real protocol by an owner who follows a script.
 
+mod asking;
 mod audits;
 mod bench;
 mod contracts;
