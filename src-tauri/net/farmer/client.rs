@@ -83,10 +83,12 @@ impl Talk {
         });
         let answer = shared.until_stopped(whole).await.unwrap_or(Ok(Ok(Err(Broken::Lost))));
         match answer.unwrap_or(Err(NetError::Silent))? {
-            Ok(Answer::Refused(refusal)) => Err(NetError::Refused(bounded(refusal))),
             Ok(answer) => {
                 self.hears();
-                Ok(answer)
+                match answer {
+                    Answer::Refused(refusal) => Err(NetError::Refused(bounded(refusal))),
+                    answer => Ok(answer),
+                }
             }
             Err(broken) => Err(self.blame(broken).await),
         }

@@ -97,10 +97,10 @@ impl Upload {
                     () = shared.stop.cancelled() => return Err(NetError::Cancelled),
                     said = hearing.message::<Answer>() => match said {
                         Ok(said) => {
-                            note(said, self.sent, self.bytes, &mut self.room, &self.received)?;
                             self.talk.heard = Instant::now();
                             shared.hears();
                             self.doubted = false;
+                            note(said, self.sent, self.bytes, &mut self.room, &self.received)?;
                         }
                         Err(broken) => break broken,
                     },
@@ -140,6 +140,7 @@ impl Upload {
             && let Ok(Ok(Answer::Refused(refusal))) =
                 timeout(limits::CLOSE_TIMEOUT, self.talk.wire.message()).await
         {
+            self.talk.hears();
             return NetError::Refused(bounded(refusal));
         }
         self.talk.blame(broken).await

@@ -1,6 +1,9 @@
 //! Questions and answers, and who is refused.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use hayloft_core::DeviceId;
 use hayloft_net::{
@@ -82,9 +85,11 @@ async fn request_shows_who_asks_and_from_where() {
     assert_eq!(inbound.from, owner.local_id());
     assert_eq!(inbound.address, Some([127, 0, 0, 1].into()));
     assert_eq!(inbound.envelope, offer());
+    let before = Instant::now();
     inbound.refuse(RefusalCode::NotAccepting, "not now").await.unwrap();
     let refused = asking.await.unwrap();
     assert!(matches!(refused, Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::NotAccepting));
+    assert!(owner.quiet_for() <= before.elapsed(), "who refuses was heard: a silence of all ends with it");
 }
 
 #[tokio::test]
@@ -196,12 +201,12 @@ async fn connections_beyond_the_limit_push_out_idle_strangers_and_keep_nobody_ou
 async fn refused_upload_carries_the_farmers_words() {
     let (farmer, mut incoming) = start(quic(&network())).await;
     farmer.announce_farmer(true);
-    tokio::spawn(async move {
-        while let Some(inbound) = incoming.next().await {
-            let mut receiving = inbound.ready(0).await.unwrap();
-            receiving.next().await.unwrap();
-            receiving.refuse(RefusalCode::NoSpace, "the disk is full").await.unwrap();
-        }
+    let refusing = tokio::spawn(async move {
+        let mut receiving = incoming.next().await.unwrap().ready(0).await.unwrap();
+        receiving.next().await.unwrap();
+        let before = Instant::now();
+        receiving.refuse(RefusalCode::NoSpace, "the disk is full").await.unwrap();
+        (before, incoming)
     });
     let (owner, _) = start(quic(&network())).await;
     owner.hint(farmer.local_id(), &farmer.addresses());
@@ -214,6 +219,8 @@ async fn refused_upload_carries_the_farmers_words() {
     };
     let refused = tokio::time::timeout(PATIENCE, sending).await.unwrap();
     assert!(matches!(refused, Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::NoSpace));
+    let (before, _incoming) = refusing.await.unwrap();
+    assert!(owner.quiet_for() <= before.elapsed(), "who refuses was heard");
 }
 
 #[tokio::test]
