@@ -264,7 +264,9 @@ impl Outbox {
                 Continuity::Same => Recognised::Same,
                 Continuity::Behind => return Ok(Recognised::Behind),
                 Continuity::Reset(sign) => {
-                    let other = known.place.clone().filter(|place| *place != here);
+                    // The same network that lost its history was wiped, wherever it is asked now.
+                    let moved = |place: &String| *place != here && sign == Sign::Passphrase;
+                    let other = known.place.clone().filter(moved);
                     return Ok(match other {
                         Some(place) if self.has_stakes().await? => Recognised::Elsewhere { place },
                         _ => Recognised::Anew(sign),

@@ -212,13 +212,12 @@ impl Funds {
         rows.iter().map(|row| from_blob(&bytes(row, 0)?)).collect()
     }
 
-    /// Bytes vouched for under a contract, by settlement period.
+    /// The bytes of each voucher under a contract, by settlement period: what they come to is for a cap to say.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn egress(&self, contract: ContractId) -> Result<Vec<(u32, u64)>, DatabaseError> {
-        let query =
-            "SELECT period, SUM(bytes) FROM vouchers WHERE contract = ? GROUP BY period ORDER BY period";
+    pub async fn vouched(&self, contract: ContractId) -> Result<Vec<(u32, u64)>, DatabaseError> {
+        let query = "SELECT period, bytes FROM vouchers WHERE contract = ? ORDER BY period";
         let rows = sqlx::query(query).bind(contract.0.to_vec()).fetch_all(self.inner.db.read()).await?;
         let corrupt = |_| DatabaseError::Corrupt { what: "a voucher" };
         rows.iter()

@@ -69,7 +69,12 @@ impl Shared {
             let Ok(place) = self.asking.clone().try_acquire_owned() else { break };
             let contract = due[index].0;
             lock(&self.under_way).insert(contract, subnets[index]);
-            tasks.spawn(work(self.clone(), contract, place));
+            let under_way = self.parts.clock.rounds();
+            let work = work(self.clone(), contract, place);
+            tasks.spawn(async move {
+                work.await;
+                drop(under_way);
+            });
         }
         // What is due and has no place yet begins when one becomes free.
         let next = store.next_due(now).await?;
@@ -80,7 +85,6 @@ impl Shared {
 
 async fn work(shared: Arc<Shared>, contract: ContractId, place: OwnedSemaphorePermit) {
     let stop = shared.parts.stop.clone();
-    let _under_way = shared.parts.clock.rounds();
     if let Some(Err(error)) = stop.run_until_cancelled(shared.work_at(contract)).await {
         tracing::warn!(%contract, %error, "an audit could not go on");
     }

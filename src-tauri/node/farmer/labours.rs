@@ -3,8 +3,9 @@
 //!
 //! Invariants: a place is held by the work itself, not by whoever waits for it: asking and going away frees nothing early.
 //! Work learns that nobody waits any more and stops. Subnets take turns, and each one's work goes in order of arrival: who
-//! has much waiting, under however many names, waits behind itself. A contract's auditor, and whom that sends, always finds a
-//! place of its own: nobody else can make this farmer look silent.
+//! has much waiting, under however many names, waits behind itself. Auditors that contracts name, and those whom they send,
+//! have places that no owner can take. Anybody may be named, so these are bounded too: who fills them all, from many subnets,
+//! makes this farmer say that it is busy, and still leaves reads and uploads alone.
 
 use std::{
     collections::HashMap,
@@ -43,8 +44,9 @@ pub(super) enum Hand {
 pub(super) struct Places {
     pub(super) of_device: usize,
     pub(super) of_hand: usize,
-    /// Those of a subnet, and in all; auditors' come on top: the requests that are served at once bound them.
+    /// Owners' in a subnet, and as many for auditors.
     pub(super) of_subnet: usize,
+    /// Owners', and as many for auditors.
     pub(super) in_all: usize,
 }
 
@@ -60,17 +62,17 @@ pub(super) struct Labours {
 struct Admitted {
     of_device: HashMap<DeviceId, usize>,
     of_hand: HashMap<Hand, usize>,
-    of_subnet: HashMap<Subnet, Crowd>,
-    of_owners: usize,
+    of_subnet: HashMap<(Subnet, Side), usize>,
+    in_all: HashMap<Side, usize>,
+    /// Who of a subnet is next to wait for a turn among all; gone with the last of them.
+    next: HashMap<Subnet, Weak<Semaphore>>,
 }
 
-/// Those of one subnet.
-#[derive(Debug)]
-struct Crowd {
-    all: usize,
-    of_owners: usize,
-    /// Who of them is next to wait for a turn among all.
-    next: Arc<Semaphore>,
+/// Neither takes the other's places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Side {
+    Owners,
+    Auditors,
 }
 
 /// A place among those who work or wait, given up when dropped.
@@ -93,14 +95,22 @@ impl Admitted {
     fn leave(&mut self, worker: &Worker) {
         give_up(&mut self.of_device, worker.device);
         give_up(&mut self.of_hand, worker.hand);
-        self.of_owners -= worker.hand.counts();
-        if let Some(crowd) = self.of_subnet.get_mut(&worker.subnet) {
-            crowd.all -= 1;
-            crowd.of_owners -= worker.hand.counts();
-            if crowd.all == 0 {
-                self.of_subnet.remove(&worker.subnet);
-            }
+        give_up(&mut self.of_subnet, (worker.subnet, worker.hand.side()));
+        give_up(&mut self.in_all, worker.hand.side());
+    }
+
+    fn enter(&mut self, worker: &Worker) -> Arc<Semaphore> {
+        *self.of_device.entry(worker.device).or_default() += 1;
+        *self.of_hand.entry(worker.hand).or_default() += 1;
+        *self.of_subnet.entry((worker.subnet, worker.hand.side())).or_default() += 1;
+        *self.in_all.entry(worker.hand.side()).or_default() += 1;
+        if let Some(next) = self.next.get(&worker.subnet).and_then(Weak::upgrade) {
+            return next;
         }
+        self.next.retain(|_, next| next.strong_count() > 0);
+        let next = Arc::new(Semaphore::new(1));
+        self.next.insert(worker.subnet, Arc::downgrade(&next));
+        next
     }
 }
 
@@ -118,9 +128,11 @@ fn give_up<K: Hash + Eq>(places: &mut HashMap<K, usize>, key: K) {
 }
 
 impl Hand {
-    /// One if its places are among those of a subnet and of all.
-    fn counts(self) -> usize {
-        usize::from(matches!(self, Self::Owner(_)))
+    fn side(self) -> Side {
+        match self {
+            Self::Owner(_) => Side::Owners,
+            Self::Auditor(_) | Self::Sent(_) => Side::Auditors,
+        }
     }
 }
 
@@ -166,29 +178,16 @@ impl Labours {
     /// # Errors
     /// [`RefusalCode::Busy`] if there is none for this worker.
     pub(super) fn admit(self: &Arc<Self>, worker: Worker) -> Result<Place, Refusal> {
-        let mut guard = self.admitted();
-        let admitted = &mut *guard;
-        let (of_device, of_hand) =
-            (held(&admitted.of_device, &worker.device), held(&admitted.of_hand, &worker.hand));
-        let of_subnet = admitted.of_subnet.get(&worker.subnet).map_or(0, |crowd| crowd.of_owners);
-        let (places, counts) = (self.places, worker.hand.counts());
-        let full = of_device >= places.of_device
-            || of_hand >= places.of_hand
-            || (counts > 0 && (of_subnet >= places.of_subnet || admitted.of_owners >= places.in_all));
+        let (mut admitted, side, places) = (self.admitted(), worker.hand.side(), self.places);
+        let full = held(&admitted.of_device, &worker.device) >= places.of_device
+            || held(&admitted.of_hand, &worker.hand) >= places.of_hand
+            || held(&admitted.of_subnet, &(worker.subnet, side)) >= places.of_subnet
+            || held(&admitted.in_all, &side) >= places.in_all;
         if full {
             return Err(refuse::refuse(RefusalCode::Busy, "Too much is asked of this farmer at once."));
         }
-        admitted.of_device.insert(worker.device, of_device + 1);
-        admitted.of_hand.insert(worker.hand, of_hand + 1);
-        admitted.of_owners += counts;
-        let crowd = admitted.of_subnet.entry(worker.subnet).or_insert_with(|| Crowd {
-            all: 0,
-            of_owners: 0,
-            next: Arc::new(Semaphore::new(1)),
-        });
-        crowd.all += 1;
-        crowd.of_owners += counts;
-        Ok(Place { labours: self.clone(), worker, next: crowd.next.clone() })
+        let next = admitted.enter(&worker);
+        Ok(Place { labours: self.clone(), worker, next })
     }
 
     /// Does the work when its turn comes.
@@ -289,8 +288,8 @@ mod tests {
         let strangers: Vec<Worker> = (0..9).map(stranger).collect();
         assert_eq!(admitted(&strangers).len(), 5, "in all");
         let left = labours.admitted();
-        assert!(left.of_device.is_empty() && left.of_hand.is_empty() && left.of_subnet.is_empty());
-        assert_eq!(left.of_owners, 0);
+        assert!(left.of_device.is_empty() && left.of_hand.is_empty());
+        assert!(left.of_subnet.is_empty() && left.in_all.is_empty());
     }
 
     #[test]
@@ -304,6 +303,18 @@ mod tests {
         assert_eq!(sent.len(), 3, "they share places");
         let own: Vec<Place> = (0..9).flat_map(|_| labours.admit(auditor)).collect();
         assert_eq!(own.len(), 2, "and are bounded themselves");
+    }
+
+    #[test]
+    fn whoever_is_named_an_auditor_cannot_take_all_places() {
+        let labours = Labours::new(1, FEW);
+        let named = |subnet: fn(u8) -> Subnet| -> Vec<Place> {
+            (0..9).flat_map(|seed| labours.admit(auditor(seed, subnet(seed)))).collect()
+        };
+        assert_eq!(named(|_| subnet(1)).len(), 4, "of one subnet");
+        let held = named(subnet);
+        assert_eq!(held.len(), 5, "in all");
+        assert!(labours.admit(stranger(100)).is_ok(), "owners have their own");
     }
 
     #[tokio::test]
@@ -356,7 +367,7 @@ mod tests {
         assert!(matches!(stopped, Ok(Ok(()))), "the work began");
         assert!(is_busy(labours.run(stranger(1), |_| ()).now_or_never()));
         running.abort();
-        while labours.admitted().of_owners > 0 {
+        while !labours.admitted().in_all.is_empty() {
             tokio::task::yield_now().await;
         }
         assert!(labours.run(stranger(1), |_| ()).await.is_ok());

@@ -306,9 +306,16 @@ impl Money {
         let outbox = self.outbox().await?;
         // An owner's device answers no questions; what it knows of, its farmer and its auditor were told.
         let whom = if party == Party::Farmer { from } else { funding.terms.farmer };
-        let spans = self.spans(contract, &funding.terms, whom, Some(newest));
-        let spans = tokio::time::timeout(PATIENCE, spans).await;
-        let spans = spans.unwrap_or_else(|_| Err(NetError::Silent.into()))?;
+        let asking = async {
+            let spans = self.spans(contract, &funding.terms, whom, Some(newest)).await?;
+            // A proposal shows the newest vouchers only: who signed for an older period may have hidden that one behind them.
+            if let Err(error) = self.learn_vouchers(&funding.terms, whom).await {
+                tracing::debug!(%error, "no vouchers were shown; those that are known here count");
+            }
+            Ok(spans)
+        };
+        let spans = tokio::time::timeout(PATIENCE, asking).await;
+        let spans = spans.unwrap_or_else(|_| Err(MoneyError::from(NetError::Silent)))?;
         // Nobody is asked from here on but the ledger: one contract's parties cannot have others wait.
         let _one_at_a_time = self.inner.signing.lock().await;
         let verdicts = self.own_verdicts(contract).await?;

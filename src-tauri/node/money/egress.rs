@@ -82,15 +82,15 @@ impl Money {
     /// Bytes that count as served under a contract, by settlement period: what all vouchers say, up to what the period pays
     /// for.
     pub(crate) async fn egress(&self, terms: &Terms) -> Result<Vec<(u32, u64)>, MoneyError> {
-        let mut egress = self.inner.store.funds().egress(terms.id()).await?;
         // An escrow is over for one party sooner than for another: what it paid for counts the same all the time.
         let plans = self.plans_ever(terms.id()).await?;
-        for (number, bytes) in &mut egress {
-            if let Some(period) = period_of(&plans, terms, *number) {
-                *bytes = self.book(terms, &period).await?.bytes();
-            }
-        }
-        Ok(egress)
+        let vouched = self.inner.store.funds().vouched(terms.id()).await?;
+        let of_periods = vouched.chunk_by(|(one, _), (other, _)| one == other).map(|vouchers| {
+            let number = vouchers[0].0;
+            let cap = period_of(&plans, terms, number).map_or(u64::MAX, |period| period.cap_bytes);
+            (number, counted(vouchers.iter().map(|(_, bytes)| *bytes), cap))
+        });
+        Ok(of_periods.collect())
     }
 
     /// Asks another for the vouchers under a contract, and keeps those that are right and were not known.
@@ -172,6 +172,12 @@ impl Money {
         let shown = found.into_iter().take(VOUCHERS_PER_PAGE);
         Ok((shown.map(|(voucher, certificate)| ShownVoucher { voucher, certificate }).collect(), more))
     }
+}
+
+/// What a book with this cap says of vouchers that were found right when they came.
+fn counted(vouchers: impl Iterator<Item = u64>, cap_bytes: u64) -> u64 {
+    let within = vouchers.filter(|bytes| *bytes <= cap_bytes);
+    within.fold(0, u64::saturating_add).min(cap_bytes)
 }
 
 /// Whether the contract's owner certified the device for a time within the period.

@@ -67,7 +67,10 @@ pub(crate) enum ContractError {
 impl ContractError {
     /// Whether another farmer would not help: this owner cannot pay, or its auditor is away.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self, Self::Auditor(_) | Self::Money(_)) && !matches!(self, Self::Money(MoneyError::TooDear))
+        match self {
+            Self::Money(error) => !matches!(error, MoneyError::TooDear),
+            other => matches!(other, Self::Auditor(_)),
+        }
     }
 
     /// Whether the farmer is to blame.

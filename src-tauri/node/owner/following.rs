@@ -38,16 +38,10 @@ pub(super) async fn keep_telling(owner: Arc<Inner>) {
             tracing::warn!(%error, "auditors could not be told of contracts");
             false
         });
-        if told {
-            pause = AGAIN;
-            let revised = owner.contracts.revised.notified();
-            tokio::select! { () = revised => {}, () = rounds.rest(now, AGAIN_AT_MOST) => {} }
-        } else {
-            // More revisions meanwhile need not wait for one auditor that is away.
-            let revised = owner.contracts.revised.notified();
-            tokio::select! { () = revised => {}, () = rounds.rest(now, pause) => {} }
-            pause = (2 * pause).min(AGAIN_AT_MOST);
-        }
+        // More revisions meanwhile need not wait for one auditor that is away.
+        let rest = if told { AGAIN_AT_MOST } else { pause };
+        tokio::select! { () = owner.contracts.revised.notified() => {}, () = rounds.rest(now, rest) => {} }
+        pause = if told { AGAIN } else { (2 * pause).min(AGAIN_AT_MOST) };
     }
 }
 

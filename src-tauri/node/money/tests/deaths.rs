@@ -451,7 +451,7 @@ impl Scene {
             assert!(!stands && locked.is_empty(), "{dies:?}: something is stuck in an escrow");
             let paid = Payouts::default().catch_up(&horizon, &plan).await.expect("asked");
             paid_in_all += paid.0;
-            let egress = farmer.funds().egress(funding.contract).await.expect("egress");
+            let egress = farmer.funds().vouched(funding.contract).await.expect("vouchers");
             served = egress.iter().map(|(_, bytes)| bytes).sum::<u64>().max(served);
             for other in [&farmer, &auditor] {
                 let known = other.funds().list(Some(funding.contract)).await.expect("funding");
@@ -502,7 +502,7 @@ async fn owed(
     let verdicts: Vec<_> = judged.into_iter().map(|judged| judged.judgement).collect();
     let spans = farmer.funds().spans(funding.contract).await.expect("spans");
     let periods = Periods::of(plan, &funding.terms).expect("its periods are the contract's");
-    let egress = farmer.funds().egress(funding.contract).await.expect("egress");
+    let egress = farmer.funds().vouched(funding.contract).await.expect("vouchers");
     let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };
     account.owed_so_far(periods).expect("a sum")
 }
