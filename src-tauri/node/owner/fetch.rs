@@ -1,9 +1,9 @@
 //! Bringing stripes of one segment back: k farmers and a few spare ones are asked, and the first k columns that come whole
 //! and right win.
 //!
-//! Each cell is verified as it comes, so that the first wrong one names its farmer. A farmer that lies is blamed and
-//! another one asked; one that cannot be reached is not blamed. A farmer that is there and yet sent nothing when all
-//! others had done their part is given a while longer, in the background, before it is called silent.
+//! A farmer that lies is blamed and another one asked; one that cannot be reached is not blamed. A farmer that is there and
+//! yet sent nothing when all others had done their part is given a while longer, in the background, before it is called
+//! silent.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -17,17 +17,20 @@ use std::{
 
 use hayloft_core::{
     DeviceId, SegmentId,
-    content::{Layout, ShardError, ShardOpener},
+    content::Layout,
     manifest::{PlacementRecord, Shard},
 };
-use hayloft_net::{
-    Fault, NetError,
-    messages::{Refusal, RefusalCode},
-};
+use hayloft_net::NetError;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Inner, OwnerError, lock, losses, opening::Columns, tally::Tally};
+use super::{
+    Inner, OwnerError,
+    column::{Cells, ColumnError, check_cell, is_to_blame},
+    lock,
+    opening::Columns,
+    tally::Tally,
+};
 
 /// Farmers asked beyond k.
 const SPARES: usize = 2;
@@ -42,72 +45,6 @@ const SILENCE: Duration = Duration::from_secs(5);
 const SILENCE_TIMES: u32 = 4;
 /// While this node keeps to a limit, it is not the farmers who are slow to send.
 const LIMITED: Duration = Duration::from_secs(5);
-
-/// Why a column did not come.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ColumnError {
-    #[error(transparent)]
-    Net(#[from] NetError),
-    #[error("it sent something else: {0}")]
-    Wrong(#[from] ShardError),
-}
-
-impl ColumnError {
-    /// Whether the farmer is to blame. It signed for the shard, so that not having it is its fault; a full queue, a
-    /// failing disk or a doubted certificate is not.
-    fn blames_farmer(&self) -> bool {
-        match self {
-            Self::Wrong(_) => true,
-            Self::Net(NetError::Refused(Refusal { code, .. })) => matches!(
-                code,
-                RefusalCode::UnknownShard | RefusalCode::UnknownContract | RefusalCode::NotAccepting
-            ),
-            Self::Net(error) => error.blames_peer(),
-        }
-    }
-
-    /// Whether the farmer says itself that its disk lost the shard: it is gone, and the farmer is there and honest. Blame
-    /// would teach it to keep silent.
-    pub(crate) fn is_lost(&self) -> bool {
-        matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::ShardLost, .. })))
-    }
-
-    /// Whether the farmer answered in a way that tells that it has not what it was given.
-    fn says_it_is_gone(&self) -> bool {
-        self.is_lost() || matches!(self, Self::Wrong(_))
-    }
-
-    /// Whether the farmer did not answer at all.
-    pub(crate) fn is_silence(&self) -> bool {
-        matches!(self, Self::Net(NetError::Unreachable(_) | NetError::Silent))
-    }
-
-    fn is_busy(&self) -> bool {
-        matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
-    }
-}
-
-/// What a column that did not come says of its farmer: whether it is to blame. What is lost by it is written down. A farmer is
-/// right to have nothing of a segment that its owner removed or rewrote meanwhile, or of a shard that lies elsewhere now.
-pub(crate) async fn is_to_blame(
-    owner: &Inner,
-    placement: &PlacementRecord,
-    shard: &Shard,
-    error: &ColumnError,
-) -> bool {
-    let refused = matches!(error, ColumnError::Net(NetError::Refused(_)));
-    let names = match owner.catalog.names(placement.segment, shard).await {
-        Ok(names) => names,
-        Err(failed) => {
-            tracing::debug!(error = %failed, "it could not be looked up where a shard lies");
-            true
-        }
-    };
-    if names {
-        losses::unread(owner, shard, error).await;
-    }
-    error.blames_farmer() && (names || !refused)
-}
 
 /// Fetches for one get; knows whom it blamed.
 #[derive(Clone)]
@@ -163,7 +100,7 @@ impl Fetcher {
         stripes: Range<u32>,
         wanted: Range<u64>,
     ) -> Result<Columns, OwnerError> {
-        let layout = layout(placement)?;
+        let layout = placement.layout()?;
         let coding = placement.coding()?;
         let columns = self.columns(placement, &layout, stripes.clone()).await?;
         Ok(Columns { coder: self.owner.coder(coding), layout, stripes, columns, wanted })
@@ -270,7 +207,7 @@ impl Fetcher {
         placement: &PlacementRecord,
         sealed: Range<u64>,
     ) -> Result<Option<Vec<u8>>, OwnerError> {
-        let layout = layout(placement)?;
+        let layout = placement.layout()?;
         let cells: Vec<(u8, u32)> = layout.cells_of(sealed.clone()).collect();
         let stripes = layout.stripes_of(sealed.clone());
         if cells.len() * 2 > stripes.len() * usize::from(placement.k) {
@@ -330,10 +267,6 @@ impl Fetcher {
             self.owner.farmers.blame(farmer, reason).await;
         }
     }
-}
-
-pub(crate) fn layout(placement: &PlacementRecord) -> Result<Layout, OwnerError> {
-    Ok(placement.layout()?)
 }
 
 /// One farmer asked for one column.
@@ -441,78 +374,11 @@ where
     is_there().await.then(|| NetError::Silent.into())
 }
 
-/// Whether a farmer has its shard, as one cell of it shows.
-pub(crate) async fn check_cell(
-    owner: &Inner,
-    placement: &PlacementRecord,
-    layout: &Layout,
-    shard: &Shard,
-    cell: u32,
-) -> Result<(), ColumnError> {
-    let cells = Cells { owner, placement, layout, shard, stripes: cell..cell + 1 };
-    cells.read(Arc::default(), || {}, drop).await
-}
-
-/// What an error says of the farmer. One that is paid for reads stops when a voucher of any of its owner's devices is late, and
-/// can say so to nobody: that is not its fault.
-fn of_a_read(error: NetError, metered: bool) -> NetError {
-    if metered && error == NetError::Protocol(Fault::EndedEarly) {
-        let sentence = "It sent no more, as if it waited for a voucher.".to_owned();
-        return NetError::Refused(Refusal { code: RefusalCode::NotVouched, sentence });
-    }
-    error
-}
-
-/// What is wanted of one farmer.
-struct Cells<'a> {
-    owner: &'a Inner,
-    placement: &'a PlacementRecord,
-    layout: &'a Layout,
-    shard: &'a Shard,
-    stripes: Range<u32>,
-}
-
-impl Cells<'_> {
-    /// Reads and opens them. `arrived` counts the bytes as they come; `on_move` hears of each frame; `on_all` gets the
-    /// cells as soon as they are all there and right. An error after that tells of bytes too many.
-    async fn read(
-        self,
-        arrived: Arc<AtomicU64>,
-        on_move: impl Fn(),
-        on_all: impl FnOnce(Vec<u8>),
-    ) -> Result<(), ColumnError> {
-        let Self { owner, placement, layout, shard, stripes } = self;
-        let asked = Instant::now();
-        let range = layout.cells_range(stripes.clone());
-        let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, *layout).read(stripes);
-        let bytes = range.end - range.start;
-        let mut meter = owner.vouching.meter(shard.contract, bytes).await?;
-        let mut download =
-            owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
-        download.tell(arrived);
-        owner.farmers.answered(shard.farmer, asked.elapsed());
-        let metered = meter.is_some();
-        while let Some(frame) = match reader.is_complete() {
-            true => None,
-            false => download.next().await.map_err(|error| of_a_read(error, metered))?,
-        } {
-            on_move();
-            if let Some(meter) = &mut meter {
-                meter.came(frame.len() as u64);
-            }
-            reader.push(&frame)?;
-        }
-        on_all(reader.finish()?);
-        while let Some(frame) = download.next().await? {
-            drop(frame);
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+
+    use hayloft_net::messages::{Refusal, RefusalCode};
 
     use super::*;
 
@@ -541,16 +407,6 @@ mod tests {
         assert!(found(&[true, false], &[false]).await.is_none(), "it died once it had shown itself");
         assert!(found(&[true, true], &[false, true]).await.is_none(), "it was paused, or began anew");
         assert!(found(&[true, true, false], &[false, false]).await.is_none(), "it was paused, and then died");
-    }
-
-    #[test]
-    fn a_read_that_is_paid_for_and_ends_early_is_not_its_farmers_fault() {
-        let early = NetError::Protocol(Fault::EndedEarly);
-        let blames = |error, metered| ColumnError::Net(of_a_read(error, metered)).blames_farmer();
-        assert!(blames(early.clone(), false) && !blames(early, true));
-        for error in [NetError::Silent, NetError::Protocol(Fault::TooManyBytes)] {
-            assert!(blames(error, true));
-        }
     }
 
     #[tokio::test(start_paused = true)]

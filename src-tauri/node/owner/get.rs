@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Inner, OwnerError,
-    fetch::{FetchGuard, Fetcher, layout},
+    fetch::{FetchGuard, Fetcher},
     get_folder::{self, get_folder},
     opening::{Opening, Sealed, open_and_write},
     output::{self, Output, PartFile},
@@ -64,7 +64,7 @@ pub(crate) fn windows(
     placement: &PlacementRecord,
     first: u64,
 ) -> Result<Vec<Window>, OwnerError> {
-    let layout = layout(placement)?;
+    let layout = placement.layout()?;
     let needs = item.chunks_range(item.chunks_of(plain));
     let all = layout.stripes_of(needs.clone());
     let mut windows = Vec::new();

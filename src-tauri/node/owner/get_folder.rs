@@ -24,7 +24,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::{
     Inner, OwnerError,
-    fetch::{FetchGuard, Fetcher, layout},
+    fetch::{FetchGuard, Fetcher},
     get::{Brought, Window, bring, fetch_sealed},
     opening::Sealed,
     output::{blocking, private, sync_folder},
@@ -271,7 +271,7 @@ async fn fetch(fetcher: &Fetcher, stretch: Stretch) -> Result<(Vec<Wanted>, u64,
     let (first, last) =
         (&stretch.files[0].record.items[0], &stretch.files[stretch.files.len() - 1].record.items[0]);
     let sealed = first.offset..last.offset + last.sealed_bytes();
-    let stripes = layout(&placement)?.stripes_of(sealed.clone());
+    let stripes = placement.layout()?.stripes_of(sealed.clone());
     let (fetcher, begin) = (fetcher.clone(), sealed.start);
     let window = Window { item: 0, stripes, sealed };
     let fetching = tokio::spawn(async move { fetch_sealed(&fetcher, &placement, &window).await });

@@ -13,7 +13,7 @@ use rand::RngExt;
 
 use super::{
     Inner, OwnerError,
-    fetch::{ColumnError, check_cell, is_to_blame, layout},
+    column::{ColumnError, check_cell, is_to_blame},
     lock,
     put::placements_of,
     repair,
@@ -104,7 +104,7 @@ fn unseen(placement: &PlacementRecord) -> SegmentHealth {
 
 async fn is_there(owner: &Inner, placement: &PlacementRecord, shard: &Shard) -> bool {
     let farmer = shard.farmer;
-    let Ok(layout) = layout(placement) else { return false };
+    let Ok(layout) = placement.layout() else { return false };
     let cell = rand::rng().random_range(0..layout.stripes());
     let checking = check_cell(owner, placement, &layout, shard, cell);
     match tokio::time::timeout(PATIENCE, checking).await {

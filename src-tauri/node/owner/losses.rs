@@ -8,7 +8,7 @@ use hayloft_net::{
 };
 use hayloft_store::holdings::LostShard;
 
-use super::{Inner, fetch::ColumnError};
+use super::{Inner, column::ColumnError};
 
 /// What an answer to a read says of the shard: whether its bytes show that it is gone, and the reason. None if it says
 /// nothing, as silence does.

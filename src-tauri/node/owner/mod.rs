@@ -7,6 +7,7 @@
 mod attempt;
 mod audits;
 mod catalog;
+mod column;
 pub(crate) mod contracts;
 mod egress;
 mod error;

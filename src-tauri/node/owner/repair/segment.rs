@@ -31,7 +31,7 @@ use crate::{
         Inner, OwnerError,
         attempt::Attempt,
         farmers::Offer,
-        fetch::{Fetcher, layout},
+        fetch::Fetcher,
         load::Load,
         lock,
         nobody::Nobody,
@@ -120,7 +120,7 @@ async fn have(owner: &Arc<Inner>, assessed: &Assessed, wanted: &[u8]) -> Result<
     let rebuilt = rebuilt(&fetcher, assessed, wanted);
     match assessed.leaving(wanted).filter(|shards| shards.len() <= usize::from(placement.k)) {
         Some(leaving) => {
-            let bytes = layout(placement)?.shard_len().saturating_mul(leaving.len() as u64);
+            let bytes = placement.layout()?.shard_len().saturating_mul(leaving.len() as u64);
             let patience = MOVING + Duration::from_secs(bytes / MOVING_BYTES_PER_SECOND);
             unless_late(moved(&fetcher, placement, &leaving), patience, rebuilt).await
         }
@@ -153,7 +153,7 @@ async fn unless_late<T, E>(
 async fn rebuilt(fetcher: &Fetcher, assessed: &Assessed, wanted: &[u8]) -> Result<SomeColumns, OwnerError> {
     let placement = &assessed.placement;
     let source = Arc::new(PlacementRecord { shards: assessed.here(), ..(**placement).clone() });
-    let (all, bytes) = (0..layout(placement)?.stripes(), 0..placement.bytes);
+    let (all, bytes) = (0..placement.layout()?.stripes(), 0..placement.bytes);
     let columns = fetcher.stripes(&source, all, bytes).await?;
     let (coder, placement, wanted) = (columns.coder.clone(), placement.clone(), wanted.to_vec());
     let rebuilding = move || -> Result<SomeColumns, OwnerError> {
@@ -169,7 +169,7 @@ async fn rebuilt(fetcher: &Fetcher, assessed: &Assessed, wanted: &[u8]) -> Resul
 
 /// Whole columns as their farmers send them; none if one does not come.
 async fn moved(fetcher: &Fetcher, placement: &Arc<PlacementRecord>, shards: &[Shard]) -> Option<SomeColumns> {
-    let layout = layout(placement).ok()?;
+    let layout = placement.layout().ok()?;
     let coming = shards.iter().map(|shard| fetcher.column(placement, &layout, shard, 0..layout.stripes()));
     let coming: Vec<_> = coming.collect();
     let came = try_join_all(coming).await.ok()?;

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use hayloft_store::files::StoredFile;
 
 use super::bed::{Bed, base, noise};
-use crate::owner::fetch::{Fetcher, layout};
+use crate::owner::fetch::Fetcher;
 use crate::{
     Clock, Node, NodeOptions,
     model::{ErrorCode, FarmSettings, HealthWord, JobState},
@@ -203,7 +203,7 @@ async fn a_shard_that_was_read_wrongly_counts_as_gone_although_another_cell_of_i
     shard[middle] ^= 1;
     fs::write(&path, shard).expect("written");
     let (fetcher, _guard) = Fetcher::new(bed.node.owner_for_tests().await.inner);
-    let all = 0..layout(&placement).expect("a layout").stripes();
+    let all = 0..placement.layout().expect("a layout").stripes();
     let error = fetcher.stripes(&placement, all, 0..placement.bytes).await.map(drop);
     let error = error.expect_err("damaged").to_string();
     assert!(error.contains("1 more answered, but without what it was given to keep"), "{error}");
