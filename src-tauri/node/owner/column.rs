@@ -8,6 +8,7 @@ use std::{
 };
 
 use hayloft_core::{
+    DeviceId,
     content::{Layout, ShardError, ShardOpener},
     manifest::{PlacementRecord, Shard},
 };
@@ -97,14 +98,20 @@ pub(crate) async fn check_cell(
     cells.read(Arc::default(), || {}, drop).await
 }
 
-/// What an error says of the farmer. One that is paid for reads stops when a voucher of any of its owner's devices is late, and
-/// can say so to nobody: that is not its fault.
-fn of_a_read(error: NetError, metered: bool) -> NetError {
-    if metered && error == NetError::Protocol(Fault::EndedEarly) {
-        let sentence = "It sent no more, as if it waited for a voucher.".to_owned();
-        return NetError::Refused(Refusal { code: RefusalCode::NotVouched, sentence });
+/// What an error says of the farmer. To one whose line to us was silent it looked as if we were: what comes of that is not its
+/// fault. Nor is it if one that is paid for reads stops because a voucher of any of its owner's devices is late: it can say so
+/// to nobody.
+fn of_a_read(error: NetError, farmer: DeviceId, line_was_silent: bool, metered: bool) -> NetError {
+    match error {
+        NetError::Silent | NetError::Protocol(Fault::EndedEarly) if line_was_silent => {
+            NetError::Unreachable(farmer)
+        }
+        NetError::Protocol(Fault::EndedEarly) if metered => {
+            let sentence = "It sent no more, as if it waited for a voucher.".to_owned();
+            NetError::Refused(Refusal { code: RefusalCode::NotVouched, sentence })
+        }
+        error => error,
     }
-    error
 }
 
 /// What is wanted of one farmer.
@@ -126,19 +133,20 @@ impl Cells<'_> {
         on_all: impl FnOnce(Vec<u8>),
     ) -> Result<(), ColumnError> {
         let Self { owner, placement, layout, shard, stripes } = self;
-        let asked = Instant::now();
+        let (asked, farmer) = (Instant::now(), shard.farmer);
         let range = layout.cells_range(stripes.clone());
         let mut reader = ShardOpener::new(&placement.outer_key, &shard.id, *layout).read(stripes);
         let bytes = range.end - range.start;
         let mut meter = owner.vouching.meter(shard.contract, bytes).await?;
-        let mut download =
-            owner.wire.download(shard.farmer, shard.contract, shard.id, range.start, bytes).await?;
-        download.tell(arrived);
-        owner.farmers.answered(shard.farmer, asked.elapsed());
         let metered = meter.is_some();
+        let failed = |error| of_a_read(error, farmer, owner.line.was_silent_after(asked), metered);
+        let begun = owner.wire.download(farmer, shard.contract, shard.id, range.start, bytes).await;
+        let mut download = begun.map_err(failed)?;
+        download.tell(arrived);
+        owner.farmers.answered(farmer, asked.elapsed());
         while let Some(frame) = match reader.is_complete() {
             true => None,
-            false => download.next().await.map_err(|error| of_a_read(error, metered))?,
+            false => download.next().await.map_err(failed)?,
         } {
             on_move();
             if let Some(meter) = &mut meter {
@@ -147,7 +155,7 @@ impl Cells<'_> {
             reader.push(&frame)?;
         }
         on_all(reader.finish()?);
-        while let Some(frame) = download.next().await? {
+        while let Some(frame) = download.next().await.map_err(failed)? {
             drop(frame);
         }
         Ok(())
@@ -158,13 +166,25 @@ impl Cells<'_> {
 mod tests {
     use super::*;
 
+    fn blames(error: NetError, line_was_silent: bool, metered: bool) -> bool {
+        let farmer = DeviceId([1; 32]);
+        ColumnError::Net(of_a_read(error, farmer, line_was_silent, metered)).blames_farmer()
+    }
+
     #[test]
     fn a_read_that_is_paid_for_and_ends_early_is_not_its_farmers_fault() {
         let early = NetError::Protocol(Fault::EndedEarly);
-        let blames = |error, metered| ColumnError::Net(of_a_read(error, metered)).blames_farmer();
-        assert!(blames(early.clone(), false) && !blames(early, true));
+        assert!(blames(early.clone(), false, false) && !blames(early, false, true));
         for error in [NetError::Silent, NetError::Protocol(Fault::TooManyBytes)] {
-            assert!(blames(error, true));
+            assert!(blames(error, false, true));
         }
+    }
+
+    #[test]
+    fn what_our_own_line_kept_from_a_farmer_is_not_its_fault_and_what_it_sends_is() {
+        for error in [NetError::Silent, NetError::Protocol(Fault::EndedEarly)] {
+            assert!(blames(error.clone(), false, false) && !blames(error, true, false));
+        }
+        assert!(blames(NetError::Protocol(Fault::TooManyBytes), true, false));
     }
 }
