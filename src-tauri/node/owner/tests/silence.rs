@@ -11,7 +11,7 @@ use crate::model::FarmSettings;
 
 /// Bytes a second, at which a shard takes about a minute.
 const SLOW: u64 = 16 << 10;
-const FILE_BYTES: usize = 2 << 20;
+const FILE_BYTES: usize = 1 << 20;
 /// Longer than all may be silent, and than any farmer may be behind all others.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -76,7 +76,7 @@ impl Bed {
 
 #[tokio::test]
 async fn nobody_is_late_while_our_own_line_was_silent_a_moment_ago() {
-    let bed = Bed::offering(7, farm(Some(SLOW))).await;
+    let bed = Bed::offering(4, farm(Some(SLOW))).await;
     let request = bed.request(bed.file("film", &noise(1, FILE_BYTES)));
     let n = usize::from(bed.node.quote(request.clone()).await.expect("a quote").n);
     assert!(n < bed.farms.len(), "there are spares");
