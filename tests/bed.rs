@@ -425,6 +425,7 @@ fn any_file() -> Result<PutRequest> {
         renew: false,
         replace: false,
         preset: PresetName::Standard,
+        price: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! What our own line kept from farmers, or from us, is held against none of them.
 
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{collections::BTreeSet, path::Path, pin::pin, time::Duration};
 
 use futures::FutureExt as _;
 use hayloft_core::DeviceId;
@@ -54,11 +54,11 @@ impl Bed {
 
     /// Whether a farmer has a whole shard on its disk.
     fn has_a_shard(&self, farmer: usize) -> bool {
-        let folders =
-            std::fs::read_dir(self.farms[farmer].home.join("shards")).into_iter().flatten().flatten();
-        let mut files =
-            folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
-        files.any(|file| file.file_name().len() == 64)
+        let within = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+        // By the first two digits of its name.
+        let mut folders =
+            within(&self.farms[farmer].home.join("shards")).filter(|folder| folder.file_name().len() == 2);
+        folders.any(|folder| within(&folder.path()).any(|file| file.file_name().len() == 64))
     }
 
     /// Returns once so many more signs of a put's progress were seen: between two of them it is looked who is late.
@@ -82,7 +82,7 @@ async fn nobody_is_late_while_our_own_line_was_silent_a_moment_ago() {
     assert!(n < bed.farms.len(), "there are spares");
     let job = bed.node.put(request).await.expect("begins");
     let mut chosen = Vec::new();
-    while chosen.len() < n {
+    while chosen.len() != n {
         chosen = bed.with_room_reserved().await;
     }
     bed.moves(job, 1).await;

@@ -143,6 +143,7 @@ impl Stage {
                 renew: false,
                 replace: false,
                 preset: PresetName::Standard,
+                price: None,
             };
             becomes(node, async || node.quote(request.clone()).await.is_ok()).await;
             node.put(request).await.expect("begins");
