@@ -23,7 +23,10 @@ pub fn kill_9(pid: u32) -> Result<()> {
         poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
     }
     #[cfg(not(target_os = "linux"))]
-    with(pid, |process| Ok(drop(process.kill_and_wait()?)))?;
+    with(pid, |process| {
+        process.kill_and_wait()?;
+        Ok(())
+    })?;
     Ok(())
 }
 
