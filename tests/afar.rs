@@ -111,6 +111,7 @@ pub async fn begin_put(client: &Client, file: &Path) -> Result<u32> {
         renew: false,
         replace: false,
         preset: PresetName::Standard,
+        price: None,
     };
     Ok(client.put(request).await?)
 }

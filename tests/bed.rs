@@ -9,16 +9,14 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use hayloft_gateway::Client;
 use hayloft_node::model::{PresetName, PutRequest};
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
-};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+use crate::kill_9;
 use crate::{
-    binary,
+    binary, go_on,
     line::{Line, Lines, Place},
     run_command::built,
 };
@@ -398,50 +396,6 @@ impl Drop for LivingProcess {
     }
 }
 
-/// Kills a process so that it can do nothing about it, and returns once it holds nothing any more: whoever started it may not
-/// have noticed yet.
-///
-/// # Errors
-/// If there is no such process.
-pub fn kill_9(pid: u32) -> Result<()> {
-    let process = pidfd_open(process(pid)?, PidfdFlags::empty())?;
-    send(pid, Signal::KILL)?;
-    poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
-    Ok(())
-}
-
-/// Asks a process to end, as the system does at shutdown.
-///
-/// # Errors
-/// If there is no such process.
-pub fn terminate(pid: u32) -> Result<()> {
-    send(pid, Signal::TERM)
-}
-
-/// Stops a process in its tracks: it does nothing, and its system answers nobody in its place.
-///
-/// # Errors
-/// If there is no such process.
-pub fn pause(pid: u32) -> Result<()> {
-    send(pid, Signal::STOP)
-}
-
-/// Lets a paused process go on.
-///
-/// # Errors
-/// If there is no such process.
-pub fn go_on(pid: u32) -> Result<()> {
-    send(pid, Signal::CONT)
-}
-
-fn send(pid: u32, signal: Signal) -> Result<()> {
-    Ok(kill_process(process(pid)?, signal)?)
-}
-
-fn process(pid: u32) -> Result<Pid> {
-    Pid::from_raw(i32::try_from(pid)?).context("process 0 is nobody's")
-}
-
 /// Returns once the node behind `client` has seen valid offers of `farmers` farmers.
 ///
 /// # Errors
@@ -471,6 +425,7 @@ fn any_file() -> Result<PutRequest> {
         renew: false,
         replace: false,
         preset: PresetName::Standard,
+        price: None,
     })
 }
 

@@ -15,12 +15,11 @@ mod line;
 mod memory;
 mod run_command;
 mod shards;
+mod signals;
 
 pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
 pub use asker::{Asker, Audited, Verdict};
-pub use bed::{
-    Devnet, Farmer, Flood, Ledger, Liar, NodeProcess, end_of, farmers_seen, go_on, kill_9, pause, terminate,
-};
+pub use bed::{Devnet, Farmer, Flood, Ledger, Liar, NodeProcess, end_of, farmers_seen};
 pub use books::{Books, Segments, kept_bytes, segments, unsettled, without_tags};
 #[cfg(target_os = "linux")]
 pub use disk::SmallDisk;
@@ -30,3 +29,4 @@ pub use line::{Carried, Conditions, Line, Lines, Place};
 pub use memory::{Memory, bytes_written};
 pub use run_command::{Finished, binary, built, hayloft, hayloft_fed, hayloft_held};
 pub use shards::{exchange, flip_in_one_percent, job_end, noise_file, shard_files};
+pub use signals::{go_on, kill_9, pause, terminate};

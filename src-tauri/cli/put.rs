@@ -35,7 +35,7 @@ pub(crate) async fn run(place: &Place, wish: Put, output: Output) -> Result<()> 
         }
     }
     let news = client.events().await?;
-    let job = client.put(request).await?;
+    let job = client.put(PutRequest { price: Some(quote.price), ..request }).await?;
     match watch::to_the_end(&client, news, job).await? {
         JobReport::Put(reports) => show(&reports, one_file, output),
         _ => anyhow::bail!("the node reported something else for an upload"),
@@ -50,6 +50,7 @@ fn request(wish: Put) -> Result<PutRequest> {
         renew: wish.renew,
         replace: wish.replace,
         preset: wish.preset.into(),
+        price: None,
     })
 }
 

@@ -244,6 +244,10 @@ pub struct PutRequest {
     pub replace: bool,
     /// How much redundancy.
     pub preset: PresetName,
+    /// Stroops for a TB-month: farmers who ask more get nothing of this. What [`Quote::price`] was when a person agreed to it;
+    /// none is no bound but the owner's own.
+    #[serde(default)]
+    pub price: Option<u64>,
 }
 
 /// What a [`PutRequest`] would do, worked out before a byte is sent.
@@ -259,6 +263,8 @@ pub struct Quote {
     pub k: u8,
     /// Shards made of each segment.
     pub n: u8,
+    /// Stroops for a TB-month, of the dearest farmer drawn for it.
+    pub price: u64,
     /// Stroops per month.
     pub monthly_price: u64,
     /// Stroops for all of the time that is asked for.

@@ -340,3 +340,39 @@ impl Outbox {
         Ok(fate)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anchor() -> Anchor {
+        Anchor { passphrase: "barn".to_owned(), ledger: 5000, hash: [7; 32] }
+    }
+
+    #[test]
+    fn the_ledger_that_was_seen_is_read_as_it_was_written_then_and_now() {
+        let written = [b"\x04barn\x88\x27".as_slice(), &[7; 32]].concat();
+        let before = [b"\x01".as_slice(), &written].concat();
+        assert_eq!(Known::read(&before), Some(Known { place: None, anchor: anchor() }));
+        let known = Known { place: Some("http://127.0.0.1:1".to_owned()), anchor: anchor() };
+        let now = [b"\x02\x01\x12http://127.0.0.1:1".as_slice(), &written].concat();
+        assert_eq!((Known::read(&now), known.write()), (Some(known), now));
+    }
+
+    #[test]
+    fn bytes_that_are_no_ledger_that_was_seen_are_read_as_none() {
+        let known = Known { place: Some("http://127.0.0.1:1".to_owned()), anchor: anchor() };
+        for written in [known.write(), codec::encode(VERSION, &anchor())] {
+            for end in 0..written.len() {
+                assert_eq!(Known::read(&written[..end]), None, "cut off after {end}");
+            }
+            assert_eq!(Known::read(&[&written[..], &[0]].concat()), None, "too long");
+            for version in [0, 3, u8::MAX] {
+                assert_eq!(Known::read(&[&[version], &written[1..]].concat()), None, "version {version}");
+            }
+        }
+        let endless = Anchor { passphrase: "a".repeat(ANCHOR_BYTES), ..anchor() };
+        assert_eq!(Known::read(&codec::encode(VERSION, &endless)), None);
+        assert_eq!(Known::read(&Known { place: None, anchor: endless }.write()), None);
+    }
+}

@@ -61,6 +61,7 @@ pub(crate) fn to_put(path: PathBuf) -> PutRequest {
         renew: false,
         replace: false,
         preset: PresetName::Standard,
+        price: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn put_request(path: PathBuf) -> PutRequest {
         renew: false,
         replace: false,
         preset: PresetName::Standard,
+        price: None,
     }
 }
 

@@ -65,6 +65,7 @@ fn put_of(folder: PathBuf) -> PutRequest {
         renew: false,
         replace: false,
         preset: PresetName::Standard,
+        price: None,
     }
 }
 

@@ -34,6 +34,7 @@ async fn put(node: &Client, file: PathBuf) -> Result<bool> {
         renew: false,
         replace: false,
         preset: PresetName::Standard,
+        price: None,
     };
     let job = node.put(request).await?;
     loop {

@@ -49,6 +49,7 @@ impl Worker {
             renew: false,
             replace,
             preset: PresetName::Standard,
+            price: None,
         };
         let twist = self.twist();
         let mut known = std::mem::take(&mut self.known);

@@ -635,6 +635,11 @@ export type PutRequest = {
 	replace: boolean,
 	/**  How much redundancy. */
 	preset: PresetName,
+	/**
+	 *  Stroops for a TB-month: farmers who ask more get nothing of this. What [`Quote::price`] was when a person agreed to it;
+	 *  none is no bound but the owner's own.
+	 */
+	price?: number | null,
 };
 
 /**  What a [`PutRequest`] would do, worked out before a byte is sent. */
@@ -649,6 +654,8 @@ export type Quote = {
 	k: number,
 	/**  Shards made of each segment. */
 	n: number,
+	/**  Stroops for a TB-month, of the dearest farmer drawn for it. */
+	price: number,
 	/**  Stroops per month. */
 	monthly_price: number,
 	/**  Stroops for all of the time that is asked for. */

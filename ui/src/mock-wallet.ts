@@ -101,6 +101,7 @@ export const quote: Quote = {
   stored_bytes: 3.1 * GB,
   k: 4,
   n: 12,
+  price: 40_000_000,
   monthly_price: 124_000,
   total_price: 376_134,
   locked: 154_900_000,

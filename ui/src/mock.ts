@@ -97,7 +97,7 @@ const jobs: Job[] = [
   job(1, { name: "accounts.ods", state: "done", done_bytes: 214_000, total_bytes: 214_000 }),
 ];
 
-const free: Quote = { ...quote, monthly_price: 0, total_price: 0, locked: 0, reserves: 0, paid_until: null, returns: null };
+const free: Quote = { ...quote, price: 0, monthly_price: 0, total_price: 0, locked: 0, reserves: 0, paid_until: null, returns: null };
 
 const words = "abandon ability able about above absent absorb abstract absurd abuse access accident account accuse achieve acid acoustic acquire across act action actor actress actual".split(" ");
 

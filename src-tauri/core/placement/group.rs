@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -34,6 +35,20 @@ impl Subnet {
                 Self::V6([a, b, c, d, e, f])
             }
             _ => Self::Device(device),
+        }
+    }
+}
+
+/// As farmers' reservations name it on the disk: `a.b.c.0/24`, `a:b:c::/48`, or the device.
+impl fmt::Display for Subnet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4([a, b, c]) => write!(formatter, "{a}.{b}.{c}.0/24"),
+            Self::V6(bytes) => {
+                let [a, b, c] = [0, 2, 4].map(|at| u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+                write!(formatter, "{a:x}:{b:x}:{c:x}::/48")
+            }
+            Self::Device(device) => device.fmt(formatter),
         }
     }
 }

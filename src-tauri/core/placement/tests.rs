@@ -230,6 +230,15 @@ fn addresses_that_are_not_public_make_each_device_a_group() {
 }
 
 #[test]
+fn a_subnet_is_named_by_what_all_its_addresses_share() {
+    let named = |address: &str| Subnet::observed(device(7), Some(address.parse().unwrap())).to_string();
+    assert_eq!(named("8.8.4.4"), "8.8.4.0/24");
+    assert_eq!(named("::ffff:8.8.4.200"), "8.8.4.0/24", "a mapped address is the same");
+    assert_eq!(named("2a00:1:2:3::4"), "2a00:1:2::/48");
+    assert_eq!(named("127.0.0.1"), device(7).to_string());
+}
+
+#[test]
 fn source_that_names_a_hundred_farmers_supplies_a_third_at_most() {
     let mut candidates: Vec<_> = (0..130).map(|i| candidate(i, None, None)).collect();
     for (i, candidate) in candidates.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hayloft_core::Timestamp;
+use hayloft_core::{Timestamp, placement::Subnet};
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 /// Contracts that one subnet may agree on in a day.
@@ -14,12 +14,12 @@ const SUBNETS: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Agreements {
     day: u64,
-    made: HashMap<String, u32>,
+    made: HashMap<Subnet, u32>,
 }
 
 impl Agreements {
     /// Counts one more contract for a subnet, unless it has had its share or there are too many subnets.
-    pub(super) fn admit(&mut self, subnet: String, now: Timestamp) -> bool {
+    pub(super) fn admit(&mut self, subnet: Subnet, now: Timestamp) -> bool {
         let day = now.0 / DAY_SECONDS;
         if self.day != day {
             (self.day, self.made) = (day, HashMap::new());
@@ -41,17 +41,21 @@ mod tests {
     fn one_subnet_agrees_on_its_share_each_day_and_no_more() {
         let mut agreements = Agreements::default();
         let now = Timestamp(20 * DAY_SECONDS);
-        let admitted = (0..100).filter(|_| agreements.admit("a".into(), now)).count();
+        let [one, other] = [1, 2].map(|number| Subnet::V4([203, 0, number]));
+        let admitted = (0..100).filter(|_| agreements.admit(one, now)).count();
         assert_eq!(admitted, PER_SUBNET as usize);
-        assert!(agreements.admit("b".into(), now));
-        assert!(agreements.admit("a".into(), now.plus_seconds(DAY_SECONDS)));
+        assert!(agreements.admit(other, now));
+        assert!(agreements.admit(one, now.plus_seconds(DAY_SECONDS)));
     }
 
     #[test]
     fn memory_is_bounded_whatever_strangers_do() {
         let mut agreements = Agreements::default();
-        let admitted =
-            (0..2 * SUBNETS).filter(|subnet| agreements.admit(subnet.to_string(), Timestamp(0))).count();
+        let subnets = (0..2 * SUBNETS).map(|number| {
+            let [.., a, b] = number.to_be_bytes();
+            Subnet::V4([203, a, b])
+        });
+        let admitted = subnets.filter(|subnet| agreements.admit(*subnet, Timestamp(0))).count();
         assert_eq!((admitted, agreements.made.len()), (SUBNETS, SUBNETS));
     }
 }

@@ -7,6 +7,7 @@ use hayloft_core::{
         MIN_EPOCH_SECONDS, Revision, RevisionError, SignedRevision, SignedTerms, State, Terms, TermsOffered,
         UNUSED_SECONDS, check_owner, check_terms, countersign, countersign_same_shards,
     },
+    placement::Subnet,
 };
 use hayloft_net::{
     limits::SHARDS_PER_PAGE,
@@ -77,7 +78,7 @@ impl Shared {
         owner: OwnerId,
         terms: Terms,
         signature: Signature,
-        subnet: String,
+        subnet: Subnet,
     ) -> Result<Answer, Refusal> {
         if terms.owner != owner {
             return Err(refuse::refuse(

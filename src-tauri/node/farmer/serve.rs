@@ -21,7 +21,6 @@ use super::{
     contracts::Asker,
     labours::{Hand, Worker},
     offer, refuse,
-    transfers::subnet,
 };
 use crate::model::FarmSettings;
 
@@ -195,8 +194,7 @@ impl Shared {
                 return self.give(inbound, owner, contract, shard, offset, bytes).await;
             }
             Request::Agree { terms, owner: signature } => {
-                let subnet = subnet(inbound.address, device);
-                self.agree(owner, terms, signature, subnet).await
+                self.agree(owner, terms, signature, worker.subnet).await
             }
             Request::Reserve { contract, bytes } => self.reserve(&inbound, owner, contract, bytes).await,
             Request::Revise { revision, owner: signature } => {

@@ -1,11 +1,11 @@
 //! Bytes in and out: reserving, receiving and sending shards. Uploads go on where an earlier one stopped; a promise
 //! made by a reservation is kept through pause and hours; reads are always served.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hayloft_core::{
-    ContractId, DeviceId, OwnerId, ShardId, Timestamp, audit::Sectors, contract::MAX_SHARD_BYTES,
+    ContractId, OwnerId, ShardId, Timestamp, audit::Sectors, contract::MAX_SHARD_BYTES, placement::Subnet,
 };
 use hayloft_net::{
     Inbound, NetError, Receiving, Sending,
@@ -40,7 +40,8 @@ impl Shared {
         self.open_contract_of(owner, contract).await?;
         self.permitted()?;
         let limits = offer::limits(&self.settings.borrow());
-        let wish = Wish { contract, owner, subnet: subnet(inbound.address, inbound.from), bytes };
+        let subnet = Subnet::observed(inbound.from, inbound.address).to_string();
+        let wish = Wish { contract, owner, subnet, bytes };
         let until = self.parts.store.farmer().reserve(&wish, &limits, self.parts.clock.now()).await;
         self.changed();
         Ok(Answer::Reserved { until: until.map_err(refuse::store)? })
@@ -287,39 +288,5 @@ impl Outgoing<'_> {
 async fn keep(writer: ShardWriter) {
     if let Err(error) = writer.pause().await {
         tracing::warn!(%error, "a part of a shard was lost");
-    }
-}
-
-/// What shares one cap: a public address's /24 or /48; elsewhere each device for itself.
-pub(crate) fn subnet(address: Option<IpAddr>, device: DeviceId) -> String {
-    match address.map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(v4)) if !(v4.is_loopback() || v4.is_private() || v4.is_link_local()) => {
-            let [a, b, c, _] = v4.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        Some(IpAddr::V6(v6)) if !(v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()) => {
-            let [a, b, c, ..] = v6.segments();
-            format!("{a:x}:{b:x}:{c:x}::/48")
-        }
-        _ => device.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_subnet_is_what_the_connection_shows_and_never_loopback() {
-        let named = |address: &str, device| {
-            subnet(Some(address.parse().expect("an address")), DeviceId([device; 32]))
-        };
-        assert_eq!(named("8.8.4.4", 1), "8.8.4.0/24");
-        assert_eq!(named("8.8.4.4", 1), named("::ffff:8.8.4.200", 2), "mapped addresses are the same subnet");
-        assert_eq!(named("2a00:1:2:3::4", 1), "2a00:1:2::/48");
-        for alone in ["127.0.0.1", "10.0.0.1", "192.168.1.1", "169.254.0.1", "::1", "fd00::1", "fe80::1"] {
-            assert_ne!(named(alone, 1), named(alone, 2), "{alone}");
-        }
-        assert_ne!(subnet(None, DeviceId([1; 32])), subnet(None, DeviceId([2; 32])));
     }
 }

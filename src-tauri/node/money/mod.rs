@@ -20,7 +20,7 @@ mod settle;
 mod setup;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod trade;
 mod wallet;
 

@@ -338,11 +338,10 @@ impl Task {
             matches!(tokio::time::timeout(LIVENESS, offer).await, Ok(Ok(_)))
         };
         let ask = || check_cell(owner, placement, layout, &self.shard, cell);
+        let was_silent = || owner.line.was_silent_after(asked);
         tokio::select! {
             result = reading => Some(result),
-            error = said_or_silent([silence, SILENCE], is_there, ask) => {
-                // What our own line kept from it, or from us, is not its silence.
-                let error = error.filter(|error| !error.is_silence() || !owner.line.was_silent_after(asked));
+            error = said_or_silent([silence, SILENCE], is_there, ask, was_silent) => {
                 error.map(Err).filter(|_| self.arrived.load(Ordering::Relaxed) == 0)
             }
             () = self.fetcher.dropped.cancelled() => None,
@@ -352,33 +351,40 @@ impl Task {
 
 /// What a farmer that sent nothing says when it is asked again, or that it is silent. None if it is there and right, or not there.
 /// It is silent only if it shows that it is there, sends nothing for as long as it may, and all that once more: a farmer that
-/// dies, or is paused, just after it has shown itself lies in neither.
+/// dies, or is paused, just after it has shown itself lies in neither. What our own line, if it was silent meanwhile, kept from
+/// it or from us is not its silence.
 async fn said_or_silent<There, Said>(
     patience: [Duration; 2],
     is_there: impl Fn() -> There,
     ask: impl Fn() -> Said,
+    line_was_silent: impl Fn() -> bool,
 ) -> Option<ColumnError>
 where
     There: Future<Output = bool>,
     Said: Future<Output = Result<(), ColumnError>>,
 {
+    let of_the_line = |error: &ColumnError| error.is_silence() && line_was_silent();
     for patience in patience {
         if !is_there().await {
             return None;
         }
         match tokio::time::timeout(patience, ask()).await {
-            Ok(said) => return said.err(),
+            Ok(said) => return said.err().filter(|error| !of_the_line(error)),
             Err(_silent) => {}
         }
     }
-    is_there().await.then(|| NetError::Silent.into())
+    let silent = is_there().await.then(|| NetError::Silent.into());
+    silent.filter(|error| !of_the_line(error))
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
 
-    use hayloft_net::messages::{Refusal, RefusalCode};
+    use hayloft_net::{
+        Fault,
+        messages::{Refusal, RefusalCode},
+    };
 
     use super::*;
 
@@ -386,6 +392,11 @@ mod tests {
 
     /// What comes of a farmer that shows that it is there, and sends what it is asked for, as told: in order.
     async fn found(is_there: &[bool], sends: &[bool]) -> Option<ColumnError> {
+        found_over(false, is_there, sends).await
+    }
+
+    /// The same over a line that was silent meanwhile or not.
+    async fn found_over(line_was_silent: bool, is_there: &[bool], sends: &[bool]) -> Option<ColumnError> {
         let (is_there, sends) = (&RefCell::new(is_there.iter()), &RefCell::new(sends.iter()));
         let ask = || async move {
             let sends = *sends.borrow_mut().next().expect("it is not asked that often");
@@ -396,7 +407,7 @@ mod tests {
         };
         let is_there =
             || async move { *is_there.borrow_mut().next().expect("it is not looked for that often") };
-        said_or_silent(PATIENCE, is_there, ask).await
+        said_or_silent(PATIENCE, is_there, ask, || line_was_silent).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -410,10 +421,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_our_own_line_kept_from_a_farmer_is_not_its_silence_and_what_it_says_counts() {
+        assert!(found_over(true, &[true, true, true], &[false, false]).await.is_none());
+        for (error, counts) in [(NetError::Silent, false), (NetError::Protocol(Fault::TooManyBytes), true)] {
+            let ask = || std::future::ready(Err(error.clone().into()));
+            let said = said_or_silent(PATIENCE, || std::future::ready(true), ask, || true).await;
+            assert_eq!(said.is_some(), counts, "{error:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_a_farmer_says_when_it_is_asked_again_counts() {
         let refused = Refusal { code: RefusalCode::UnknownShard, sentence: "I have nothing.".into() };
         let refused = || std::future::ready(Err(NetError::Refused(refused.clone()).into()));
-        let said = said_or_silent(PATIENCE, || std::future::ready(true), refused);
+        let said = said_or_silent(PATIENCE, || std::future::ready(true), refused, || false);
         assert!(said.await.is_some_and(|error| error.blames_farmer()));
     }
 }

@@ -20,6 +20,11 @@ pub(crate) enum Nobody {
         /// How many there are.
         farmers: usize,
     },
+    /// All ask more than the price that was agreed to for this.
+    KeepsToThePrice {
+        /// How many there are.
+        farmers: usize,
+    },
     /// None takes new data now.
     Takes {
         /// How many there are.
@@ -74,6 +79,12 @@ impl fmt::Display for Nobody {
                 "{} for more than you allow: allow more (`hayloft wallet limits --price XLM`), or wait for cheaper ones.",
                 are_there(farmers)
             ),
+            Self::KeepsToThePrice { farmers } => write!(
+                to,
+                "{} for more than the price that you were shown: store this anew to see what it costs now, or wait for \
+                 cheaper ones.",
+                are_there(farmers)
+            ),
             Self::Takes { farmers } => {
                 write!(to, "{}, but none takes new data now: try again later.", are_there(farmers))
             }
@@ -108,6 +119,11 @@ mod tests {
         assert!(said.starts_with("5 farmers are there for a price") && said.contains("--ledger"), "{said}");
         let said = Nobody::IsCheap { farmers: 1 }.to_string();
         assert!(said.starts_with("1 farmer is there for more") && said.contains("limits"), "{said}");
+        let said = Nobody::KeepsToThePrice { farmers: 2 }.to_string();
+        assert!(
+            said.starts_with("2 farmers are there for more than the price") && said.contains("anew"),
+            "{said}"
+        );
         let said = Nobody::HasRoom { farmers: 4, most: 20_000_000, needed: 90_000_000 }.to_string();
         assert!(said.contains("90.0 MB are needed on each, and at most 20.0 MB are left"), "{said}");
         assert!(Nobody::Takes { farmers: 2 }.to_string().contains("none takes new data now"));

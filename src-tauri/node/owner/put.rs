@@ -12,7 +12,7 @@ use std::{
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use hayloft_core::{
-    SegmentId, Timestamp,
+    Amount, SegmentId, Timestamp,
     manifest::{ContentRecord, Item, PlacementRecord},
 };
 use hayloft_store::{
@@ -238,7 +238,8 @@ impl Run<'_> {
     ) -> impl Future<Output = Result<Arrived, OwnerError>> + use<> {
         let (owner, progress) = (self.owner.clone(), self.progress.clone());
         let preset = super::quote::preset(self.request.preset);
-        let purpose = Purpose { preset, keep: Keep { until: self.keep_until, job: Some(self.job) } };
+        let keep = Keep { until: self.keep_until, job: Some(self.job) };
+        let purpose = Purpose { preset, keep, most: self.request.price.map(Amount) };
         async move {
             let sent = Arc::new(Sent::default());
             let plain = parts.iter().map(|part| part.item.bytes).sum();

@@ -60,7 +60,7 @@ pub(crate) async fn check(owner: &Inner, request: &PutRequest) -> Result<Scan, O
 /// What the request would do.
 pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, OwnerError> {
     let found = check(owner, request).await?;
-    let offers = payable(owner, &HashSet::new()).await?;
+    let offers = payable(owner, &HashSet::new(), request.price.map(Amount)).await?;
     let bytes = found.bytes();
     let segment = bytes.clamp(1, LARGEST_SEGMENT);
     let (choice, plan) = placed(&offers, segment, preset(request.preset), &owner.tagging)?;
@@ -83,6 +83,7 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
         stored_bytes,
         k: choice.coding.k(),
         n: choice.coding.n(),
+        price: dearest.0,
         monthly_price: monthly_price.0,
         total_price: total_price.0,
         locked: locks.locked.0,

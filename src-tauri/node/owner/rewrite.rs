@@ -77,7 +77,7 @@ async fn move_living(
     until: Timestamp,
 ) -> Result<(), OwnerError> {
     let placement = owner.catalog.placement(segment).await?;
-    let purpose = Purpose { preset: preset_of(&placement), keep: Keep { until, job: None } };
+    let purpose = Purpose { preset: preset_of(&placement), keep: Keep { until, job: None }, most: None };
     let (sealed, moved) = seal_anew(owner, &placement, living).await?;
     let mut placed = Vec::new();
     for segment in sealed {

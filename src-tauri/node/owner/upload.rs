@@ -6,7 +6,7 @@
 use std::{collections::HashSet, sync::Mutex};
 
 use hayloft_core::{
-    DeviceId, SegmentId, Timestamp,
+    Amount, DeviceId, SegmentId, Timestamp,
     content::{CodedSegment, CodingError, Layout},
     contract::quota_bytes,
     manifest::{PlacementRecord, SecretKey, Shard, sign_roots},
@@ -37,6 +37,8 @@ pub(crate) struct Purpose {
     pub(crate) preset: Preset,
     /// For how long, and by whom.
     pub(crate) keep: Keep,
+    /// For a TB-month; farmers who ask more are not drawn.
+    pub(crate) most: Option<Amount>,
 }
 
 /// For how long shards are placed, and by whom.
@@ -76,7 +78,7 @@ pub(crate) async fn place(
     let mut failed = HashSet::new();
     let mut too_few = OwnerError::NoFarmers(Nobody::IsKnown);
     for _ in 0..PLANS {
-        let planned = plan(owner, sealed.len() as u64, purpose.preset, &failed).await;
+        let planned = plan(owner, sealed.len() as u64, purpose, &failed).await;
         let (offers, choice, plan) = match planned {
             Ok(planned) => planned,
             Err(error) => return Err(NotPlaced { error, sealed: Some((sealed, place)) }),
@@ -150,11 +152,11 @@ fn record(
 async fn plan(
     owner: &Inner,
     bytes: u64,
-    preset: Preset,
+    purpose: Purpose,
     failed: &HashSet<DeviceId>,
 ) -> Result<(Vec<Offer>, Choice, Plan), OwnerError> {
-    let offers = payable(owner, failed).await?;
-    let (choice, plan) = placed(&offers, bytes, preset, &owner.tagging)?;
+    let offers = payable(owner, failed, purpose.most).await?;
+    let (choice, plan) = placed(&offers, bytes, purpose.preset, &owner.tagging)?;
     Ok((offers, choice, plan))
 }
 
@@ -172,11 +174,15 @@ pub(crate) fn placed(
     Ok((choice, plan))
 }
 
-/// Offers that this owner can pay for, of farmers that did not fail.
+/// Offers that this owner can pay for, of farmers that did not fail and ask no more than was agreed to for a TB-month.
 ///
 /// # Errors
 /// [`OwnerError::NoFarmers`] that says why there is none.
-pub(crate) async fn payable(owner: &Inner, failed: &HashSet<DeviceId>) -> Result<Vec<Offer>, OwnerError> {
+pub(crate) async fn payable(
+    owner: &Inner,
+    failed: &HashSet<DeviceId>,
+    most: Option<Amount>,
+) -> Result<Vec<Offer>, OwnerError> {
     let mut offers = owner.farmers.offers(MAX_SHARDS).await;
     let known = offers.len();
     offers.retain(|offer| !failed.contains(&offer.record.device));
@@ -186,9 +192,15 @@ pub(crate) async fn payable(owner: &Inner, failed: &HashSet<DeviceId>) -> Result
     let farmers = offers.len();
     offers.retain(|offer| owner.contracts.can_pay(&offer.record));
     match (farmers, offers.len()) {
-        (1.., 0) => Err(OwnerError::NoFarmers(owner.contracts.why_not_paid(farmers))),
-        _ => Ok(offers),
+        (1.., 0) => return Err(OwnerError::NoFarmers(owner.contracts.why_not_paid(farmers))),
+        (_, farmers) => {
+            offers.retain(|offer| most.is_none_or(|most| offer.record.storage_price <= most));
+            if offers.is_empty() && farmers > 0 {
+                return Err(OwnerError::NoFarmers(Nobody::KeepsToThePrice { farmers }));
+            }
+        }
     }
+    Ok(offers)
 }
 
 /// The redundancy for the farmers that have room for the shards that it makes: the fewer farmers, the larger they are.

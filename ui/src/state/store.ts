@@ -16,7 +16,7 @@ export const ONE_BY_ONE = 8;
 
 export function request(wish: Wish): PutRequest {
   const { paths, renew, replace, preset } = wish;
-  return { paths, name: null, keep_seconds: KEEP_SECONDS[wish.keep], renew, replace, preset };
+  return { paths, name: null, keep_seconds: KEEP_SECONDS[wish.keep], renew, replace, preset, price: null };
 }
 
 /** One request per path while they are few, so that each can be paused and cancelled by itself. */

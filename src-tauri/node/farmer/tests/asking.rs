@@ -14,14 +14,14 @@ use hayloft_core::{
 };
 use hayloft_net::{
     NetError,
-    limits::{LABOURS, LABOURS_PER_PEER},
+    limits::{LABOURS, LABOURS_PER_HAND, LABOURS_PER_PEER},
     messages::{Answer, Mandated, RefusalCode, Request},
 };
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use super::{
-    audits::{BLOCK, bench},
-    bench::{DAY, Script, noise, refused},
+    audits::{BLOCK, Stored, bench},
+    bench::{Bench, DAY, Script, noise, refused},
 };
 
 #[tokio::test]
@@ -216,33 +216,79 @@ async fn many_devices_of_one_owner_leave_auditors_and_other_owners_their_places(
     let hostile = crowd.kept(crowd.agree().await, Sectors::MIN, &[300 * BLOCK; 4]).await;
     let mut devices = Vec::new();
     for _ in 0..LABOURS / LABOURS_PER_PEER {
-        let mut device = bench.owner().await;
-        device.certificate = Some(crowd.certify(device.net.local_id(), super::bench::START, 300 * DAY));
-        devices.push(device);
+        devices.push(device_of(&crowd, &bench).await);
     }
-    let owner = bench.owner().await;
-    let auditor = bench.owner().await;
-    let terms = Terms { auditor: Some(auditor.net.local_id()), ..owner.terms() };
-    let stored = owner.kept(owner.agree_to(terms).await.expect("agreed"), Sectors::MIN, &[5 * BLOCK]).await;
-    let busy = Notify::new();
-    // Twice as many as there are places: each device has as many as it may at all times.
-    let flood = devices.iter().flat_map(|device| [device; 2 * LABOURS_PER_PEER]).map(|device| async {
-        loop {
-            let answer = device.ask(Request::Challenge(Box::new(hostile.question()))).await;
-            if answer.is_err() {
-                refused_as_busy(answer);
-                busy.notify_one();
-            }
-        }
-    });
-    let audited = async {
-        busy.notified().await;
+    let flood = devices.iter().map(|device| (device, &hostile)).collect();
+    let (owner, auditor, stored) = audited(&bench).await;
+    amid(flood, async {
         for _ in 0..5 {
             assert_eq!(stored.audit(&auditor).await, Ok(Ok(())), "an auditor of this farmer");
             assert_eq!(stored.audit(&owner).await, Ok(Ok(())), "another owner");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn owners_who_take_all_places_that_owners_have_leave_auditors_theirs() {
+    let (bench, _) = bench().await;
+    let mut crowd = Vec::new();
+    for _ in 0..LABOURS / LABOURS_PER_HAND {
+        let owner = bench.owner().await;
+        let stored = owner.kept(owner.agree().await, Sectors::MIN, &[300 * BLOCK]).await;
+        let mut devices = vec![owner];
+        while devices.len() < LABOURS_PER_HAND / LABOURS_PER_PEER {
+            devices.push(device_of(&devices[0], &bench).await);
+        }
+        crowd.push((devices, stored));
+    }
+    let flood = crowd.iter().flat_map(|(devices, stored)| devices.iter().map(move |device| (device, stored)));
+    let (_, auditor, stored) = audited(&bench).await;
+    amid(flood.collect(), async {
+        for _ in 0..5 {
+            assert_eq!(stored.audit(&auditor).await, Ok(Ok(())), "an auditor of this farmer");
+        }
+    })
+    .await;
+}
+
+/// A further device of an owner.
+async fn device_of(owner: &Script, bench: &Bench) -> Script {
+    let mut device = bench.owner().await;
+    device.certificate = Some(owner.certify(device.net.local_id(), super::bench::START, 300 * DAY));
+    device
+}
+
+/// An owner, its auditor, and what that audits.
+async fn audited(bench: &Bench) -> (Script, Script, Stored) {
+    let (owner, auditor) = (bench.owner().await, bench.owner().await);
+    let terms = Terms { auditor: Some(auditor.net.local_id()), ..owner.terms() };
+    let stored = owner.kept(owner.agree_to(terms).await.expect("agreed"), Sectors::MIN, &[5 * BLOCK]).await;
+    (owner, auditor, stored)
+}
+
+/// Does this while each device has as many proofs asked for as there are places for it, and as many more that are refused.
+async fn amid(devices: Vec<(&Script, &Stored)>, work: impl Future<Output = ()>) {
+    let refused = Semaphore::new(0);
+    let flood = devices.iter().flat_map(|device| [device; 2 * LABOURS_PER_PEER]).map(|(device, stored)| {
+        let refused = &refused;
+        async move {
+            let mut first = true;
+            loop {
+                let answer = device.ask(Request::Challenge(Box::new(stored.question()))).await;
+                if answer.is_err() {
+                    refused_as_busy(answer);
+                    refused.add_permits(usize::from(std::mem::take(&mut first)));
+                }
+            }
+        }
+    });
+    let work = async {
+        let all = u32::try_from(devices.len() * LABOURS_PER_PEER).expect("few devices");
+        refused.acquire_many(all).await.expect("never closed").forget();
+        work.await;
     };
-    match select(pin!(audited), pin!(join_all(flood))).await {
+    match select(pin!(work), pin!(join_all(flood))).await {
         Either::Left(((), _)) => {}
         Either::Right((never, _)) => panic!("{never:?}"),
     }

@@ -1,14 +1,11 @@
 //! A farmer that takes a price: what it demands of an escrow before it signs, and what it keeps under one.
 
-use std::sync::Arc;
-
 use hayloft_core::{
     Amount, DeviceId, Signature,
     contract::{State, Terms},
     keys::StellarKey,
     spending::Limits,
 };
-use hayloft_ledger::{Closing, Ledger, LedgerOptions};
 use hayloft_net::{
     NetError,
     messages::{Answer, RefusalCode, Request, ShownVoucher},
@@ -21,12 +18,11 @@ use hayloft_payments::{
     wallet::{Fate, encode},
 };
 use hayloft_store::{Guard, Home, Store, StoreOptions};
-use tokio::task::JoinHandle;
 
 use super::bench::{Bench, DAY, MIB, PATIENCE, START, Script, network, offering, refused};
 use crate::{
     Clock, Node, NodeOptions,
-    money::{Money, Prices},
+    money::{Money, Prices, tests::bed::BriskLedger},
 };
 
 const PRICE: Amount = Amount(1_000_000_000);
@@ -40,14 +36,8 @@ pub(super) struct Scene {
     wallet: Wallet,
     horizon: Horizon,
     egress_price: Amount,
-    closing: JoinHandle<()>,
-    _homes: [tempfile::TempDir; 3],
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        self.closing.abort();
-    }
+    _ledger: BriskLedger,
+    _homes: [tempfile::TempDir; 2],
 }
 
 fn wallet_key() -> StellarKey {
@@ -65,21 +55,11 @@ impl Scene {
 
     /// With a price for serving.
     pub(super) async fn serving_for(egress_price: Amount) -> Self {
-        let homes = [folder(), folder(), folder()];
-        let options =
-            LedgerOptions { closing: Closing::ByHand, ..LedgerOptions::new(homes[0].path().to_owned()) };
-        let ledger = Arc::new(Ledger::start(options).await.expect("a ledger"));
-        ledger.set_time(Some(START.0));
-        ledger.close_ledger().await.expect("closes");
+        let homes = [folder(), folder()];
+        let ledger = BriskLedger::at(START).await;
         let url = ledger.url().to_owned();
-        let closing = tokio::spawn(async move {
-            loop {
-                ledger.until_waiting(1).await;
-                ledger.close_ledger().await.expect("closes");
-            }
-        });
         let auditor = NodeOptions {
-            home: homes[1].path().to_owned(),
+            home: homes[0].path().to_owned(),
             network: Some(network()),
             listen: vec!["/memory/0".into()],
             memory: true,
@@ -98,12 +78,12 @@ impl Scene {
         let owner = bench.owner().await;
         let horizon = Horizon::new(&HorizonOptions::local(&url)).expect("an address");
         let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
-        let store = Store::open(Home::open(homes[2].path()).expect("a home"), options).await.expect("opens");
+        let store = Store::open(Home::open(homes[1].path()).expect("a home"), options).await.expect("opens");
         let known = horizon.network().await.expect("a network");
         let outbox = Outbox::new(horizon.clone(), known, store.0.outbox());
         let wallet = Wallet::new(wallet_key(), outbox);
         wallet.fund().await.expect("funded");
-        Self { bench, owner, auditor, wallet, horizon, egress_price, closing, _homes: homes }
+        Self { bench, owner, auditor, wallet, horizon, egress_price, _ledger: ledger, _homes: homes }
     }
 
     async fn account_of(&self, node: &Node) -> Address {

@@ -17,7 +17,6 @@ use hayloft_core::{
     keys::{DeviceKey, OwnerKeys, RecoveryPhrase, StellarKey},
     spending::Limits,
 };
-use hayloft_ledger::{Closing, Ledger, LedgerOptions};
 use hayloft_net::{
     Incoming, Net, NetConfig, NetError,
     messages::{Answer, Envelope, Request},
@@ -33,15 +32,14 @@ use hayloft_store::{
     Guard, Home, Store, StoreOptions,
     auditor::{Bounds, Followed, Known, Step},
 };
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::sync::Notify;
 
+use super::bed::{BriskLedger, DAY, START};
 use crate::{
     Clock, Node, NodeOptions,
     money::{Money, MoneyError, Party, Refused},
 };
 
-const START: Timestamp = Timestamp(1_900_000_000);
-const DAY: u64 = 24 * 3600;
 const MIB: u64 = 1 << 20;
 const PRICE: Amount = Amount(1_000_000_000_000_000);
 const KEPT: u64 = 10 * MIB;
@@ -80,7 +78,7 @@ async fn show(mut incoming: Incoming, shown: Shown, silence: Arc<Silence>) {
 /// An auditor that has judged a contract, and those whom it is about.
 struct Scene {
     auditor: Node,
-    ledger: Arc<Ledger>,
+    ledger: BriskLedger,
     clock: Clock,
     horizon: Horizon,
     plan: Plan,
@@ -92,15 +90,8 @@ struct Scene {
     shown: Shown,
     silence: Arc<Silence>,
     wallet: Wallet,
-    closing: JoinHandle<()>,
     _net: Net,
-    _homes: [tempfile::TempDir; 3],
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        self.closing.abort();
-    }
+    _homes: [tempfile::TempDir; 2],
 }
 
 fn entry(seed: u8, bytes: u64) -> ShardEntry {
@@ -118,23 +109,10 @@ impl Scene {
     /// The same, but nobody told the auditor what pays for it.
     async fn untold(verdicts: [Verdict; 7]) -> Self {
         let homes = std::array::from_fn(|_| tempfile::tempdir().expect("a temp folder"));
-        let options =
-            LedgerOptions { closing: Closing::ByHand, ..LedgerOptions::new(homes[0].path().to_owned()) };
-        let ledger = Arc::new(Ledger::start(options).await.expect("a ledger"));
-        ledger.set_time(Some(START.0));
-        ledger.close_ledger().await.expect("closes");
-        let closing = tokio::spawn({
-            let ledger = ledger.clone();
-            async move {
-                loop {
-                    ledger.until_waiting(1).await;
-                    ledger.close_ledger().await.expect("closes");
-                }
-            }
-        });
+        let ledger = BriskLedger::at(START).await;
         let clock = Clock::by_hand(START);
         let auditor = NodeOptions {
-            home: homes[1].path().to_owned(),
+            home: homes[0].path().to_owned(),
             network: Some(network()),
             listen: vec!["/memory/0".into()],
             memory: true,
@@ -186,7 +164,7 @@ impl Scene {
         };
         let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
         let store =
-            Store::open(Home::open(homes[2].path()).expect("a home"), options).await.expect("opens").0;
+            Store::open(Home::open(homes[1].path()).expect("a home"), options).await.expect("opens").0;
         let known = horizon.network().await.expect("a network");
         let wallet = Wallet::new(owner.stellar.clone(), Outbox::new(horizon.clone(), known, store.outbox()));
         wallet.fund().await.expect("funded");
@@ -225,7 +203,6 @@ impl Scene {
             shown,
             silence,
             wallet,
-            closing,
             _net: net,
             _homes: homes,
         };

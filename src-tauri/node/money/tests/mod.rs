@@ -1,5 +1,7 @@
 //! What is signed for whom, and what comes back.
 
+pub(crate) mod bed;
 mod cosigning;
 mod deaths;
+mod elsewhere;
 mod recovering;

@@ -334,6 +334,7 @@ impl Bed {
             renew: false,
             replace: false,
             preset: PresetName::Standard,
+            price: None,
         }
     }
 

@@ -21,6 +21,10 @@ struct Market {
     _ledger: (tempfile::TempDir, Ledger),
 }
 
+fn farm(storage_price: u64) -> FarmSettings {
+    FarmSettings { enabled: true, quota_bytes: 1 << 30, storage_price, ..FarmSettings::default() }
+}
+
 impl Market {
     /// Where two copies are kept.
     async fn of(prices: &[u64]) -> Self {
@@ -32,15 +36,9 @@ impl Market {
         let bootstrap = bed.node.status().await.expect("a status").addresses;
         let mut farmers = Vec::new();
         for (number, price) in prices.iter().enumerate() {
-            let farm = FarmSettings {
-                enabled: true,
-                quota_bytes: 1 << 30,
-                storage_price: *price,
-                ..FarmSettings::default()
-            };
             let home = folder.path().join(format!("at-{number}"));
             let bootstrap = bootstrap.clone();
-            let farmer = NodeOptions { home, bootstrap, farm: Some(farm), ..options.clone() };
+            let farmer = NodeOptions { home, bootstrap, farm: Some(farm(*price)), ..options.clone() };
             farmers.push(Node::open(farmer).await.expect("opens"));
         }
         bed.see_farmers(prices.len() as u32).await;
@@ -86,4 +84,28 @@ async fn whoever_asks_more_than_the_owner_would_pay_is_not_chosen() {
     market.limit(Some(PRICE)).await;
     let refused = market.quote().await.expect_err("nobody is cheap enough");
     assert_eq!(refused.code, ErrorCode::NotEnoughFarmers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_draws_nobody_dearer_than_its_owner_agreed_to() {
+    let market = Market::of(&[0, 0, PRICE]).await;
+    let quote = market.quote().await.expect("a quote");
+    assert_eq!((quote.n, quote.price), (2, 0));
+    let agreed = PutRequest { price: Some(quote.price), ..market.request.clone() };
+    let reports = market.bed.put(agreed).await.expect("for free");
+    assert_eq!(reports[0].n, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_that_nobody_keeps_to_any_more_is_told_as_such() {
+    let market = Market::of(&[PRICE, 2 * PRICE]).await;
+    let at = async |price| {
+        let agreed = PutRequest { price: Some(price), ..market.request.clone() };
+        market.bed.node.quote(agreed).await
+    };
+    let cheap = at(PRICE).await.expect("one keeps to it");
+    assert_eq!((cheap.n, cheap.price), (1, PRICE));
+    let refused = at(PRICE - 1).await.expect_err("nobody does");
+    assert_eq!(refused.code, ErrorCode::NotEnoughFarmers);
+    assert!(refused.message.contains("more than the price that you were shown"), "{}", refused.message);
 }
