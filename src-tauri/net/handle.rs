@@ -16,7 +16,7 @@ use crate::{
     discovery::{self, Directory},
     error::{Fault, NetError, StartError},
     farmer::{self, Admission},
-    hearing::Hearing,
+    hearing::{Awaited, Hearing},
     limits,
     rate::Rates,
     swarm::{self, Command, Door, Peers},
@@ -66,8 +66,8 @@ impl Shared {
     }
 
     /// Something is expected from somebody.
-    pub(crate) fn awaits(&self) {
-        self.hearing.awaits(Instant::now());
+    pub(crate) fn awaits(&self, device: DeviceId) -> Awaited<'_> {
+        self.hearing.awaits(device, Instant::now())
     }
 
     /// What the future gives; none if the network is shut down first.

@@ -74,9 +74,6 @@ impl Running {
         for notice in &notices {
             tracing::warn!("{notice}");
         }
-        if changed {
-            settings.save(store.home())?;
-        }
         let config = net_config(&options, &settings, &store).await?;
         let (net, incoming) = Net::start(config, &device).await.map_err(errors::start)?;
         let witness = Witness::load(store.clone(), options.clock.clone()).await.map_err(errors::database)?;
@@ -91,6 +88,10 @@ impl Running {
             events.clone(),
             &wish,
         )?;
+        // Only now: what the node cannot start with must not be in the way of its next start.
+        if changed {
+            settings.save(store.home())?;
+        }
         let parts = Parts {
             network,
             device,

@@ -5,8 +5,12 @@
 
 mod history;
 
-use hayloft_core::{Amount, Timestamp, keys::StellarKey, spending::Limits};
-use hayloft_store::outbox::EscrowRow;
+use hayloft_core::{
+    Amount, Timestamp,
+    keys::StellarKey,
+    spending::{self, Limits},
+};
+use hayloft_store::outbox::{EscrowRow, OutboxError};
 pub use hayloft_store::outbox::{EscrowState, Fate, Role};
 
 pub use history::{Entry, Kind, csv};
@@ -202,6 +206,25 @@ impl Wallet {
             memo: Memo::None,
             steps,
         })
+    }
+
+    /// Whether so much, fees aside, is free and within the limits now.
+    ///
+    /// # Errors
+    /// [`WalletError::TooLittle`], or which limit it would pass.
+    pub async fn can_spend(
+        &self,
+        amount: Amount,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<(), WalletError> {
+        let free = self.holdings().await?.free;
+        if free < amount {
+            return Err(WalletError::TooLittle { free, needed: amount });
+        }
+        let spent = self.outbox.rows().spent(now).await?;
+        let allowed = spending::allow(limits, &spent, amount);
+        Ok(allowed.map_err(|over| SendError::from(OutboxError::from(over)))?)
     }
 
     /// Signs and hands in; refused before if too little is free.

@@ -238,6 +238,15 @@ async fn farmers_are_paid_to_the_stroop_for_what_audits_prove_and_the_one_that_l
     hayloft(devnet.owner_home()?, limits)?.done()?;
     let (code, said) = hayloft(devnet.owner_home()?, ["put", &file])?.refused()?;
     ensure!(code == "bad_request" && said.contains("--yes"), "nobody was asked: {code}: {said}");
+    // All escrows or none: what pays for a part of the farmers stores nothing.
+    let lumens = quote["locked"].as_u64().context("no sum")? as f64 * 0.6 / 1e7;
+    let limits = ["wallet", "limits", "--in-all", &format!("{lumens:.7}")];
+    hayloft(devnet.owner_home()?, limits)?.done()?;
+    let (code, said) = hayloft(devnet.owner_home()?, ["put", &file, "--yes"])?.refused()?;
+    ensure!(code == "money" && said.contains("in all"), "{code}: {said}");
+    let nothing = owner.wallet().await?;
+    ensure!(nothing.status.escrow == 0 && nothing.escrows.is_empty(), "{nothing:?}");
+    hayloft(devnet.owner_home()?, ["wallet", "limits", "--in-all", "none"])?.done()?;
     hayloft(devnet.owner_home()?, ["put", &file, "--yes"])?.done()?;
     lose_all(&devnet.farmers()[0].home)?;
     let paying = wallet(&owner, "escrows", |wallet| wallet.escrows.len() == 5).await?;

@@ -39,7 +39,7 @@ impl Talk {
         device: DeviceId,
         envelope: &Envelope,
     ) -> Result<(Self, Answer), NetError> {
-        net.shared.awaits();
+        let _awaited = net.shared.awaits(device);
         let stream = net.open_stream(device).await?;
         let wire = Wire::new(stream, net.shared.bounds.progress);
         let opened = Instant::now();
@@ -71,7 +71,7 @@ impl Talk {
     /// The next answer, which is no refusal.
     pub(super) async fn answer(&mut self) -> Result<Answer, NetError> {
         let shared = self.net.shared.clone();
-        shared.awaits();
+        let _awaited = shared.awaits(self.device);
         let whole = tokio::time::timeout(limits::ANSWER_TIMEOUT, async {
             match self.wire.message().await {
                 Err(Broken::Stalled) => {

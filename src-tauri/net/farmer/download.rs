@@ -112,7 +112,7 @@ impl Download {
 
     async fn frame(&mut self) -> Result<Bytes, NetError> {
         let shared = self.talk.net.shared.clone();
-        shared.awaits();
+        let _awaited = shared.awaits(self.talk.device);
         let mut patience = shared.bounds.progress;
         let mut doubted = false;
         loop {

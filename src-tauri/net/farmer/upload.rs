@@ -85,7 +85,7 @@ impl Upload {
 
     async fn send_frame(&mut self, frame: &[u8]) -> Result<(), NetError> {
         let shared = self.talk.net.shared.clone();
-        shared.awaits();
+        let _awaited = shared.awaits(self.talk.device);
         let broken = {
             let (mut hearing, mut saying) = self.talk.wire.halves();
             let mut sending = std::pin::pin!(saying.data(frame));

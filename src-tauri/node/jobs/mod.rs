@@ -11,11 +11,13 @@ mod shown;
 use std::{
     collections::HashMap,
     future::Future,
+    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use hayloft_core::Timestamp;
 use hayloft_store::{
     DatabaseError,
@@ -173,6 +175,11 @@ struct Live {
     ended: CancellationToken,
 }
 
+/// What the work comes to; a panic in it ends the job and nothing else.
+async fn unharmed<T>(work: impl Future<Output = Result<T, OwnerError>>) -> Result<T, OwnerError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(OwnerError::Defect))
+}
+
 /// How a job's work came to its end.
 enum End {
     Finished(Result<(JobReport, Vec<String>), OwnerError>),
@@ -317,7 +324,7 @@ impl Jobs {
             biased;
             () = self.owner.stop.cancelled() => End::Stopped,
             () = live.gate.halted.cancelled() => End::Halted(lock(&live.halt).unwrap_or(Halt::Pause)),
-            result = self.telling(id, &live, self.work(&live.spec, &context)) => End::Finished(result),
+            result = unharmed(self.telling(id, &live, self.work(&live.spec, &context))) => End::Finished(result),
         };
         context.tasks.close();
         context.tasks.wait().await;
@@ -546,5 +553,17 @@ async fn work(
             let report = repair::repair(owner, name.as_deref(), context).await?;
             Ok((JobReport::Repair(report), Vec::new()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_ends_with_an_error() {
+        let panicking = unharmed::<()>(async { panic!("a state that cannot be") });
+        assert!(matches!(panicking.await, Err(OwnerError::Defect)));
+        assert!(matches!(unharmed(async { Ok(7) }).await, Ok(7)));
     }
 }

@@ -355,11 +355,12 @@ impl Money {
         Ok(judged.into_iter().map(|judged| judged.judgement).collect())
     }
 
-    /// Accounts of the escrows that this node pays into and that are not over.
-    pub(crate) async fn own_escrows(&self) -> Result<Vec<[u8; 32]>, MoneyError> {
-        let known = self.inner.store.funds().list(None).await?.into_iter().map(|known| known.escrow);
-        let own = known.filter(|row| row.role == Role::Owner && row.state != EscrowState::Over);
-        Ok(own.map(|row| row.account).collect())
+    /// Accounts of the escrows that this node pays into and that are not over, with their farmers.
+    pub(crate) async fn own_escrows(&self) -> Result<Vec<(DeviceId, [u8; 32])>, MoneyError> {
+        let known = self.inner.store.funds().list(None).await?.into_iter();
+        let own =
+            known.filter(|known| known.escrow.role == Role::Owner && known.escrow.state != EscrowState::Over);
+        Ok(own.map(|known| (known.terms.farmer, known.escrow.account)).collect())
     }
 
     /// Contracts that this node pays for by an escrow which their terms do not name, and which is not over.

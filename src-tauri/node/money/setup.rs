@@ -153,6 +153,18 @@ impl Money {
         Ok(Prepared { terms, plan })
     }
 
+    /// Whether the wallet holds so much, and may spend it.
+    ///
+    /// # Errors
+    /// [`MoneyError`] says what is missing, or which limit is in the way.
+    pub(crate) async fn can_spend(&self, amount: Amount) -> Result<(), MoneyError> {
+        if amount == Amount(0) {
+            return Ok(());
+        }
+        let wallet = self.wallet().await?;
+        Ok(wallet.can_spend(amount, &self.limits(), self.inner.clock.now()).await?)
+    }
+
     /// Sets up a further escrow for a contract that is agreed on: it pays from `start` on.
     ///
     /// # Errors

@@ -189,6 +189,11 @@ pub(crate) enum OwnerError {
     /// The database itself fails.
     #[error("{}", sentence(.0))]
     Database(#[from] DatabaseError),
+    /// The work came upon a state that its program takes for impossible.
+    #[error(
+        "A mistake in Hayloft itself ended this. Nothing that was stored is lost. Please report it, with the log."
+    )]
+    Defect,
     /// A task of the node ended before its time.
     #[error("The node stopped before this was done: start it again, and try again.")]
     Stopped,
@@ -286,6 +291,7 @@ impl OwnerError {
             | Self::Coding(_)
             | Self::Packing(_)
             | Self::Contract(_)
+            | Self::Defect
             | Self::Stopped => ErrorCode::Internal,
         }
     }

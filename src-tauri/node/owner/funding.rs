@@ -33,19 +33,15 @@ pub(super) struct Locks {
 }
 
 impl Contracts {
-    /// What storing so many bytes with these `n` farmers would lock: each with an escrow of its own, unless a contract that is
-    /// there pays for it.
-    pub(super) async fn locks(
-        &self,
-        chosen: &[&FarmerRecord],
-        n: u8,
-        bytes: u64,
-    ) -> Result<Locks, ContractError> {
+    /// What storing so many bytes with each of these farmers would lock: an escrow for each, unless a contract that is there,
+    /// or an escrow left over from an upload that failed, pays for it.
+    pub(super) async fn locks(&self, chosen: &[&FarmerRecord], each: u64) -> Result<Locks, ContractError> {
         let (now, epoch) = (self.clock.now(), self.epoch_seconds());
-        let each = bytes / u64::from(n.max(1)) + 1;
+        let left_over: HashSet<DeviceId> =
+            self.unused_escrows().await?.into_iter().map(|(farmer, _)| farmer).collect();
         let mut unpaid: Vec<&FarmerRecord> = Vec::new();
         for offer in chosen.iter().filter(|offer| Self::costs(offer)) {
-            if self.stored(offer.device, each).await?.is_none() {
+            if !left_over.contains(&offer.device) && self.stored(offer.device, each).await?.is_none() {
                 unpaid.push(offer);
             }
         }
@@ -100,7 +96,7 @@ impl Contracts {
     }
 
     /// Makes sure of contracts with all farmers of a plan, one after the other, before anything is sent: each escrow waits
-    /// for a ledger. Farmers with whom none comes about are added to `failed`.
+    /// for a ledger. Farmers with whom none comes about are added to `failed`. Nothing is locked if all of it cannot be.
     ///
     /// # Errors
     /// [`ContractError`] if no other farmer would help.
@@ -111,8 +107,15 @@ impl Contracts {
         bytes: u64,
         failed: &mut HashSet<DeviceId>,
     ) -> Result<(), ContractError> {
-        let wanted = offers.iter().map(|offer| &offer.record);
-        for offer in wanted.filter(|offer| farmers.contains(&offer.device) && Self::costs(offer)) {
+        let chosen = offers.iter().map(|offer| &offer.record);
+        let chosen: Vec<&FarmerRecord> =
+            chosen.filter(|offer| farmers.contains(&offer.device) && Self::costs(offer)).collect();
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        // All or none: what is locked for half of the farmers stores nothing, and comes back only in months.
+        self.money.can_spend(self.locks(&chosen, bytes).await?.locked).await?;
+        for offer in chosen {
             match self.with(offer, bytes).await {
                 Ok(_) => {}
                 Err(error) if error.is_ours() => return Err(error),
@@ -153,7 +156,7 @@ impl Contracts {
             farmer: self.money.ask_account(farmer).await?,
             auditor: self.money.ask_account(auditor).await.map_err(ContractError::Auditor)?,
         };
-        let unused = self.unused_escrows().await?;
+        let unused: Vec<_> = self.unused_escrows().await?.into_iter().map(|(_, account)| account).collect();
         let wanted = bytes.saturating_mul(1 + UNDER_WAY);
         let prepared = self.money.prepare(terms, others, wanted, &unused).await?;
         let assigned = self.money.assign(prepared.terms.id(), &prepared.plan)?;
@@ -199,12 +202,12 @@ impl Contracts {
         Ok(())
     }
 
-    /// Accounts of escrows whose contract was never agreed on.
-    async fn unused_escrows(&self) -> Result<Vec<[u8; 32]>, ContractError> {
+    /// Farmers and accounts of escrows whose contract was never agreed on.
+    async fn unused_escrows(&self) -> Result<Vec<(DeviceId, [u8; 32])>, ContractError> {
         let agreed: HashSet<[u8; 32]> =
             self.store.contracts(None).await?.iter().filter_map(|stored| stored.terms.terms.escrow).collect();
         let known = self.money.own_escrows().await?;
-        Ok(known.into_iter().filter(|account| !agreed.contains(account)).collect())
+        Ok(known.into_iter().filter(|(_, account)| !agreed.contains(account)).collect())
     }
 
     /// Sets up a further escrow for a contract that is to be kept until `until`, when what it has is a third or less of what

@@ -73,7 +73,7 @@ pub(crate) async fn quote(owner: &Inner, request: &PutRequest) -> Result<Quote, 
     let total_price = dearest.for_storage(stored_bytes, request.keep_seconds).unwrap_or(Amount(u64::MAX));
     let locks = match dearest {
         Amount(0) => Locks::default(),
-        _ => owner.contracts.locks(&chosen, choice.coding.n(), stored_bytes).await?,
+        _ => owner.contracts.locks(&chosen, stored_bytes / u64::from(choice.coding.n().max(1)) + 1).await?,
     };
     let free_bytes = offers.iter().map(|offer| offer.record.free_bytes).fold(0, u64::saturating_add);
     let cautions = choice.cautions.iter().map(|caution| sentence(*caution).to_owned());

@@ -108,7 +108,7 @@ pub(crate) struct Scan {
 impl Scan {
     /// Plain bytes in all.
     pub(crate) fn bytes(&self) -> u64 {
-        self.sources.iter().map(|source| source.stamp.bytes).sum()
+        self.sources.iter().map(|source| source.stamp.bytes).fold(0, u64::saturating_add)
     }
 
     /// What the person should know about what was left out.

@@ -105,9 +105,12 @@ impl Failure {
     fn is_of_a_silence(&self) -> bool {
         match self.net() {
             Some(NetError::Unreachable(_) | NetError::Silent | NetError::Protocol(Fault::EndedEarly)) => true,
-            Some(NetError::Refused(refusal)) => refusal.code == RefusalCode::Busy,
-            _ => false,
+            _ => self.is_busy(),
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        matches!(self.net(), Some(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
     }
 }
 
@@ -153,8 +156,10 @@ impl Shipment<'_> {
             let begun = tokio::time::Instant::now();
             let transfer = self.hopeless.run_until_cancelled(self.transfer(&sealer, upload)).await;
             match transfer.unwrap_or(Err(Failure::Hopeless)) {
-                // The line broke: the farmer still has what came through.
-                Err(failure) if self.is_of_the_line(&failure, begun) && resumed < RESUMES => {
+                // The line broke, or brought too little for too long: the farmer still has what came through.
+                Err(failure)
+                    if (failure.is_busy() || self.is_of_the_line(&failure, begun)) && resumed < RESUMES =>
+                {
                     resumed += 1;
                     let again = || async {
                         let wire = &self.owner.wire;

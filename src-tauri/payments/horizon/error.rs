@@ -6,7 +6,7 @@ use crate::network::NetworkError;
 #[derive(Debug, thiserror::Error)]
 pub enum HorizonError {
     /// The settings name no address that could be one.
-    #[error("the ledger's address in the settings is no web address")]
+    #[error("the ledger's address is no web address, such as https://horizon-testnet.stellar.org")]
     BadAddress,
     /// No connection, or one that broke.
     #[error("the ledger cannot be reached")]

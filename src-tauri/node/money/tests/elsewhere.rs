@@ -3,7 +3,7 @@
 use hayloft_payments::wallet::EscrowState;
 
 use super::bed::{BriskLedger, START, node, set_up};
-use crate::{Clock, model::ErrorCode, money::MoneyError};
+use crate::{Clock, Node, NodeOptions, model::ErrorCode, money::MoneyError};
 
 #[tokio::test]
 async fn a_node_with_an_escrow_on_one_ledger_does_nothing_on_another_and_says_where_to_go_back_to() {
@@ -36,4 +36,22 @@ async fn a_node_with_an_escrow_on_one_ledger_does_nothing_on_another_and_says_wh
     let outbox = back.money_for_tests().outbox().await.expect("the ledger that is known");
     assert!(outbox.horizon().account(plan.escrow).await.expect("asked").is_some(), "the escrow stands");
     back.shutdown().await.expect("closes");
+}
+
+#[tokio::test]
+async fn a_ledgers_address_that_is_none_is_refused_and_not_kept() {
+    let home = tempfile::tempdir().expect("a temp folder");
+    let open = |ledger: Option<&str>| {
+        Node::open(NodeOptions {
+            home: home.path().to_owned(),
+            listen: vec!["/memory/0".into()],
+            memory: true,
+            disk_guard_bytes: Some(0),
+            ledger: ledger.map(str::to_owned),
+            ..NodeOptions::default()
+        })
+    };
+    let refused = open(Some("http://x y")).await.err().expect("no address");
+    assert!(refused.message.contains("web address"), "{}", refused.message);
+    open(None).await.expect("it starts as before").shutdown().await.expect("closes");
 }
