@@ -137,6 +137,8 @@ pub const ADDRESSES_PER_PEER: usize = 8;
 pub const PEERS_REMEMBERED: usize = 256;
 /// Remembered peers that a lonely node dials at once.
 pub const JOIN_REMEMBERED: usize = 16;
+/// Known peers that a node dials which has become alone.
+pub const JOIN_KNOWN: usize = 2;
 /// Connected peers with which a node that has just begun is content.
 pub const JOIN_ENOUGH: usize = 4;
 /// For how long a node has just begun.

@@ -6,6 +6,7 @@ mod dials;
 mod door;
 mod events;
 mod gate;
+mod joining;
 mod peers;
 mod queries;
 mod routing;

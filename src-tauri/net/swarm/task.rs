@@ -20,6 +20,7 @@ use super::{
     dials::Dials,
     door::Door,
     events,
+    joining::{Joining, Reach},
     queries::{Question, Questions},
 };
 use crate::{NetConfig, Source, StartError, address, farmer::Admission, handle::Shared, limits};
@@ -149,26 +150,22 @@ impl Listening {
     /// Runs until the network is shut down, then closes every connection.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let stop = self.shared.stop.clone();
-        let mut pause = limits::JOIN_PAUSE;
-        let begun = Instant::now();
-        let mut join_at = begun;
+        let mut joining = Joining::new(Instant::now());
         loop {
+            let due = joining.due();
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(command) = commands.recv() => self.on_command(command),
-                event = self.swarm.select_next_some() => self.on_event(event),
-                () = sleep_until(join_at) => {
-                    let few = match begun.elapsed() < limits::JOINING {
-                        true => limits::JOIN_ENOUGH,
-                        false => 1,
-                    };
-                    if self.swarm.connected_peers().take(few).count() < few {
-                        self.join();
-                        pause = (pause * 2).min(limits::JOIN_PAUSE_MOST);
-                    } else {
-                        pause = limits::JOIN_PAUSE;
+                event = self.swarm.select_next_some() => {
+                    self.on_event(event);
+                    let connected = self.swarm.connected_peers().take(limits::JOIN_ENOUGH).count();
+                    joining.connected(connected, Instant::now());
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    match joining.turn(Instant::now()) {
+                        Reach::Known => self.dial_known(limits::JOIN_KNOWN),
+                        Reach::All => self.join(),
                     }
-                    join_at = Instant::now() + pause;
                 }
             }
         }
@@ -188,7 +185,11 @@ impl Listening {
             };
             self.try_dial(options);
         }
-        for peer in self.shared.peers.some_known(limits::JOIN_REMEMBERED) {
+        self.dial_known(limits::JOIN_REMEMBERED);
+    }
+
+    fn dial_known(&mut self, count: usize) {
+        for peer in self.shared.peers.some_known(count) {
             let addresses = self.shared.peers.addresses(&peer);
             self.try_dial(DialOpts::peer_id(peer).addresses(addresses).build());
         }

@@ -28,6 +28,17 @@ async fn question_is_answered_over_every_transport() {
 }
 
 #[tokio::test]
+async fn who_does_not_answer_over_quic_is_reached_over_tcp() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let farmer = Farmer::start(tcp(&network())).await;
+    let (owner, _) = start(quic(&network())).await;
+    let mut addresses = farmer.net.addresses();
+    addresses.push(format!("/ip4/127.0.0.1/udp/{}/quic-v1", silent.local_addr().unwrap().port()));
+    owner.hint(farmer.id(), &addresses);
+    assert!(matches!(owner.ask(farmer.id(), &offer()).await, Ok(Answer::Offer(_))));
+}
+
+#[tokio::test]
 async fn requests_that_arrive_in_the_same_instant_are_all_answered() {
     for config in [quic, tcp, memory] {
         let farmer = Farmer::start(config(&network())).await;
