@@ -62,12 +62,12 @@ impl std::fmt::Debug for Control {
 impl Shared {
     /// Somebody answered or sent something.
     pub(crate) fn hears(&self) {
-        self.hearing.hears(Instant::now());
+        self.hearing.hears();
     }
 
     /// Something is expected from somebody.
     pub(crate) fn awaits(&self, device: DeviceId) -> Awaited<'_> {
-        self.hearing.awaits(device, Instant::now())
+        self.hearing.awaits(device)
     }
 
     /// What the future gives; none if the network is shut down first.
@@ -105,7 +105,7 @@ impl Net {
             directory: Directory::new(config.wall.clone()),
             farming,
             commands,
-            hearing: Hearing::new(Instant::now()),
+            hearing: Hearing::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

@@ -25,6 +25,8 @@ struct State {
     awaited: HashMap<DeviceId, usize>,
     /// Since when several have been awaited and nobody heard.
     since: Option<Instant>,
+    /// When it was last given up to await several. Who tries again soon awaits them still.
+    given_up: Instant,
     silence_ended: Option<Instant>,
 }
 
@@ -38,18 +40,23 @@ pub(crate) struct Awaited<'a> {
 impl Drop for Awaited<'_> {
     fn drop(&mut self) {
         let mut state = self.hearing.state();
+        let several = state.awaits_several();
         if let Some(things) = state.awaited.get_mut(&self.device) {
             *things -= 1;
             if *things == 0 {
                 state.awaited.remove(&self.device);
             }
         }
+        if several && !state.awaits_several() {
+            state.given_up = Instant::now();
+        }
     }
 }
 
 impl Hearing {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self(Mutex::new(State { last: now, awaited: HashMap::new(), since: None, silence_ended: None }))
+    pub(crate) fn new() -> Self {
+        let (last, awaited) = (Instant::now(), HashMap::new());
+        Self(Mutex::new(State { last, awaited, since: None, given_up: last, silence_ended: None }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -57,19 +64,22 @@ impl Hearing {
     }
 
     /// Something is expected from somebody.
-    pub(crate) fn awaits(&self, device: DeviceId, now: Instant) -> Awaited<'_> {
+    pub(crate) fn awaits(&self, device: DeviceId) -> Awaited<'_> {
         let mut state = self.state();
+        let several = state.awaits_several();
         *state.awaited.entry(device).or_default() += 1;
-        if state.awaits_several() {
-            state.since.get_or_insert(now);
+        if !several && state.awaits_several() {
+            state.since = state.since.filter(|_| state.given_up.elapsed() <= limits::SILENCE_OF_ALL);
+            state.since.get_or_insert_with(Instant::now);
         }
         Awaited { hearing: self, device }
     }
 
     /// Somebody answered or sent something.
-    pub(crate) fn hears(&self, now: Instant) {
-        let mut state = self.state();
-        if state.since.is_some_and(|since| now - since > limits::SILENCE_OF_ALL) {
+    pub(crate) fn hears(&self) {
+        let (mut state, now) = (self.state(), Instant::now());
+        let until = if state.awaits_several() { now } else { state.given_up };
+        if state.since.is_some_and(|since| until.saturating_duration_since(since) > limits::SILENCE_OF_ALL) {
             state.silence_ended = Some(now);
         }
         state.last = now;
@@ -96,44 +106,61 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
     const ONE: DeviceId = DeviceId([1; 32]);
     const OTHER: DeviceId = DeviceId([2; 32]);
 
-    #[test]
-    fn only_a_long_wait_for_several_is_a_silence() {
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        let hearing = Hearing::new(begun);
-        hearing.hears(at(100));
-        assert!(!hearing.was_silent_after(begun), "nobody was awaited");
-        let both = [hearing.awaits(ONE, at(200)), hearing.awaits(OTHER, at(200))];
-        hearing.hears(at(201));
-        drop(both);
-        assert!(!hearing.was_silent_after(begun), "a quick answer");
-        let alone = [hearing.awaits(ONE, at(250)), hearing.awaits(ONE, at(250))];
-        hearing.hears(at(299));
-        drop(alone);
-        assert!(!hearing.was_silent_after(begun), "one alone is silent for itself");
-        let _both = [hearing.awaits(ONE, at(300)), hearing.awaits(OTHER, at(319))];
-        hearing.hears(at(320));
-        assert!(!hearing.was_silent_after(begun), "the other has not been awaited for long");
-        hearing.hears(at(330));
-        assert!(hearing.was_silent_after(at(329)), "both went on waiting");
-        assert!(hearing.was_silent_after(at(331)), "connections may still die of it");
-        assert!(!hearing.was_silent_after(at(356)), "what is begun later has nothing to do with it");
+    async fn pass(seconds: u64) {
+        advance(Duration::from_secs(seconds)).await;
     }
 
-    #[test]
-    fn who_gives_up_and_tries_again_hears_one_silence() {
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        let hearing = Hearing::new(begun);
-        for again in [0, 3, 6] {
-            let _both = [hearing.awaits(ONE, at(again)), hearing.awaits(OTHER, at(again))];
+    #[tokio::test(start_paused = true)]
+    async fn only_a_long_wait_for_several_is_a_silence() {
+        let (begun, hearing) = (Instant::now(), Hearing::new());
+        let ended = || hearing.was_silent_after(begun);
+        pass(100).await;
+        hearing.hears();
+        assert!(!ended(), "nobody was awaited");
+        let both = [hearing.awaits(ONE), hearing.awaits(OTHER)];
+        pass(1).await;
+        hearing.hears();
+        drop(both);
+        assert!(!ended(), "a quick answer");
+        pass(100).await;
+        let alone = [hearing.awaits(ONE), hearing.awaits(ONE)];
+        pass(100).await;
+        hearing.hears();
+        assert!(!ended(), "one alone is silent for itself");
+        pass(100).await;
+        let other = hearing.awaits(OTHER);
+        pass(1).await;
+        hearing.hears();
+        assert!(!ended(), "the other has not been awaited for long");
+        pass(10).await;
+        let in_it = Instant::now();
+        hearing.hears();
+        drop((alone, other));
+        assert!(hearing.was_silent_after(in_it), "both went on waiting");
+        let later = |seconds| in_it + Duration::from_secs(seconds);
+        assert!(hearing.was_silent_after(later(1)), "connections may still die of it");
+        assert!(!hearing.was_silent_after(later(26)), "what is begun later has nothing to do with it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_and_soon_tries_again_hears_one_silence() {
+        for (pause, silent) in [(1, true), (60, false)] {
+            let (begun, hearing) = (Instant::now(), Hearing::new());
+            for _ in 0..2 {
+                let both = [hearing.awaits(ONE), hearing.awaits(OTHER)];
+                pass(3).await;
+                drop(both);
+                pass(pause).await;
+            }
+            hearing.hears();
+            assert_eq!(hearing.was_silent_after(begun), silent);
         }
-        hearing.hears(at(7));
-        assert!(hearing.was_silent_after(begun));
     }
 }
