@@ -14,6 +14,5 @@ mod loss;
 mod month;
 mod prices;
 mod repair;
-mod silence;
 mod transfers;
 mod upkeep;
