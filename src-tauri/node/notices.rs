@@ -12,6 +12,9 @@ use crate::{
 /// A sentence for each thing that a person should know.
 pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
     let mut notices = Vec::new();
+    if report.database == DatabaseState::Older {
+        notices.push(OLDER.into());
+    }
     if let DatabaseState::Rebuilt { reason, moved_to } = &report.database {
         let mut said =
             format!("At the last start {reason}. What this computer keeps for others was found again");
@@ -48,6 +51,9 @@ pub(crate) fn of_start(report: &OpenReport) -> Vec<String> {
     }
     notices
 }
+
+const OLDER: &str =
+    "At the last start the database was an older copy. What this computer keeps for others was found again.";
 
 /// Records of the owner were damaged; so many cannot be had from their copy either.
 pub(crate) fn of_records(lost: usize) -> String {
@@ -170,6 +176,12 @@ mod tests {
     #[test]
     fn a_start_that_found_all_as_it_was_left_says_nothing() {
         assert!(of_start(&report()).is_empty());
+    }
+
+    #[test]
+    fn an_older_copy_of_the_database_is_said() {
+        let said = of_start(&OpenReport { database: DatabaseState::Older, ..report() });
+        assert!(said.len() == 1 && said[0].contains("older copy"), "{said:?}");
     }
 
     #[test]

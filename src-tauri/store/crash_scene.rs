@@ -97,7 +97,7 @@ async fn step(stage: &Stage, store: &mut Store, number: usize) -> bool {
     }
 }
 
-const FARMERS_STEPS: usize = 24;
+const FARMERS_STEPS: usize = 29;
 const OWNERS_STEPS: usize = 11;
 const AUDITORS_FIRST: usize = FARMERS_STEPS + OWNERS_STEPS;
 
@@ -156,6 +156,23 @@ async fn farmers_step(stage: &Stage, store: &mut Store, farmer: Farmer, number: 
             // The database is lost, and a start that fills it again.
             Stage::shut(store.clone()).await;
             std::fs::remove_file(stage.0.join("home").join("hayloft.db")).unwrap();
+            *store = stage.open().await;
+        }
+        24 => {
+            Stage::shut(store.clone()).await;
+            std::fs::copy(stage.0.join("home").join("hayloft.db"), stage.0.join("older.db")).unwrap();
+            *store = stage.open().await;
+        }
+        25 => drop(farmer.reserve(&wish(1, EACH), &ROOMY, NOW).await.unwrap()),
+        26 => upload(&farmer, 1, 4, 100).await.unwrap(),
+        27 => {
+            farmer.commit_revision(&lasting(2, vec![entry(4, 100)], vec![shard_id(2)])).await.unwrap();
+            farmer.release(contract_id(1), &[]).await.unwrap();
+        }
+        28 => {
+            // An older copy of the database is put back, and a start that makes it as new as the disk.
+            Stage::shut(store.clone()).await;
+            std::fs::copy(stage.0.join("older.db"), stage.0.join("home").join("hayloft.db")).unwrap();
             *store = stage.open().await;
         }
         _ => return false,

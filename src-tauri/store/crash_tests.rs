@@ -12,7 +12,7 @@ use crate::{
     samples::{contract_id, entry, revision, shard_id, terms},
 };
 
-async fn filled(folder: &std::path::Path) -> Store {
+pub(crate) async fn filled(folder: &std::path::Path) -> Store {
     let store = open(folder).await;
     let farmer = store.farmer();
     for contract in [1, 2] {
@@ -34,12 +34,12 @@ async fn filled(folder: &std::path::Path) -> Store {
     store
 }
 
-async fn reopen(folder: &std::path::Path) -> (Store, OpenReport) {
+pub(crate) async fn reopen(folder: &std::path::Path) -> (Store, OpenReport) {
     let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
     Store::open(Home::open(folder).unwrap(), options).await.unwrap()
 }
 
-async fn index(farmer: &Farmer) -> Vec<(Contract, Vec<hayloft_core::contract::ShardEntry>)> {
+pub(crate) async fn index(farmer: &Farmer) -> Vec<(Contract, Vec<hayloft_core::contract::ShardEntry>)> {
     let mut all = Vec::new();
     for contract in farmer.contracts().await.unwrap() {
         let entries = farmer.entries(contract.id).await.unwrap();
@@ -151,7 +151,9 @@ async fn a_journal_that_is_behind_torn_or_gone_is_rewritten() {
     close(store).await;
     for damaged in [&whole[..whole.len() - 3], &whole[..20], &[]] {
         fs::write(&journal, damaged).unwrap();
-        close(reopen(folder.path()).await.0).await;
+        let (store, report) = reopen(folder.path()).await;
+        assert_eq!(report.database, DatabaseState::Sound, "a torn journal is no older copy");
+        close(store).await;
         fs::remove_file(folder.path().join("hayloft.db")).unwrap();
         let (store, _) = reopen(folder.path()).await;
         assert_eq!(index(&store.farmer()).await, before);

@@ -3,7 +3,7 @@
 //!
 //! A journal is a run of records `u32 LE length ‖ BLAKE3(payload)[..8] ‖ payload`, payload = `version ‖ postcard(Record)`.
 //! The database is the authority and is written first; a record torn by a crash is the last one and is ignored, and
-//! opening a store rewrites each journal that is behind.
+//! opening a store rewrites each journal that is behind. One that is ahead shows that the database is an older copy.
 
 use std::{
     collections::BTreeMap,

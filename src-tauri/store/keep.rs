@@ -1,5 +1,7 @@
 //! What changes the set of shards a farmer keeps: revisions, releases and expiry. Rows change in one transaction, then
-//! the journal, then files are deleted: a crash in between leaves files that no row knows, never rows without a file.
+//! the journal, then files are deleted: a crash in between leaves files that no row knows, never rows without a file. Only
+//! a contract that ends loses its journal before its rows, so that no journal ever tells what the rows do not know
+//! ([`crate::reconcile`]).
 
 use std::path::Path;
 
@@ -15,6 +17,7 @@ use crate::{
     db::{Write, bytes, from_blob, id, int, maybe_id, maybe_number, number, to_blob},
     farmer::{ARRIVED, Contract, Expired, KEPT, to_the_end},
     funding,
+    home::sync_folder,
     journal::Record,
     quota,
     shards::{Folder, blocking, delete},
@@ -165,13 +168,21 @@ impl Farmer {
             return Ok(false);
         }
         let (gone, keys) = delete_contract(&mut write, contract).await?;
-        write.commit().await.map_err(DatabaseError::from)?;
-        crash_point!(ContractEnded);
-        let journal = self.paths().journal(contract);
-        if let Err(error) = blocking(move || Ok(delete(&journal)?)).await {
-            tracing::warn!(%contract, %error, "a journal cannot be deleted; the next start tries again");
+        let folder = self.paths();
+        let deleted = blocking(move || {
+            delete(&folder.journal(contract))?;
+            Ok(sync_folder(&folder.journals())?)
+        });
+        // Written anew if the contract does not end after all.
+        self.inner.stale_journals.lock().await.insert(contract);
+        if let Err(error) = deleted.await {
+            tracing::warn!(%contract, %error, "a contract whose journal cannot be deleted does not end yet");
+            return Ok(false);
         }
         crash_point!(ContractJournalDeleted);
+        write.commit().await.map_err(DatabaseError::from)?;
+        self.inner.stale_journals.lock().await.remove(&contract);
+        crash_point!(ContractEnded);
         self.delete_files(gone).await;
         self.delete_keys(keys).await;
         Ok(true)

@@ -57,6 +57,8 @@ mod crash_tests;
 #[cfg(test)]
 mod farmer_tests;
 #[cfg(test)]
+mod older_tests;
+#[cfg(test)]
 mod owner_tests;
 #[cfg(test)]
 mod samples;

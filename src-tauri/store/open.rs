@@ -20,7 +20,7 @@ use crate::{
     home::write_whole,
     owner::OwnerError,
     placing::Waiting,
-    reconcile,
+    reconcile::{self, Journals},
     shards::{ActiveSet, Folder, blocking},
 };
 
@@ -48,6 +48,9 @@ pub enum DatabaseState {
     New,
     /// As it was left.
     Sound,
+    /// An older copy, or it had lost its newest commits: the farmer's index was rebuilt from the shards, all else is as it
+    /// was found.
+    Older,
     /// It was missing or broken: the farmer's index was rebuilt from the shards, the owner's records from the catalog log.
     Rebuilt {
         /// What was wrong, as a sentence.
@@ -196,13 +199,22 @@ impl Store {
 
     async fn mend(
         &self,
-        database: DatabaseState,
+        mut database: DatabaseState,
         mut records: CatalogState,
     ) -> Result<OpenReport, OpenError> {
         let farmer = self.farmer();
         let rebuilding = self.inner.db.home_value(REBUILDING).await?.is_some();
-        let found_shards = if rebuilding { reconcile::rebuild(&farmer, now()).await? } else { 0 };
-        let mended = reconcile::reconcile(&farmer, now()).await?;
+        let mut journals = Journals::compare(&farmer).await?;
+        if journals.are_newer && database == DatabaseState::Sound && !rebuilding {
+            tracing::warn!("the database is older than the shards; the farmer's index is rebuilt");
+            database = DatabaseState::Older;
+        }
+        let mut found_shards = 0;
+        if rebuilding || journals.are_newer {
+            found_shards = reconcile::rebuild(&farmer, now()).await?;
+            journals = Journals::compare(&farmer).await?;
+        }
+        let mended = reconcile::reconcile(&farmer, journals, now()).await?;
         let (orphan_files, missing_shards) = (mended.orphan_files, mended.missing_shards);
         if let Err(OwnerError::Database(error @ DatabaseError::Corrupt { .. })) = self.read_owned().await {
             tracing::warn!(%error, "the owner's records are brought back from their copy");

@@ -1,5 +1,15 @@
 //! What a start mends: files that no row knows, rows whose file is gone, journals that are behind; and, when the
-//! database was lost, the whole index from journals and file headers.
+//! database was lost or is an older copy, the whole index from journals and file headers.
+//!
+//! Rows are committed before their journal is written, and a contract's journal is deleted before its rows are. So
+//! whatever a crash cut off, a journal never tells what the rows do not know:
+//!
+//! | found at a start | because | then |
+//! |---|---|---|
+//! | a journal of a contract that no row knows, with a higher revision than its row, or with the row's and a shard that no row keeps | the database is an older copy, or lost its newest commits | the index is rebuilt |
+//! | a journal that is behind its row, torn or gone | a crash, or a disk that was full | it is written anew from the rows |
+//! | a whole shard that no row knows and no journal names | a crash before it was signed for, or after it was signed away | it is deleted |
+//! | a whole shard that no row knows, of a contract whose journal cannot be read | the disk was damaged | it is put aside, and so is a journal without a row |
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,7 +21,7 @@ use hayloft_core::{ContractId, ShardId, Timestamp, audit::TagKeyId, contract::qu
 
 use crate::{
     DatabaseError, Farmer, FarmerError, audit_keys,
-    db::{id, int, number, to_blob},
+    db::{id, int, maybe_number, number, to_blob},
     farmer::{ARRIVED, ARRIVED_SECONDS, DAMAGED, INCOMING, KEPT, MISSING, UNREADABLE, insert_contract},
     home::{remove_unfinished, sync_folder, write_whole},
     journal::{self, Replayed},
@@ -98,10 +108,78 @@ pub(crate) struct Mended {
     pub(crate) missing_shards: u64,
 }
 
+/// How the journals stand to the rows.
+#[derive(Debug)]
+pub(crate) struct Journals {
+    /// Whether one tells what the rows do not know.
+    pub(crate) are_newer: bool,
+    /// Contracts of which there are rows, and no journal that tells the same and is whole.
+    behind: HashSet<ContractId>,
+    /// Contracts of which there is a journal that cannot be read.
+    unreadable: HashSet<ContractId>,
+}
+
+impl Journals {
+    /// Reads all of them.
+    pub(crate) async fn compare(farmer: &Farmer) -> Result<Self, FarmerError> {
+        let contracts = sqlx::query("SELECT contract, number FROM contracts");
+        let contracts = contracts.fetch_all(farmer.inner.db.read()).await.map_err(DatabaseError::from)?;
+        let number = |row| Ok((ContractId(id(row, 0)?), maybe_number(row, 1)?));
+        let numbers = contracts.iter().map(number).collect::<Result<HashMap<_, _>, DatabaseError>>()?;
+        let shards = sqlx::query("SELECT shard FROM shards WHERE state >= ?").bind(KEPT);
+        let shards = shards.fetch_all(farmer.inner.db.read()).await.map_err(DatabaseError::from)?;
+        let kept = shards.iter().map(|row| Ok(ShardId(id(row, 0)?)));
+        let kept = kept.collect::<Result<HashSet<_>, DatabaseError>>()?;
+        let folder = farmer.paths();
+        blocking(move || Ok(compare(&folder, &numbers, &kept)?)).await
+    }
+}
+
+fn compare(
+    folder: &Folder,
+    numbers: &HashMap<ContractId, Option<u64>>,
+    kept: &HashSet<ShardId>,
+) -> io::Result<Journals> {
+    let (mut are_newer, mut unreadable) = (false, HashSet::new());
+    let mut behind: HashSet<ContractId> = numbers.keys().copied().collect();
+    for id in list(&folder.journals())?.iter().filter_map(|path| contract_of(path)) {
+        let Some(told) = replay(folder, id)? else {
+            unreadable.insert(id);
+            continue;
+        };
+        let newest = told.revision.as_ref().map(|newest| newest.revision.number);
+        let kept = || told.shards.keys().all(|shard| kept.contains(shard));
+        match numbers.get(&id) {
+            Some(number) if *number > newest => {}
+            Some(number) if *number == newest && kept() => {
+                if told.whole {
+                    behind.remove(&id);
+                }
+            }
+            _ => are_newer = true,
+        }
+    }
+    Ok(Journals { are_newer, behind, unreadable })
+}
+
+/// Whose journal a file is; none if Hayloft gives no journal such a name.
+fn contract_of(journal: &Path) -> Option<ContractId> {
+    journal.file_name()?.to_str()?.parse().ok()
+}
+
+/// What a contract's journal tells; nothing if it cannot be read or is another's.
+fn replay(folder: &Folder, id: ContractId) -> io::Result<Option<Replayed>> {
+    Ok(journal::replay(&folder.journal(id))?.filter(|told| told.id == id))
+}
+
 /// Makes rows and files agree: unfinished uploads begin anew, files that no row knows are deleted, rows whose file is
 /// gone are marked, or deleted while no contract includes them. A file is a shard only if its header says so: others
-/// keep files under such names too.
-pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended, FarmerError> {
+/// keep files under such names too. The journals tell nothing that the rows do not know.
+pub(crate) async fn reconcile(
+    farmer: &Farmer,
+    journals: Journals,
+    now: Timestamp,
+) -> Result<Mended, FarmerError> {
     let folder = farmer.paths();
     let walked = folder.clone();
     let mut found = blocking(move || Ok(walk(&walked)?)).await?;
@@ -145,12 +223,17 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
         Err(error) => return Err(error.into()),
     }
     crash_point!(ReconcileCommitted);
+    let Journals { behind, unreadable, .. } = journals;
+    let doubtful = unreadable.clone();
     mended.orphan_files = blocking(move || {
         let mut orphans = found.parts;
         for shard in found.shards.into_keys() {
             let path = folder.shard(shard);
-            if unfinished.contains(&shard) || Header::read(&path)?.is_some() {
-                orphans.push(path);
+            match Header::read(&path)? {
+                _ if unfinished.contains(&shard) => orphans.push(path),
+                Some(header) if doubtful.contains(&header.contract) => set_aside(&folder, &path)?,
+                Some(_) => orphans.push(path),
+                None => {}
             }
         }
         remove_unfinished(&folder.root)?;
@@ -162,7 +245,7 @@ pub(crate) async fn reconcile(farmer: &Farmer, now: Timestamp) -> Result<Mended,
     })
     .await?;
     mended.orphan_files += farmer.mend_keys().await?;
-    mend_journals(farmer).await?;
+    mend_journals(farmer, behind, unreadable).await?;
     Ok(mended)
 }
 
@@ -201,32 +284,23 @@ async fn set_state(
     Ok(())
 }
 
-/// Rewrites journals that are behind and deletes those of contracts that are over.
-async fn mend_journals(farmer: &Farmer) -> Result<(), FarmerError> {
-    let contracts = farmer.contracts().await?;
+/// Rewrites journals that are behind, puts those aside that cannot be read and have no rows to be rewritten from, and
+/// deletes what was begun and never finished.
+async fn mend_journals(
+    farmer: &Farmer,
+    behind: HashSet<ContractId>,
+    unreadable: HashSet<ContractId>,
+) -> Result<(), FarmerError> {
     let folder = farmer.paths();
-    let mut known: HashMap<ContractId, Option<u64>> = HashMap::new();
-    for contract in &contracts {
-        known.insert(contract.id, contract.revision.as_ref().map(|newest| newest.revision.number));
-    }
-    let behind = blocking(move || {
-        for path in list(&folder.journals())? {
-            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-            if name.is_none_or(|id: ContractId| !known.contains_key(&id)) {
-                delete(&path)?;
-            }
+    let strays: Vec<ContractId> = unreadable.difference(&behind).copied().collect();
+    blocking(move || {
+        for id in strays {
+            set_aside(&folder, &folder.journal(id))?;
         }
-        let mut behind = Vec::new();
-        for (id, newest) in known {
-            let told = journal::replay(&folder.journal(id))?;
-            let agrees = |told: Replayed| {
-                told.whole && told.revision.map(|revision| revision.revision.number) == newest
-            };
-            if !told.is_some_and(agrees) {
-                behind.push(id);
-            }
+        for path in list(&folder.journals())?.iter().filter(|path| contract_of(path).is_none()) {
+            delete(path)?;
         }
-        Ok(behind)
+        Ok(())
     })
     .await?;
     for id in behind {
@@ -235,13 +309,14 @@ async fn mend_journals(farmer: &Farmer) -> Result<(), FarmerError> {
     Ok(())
 }
 
-/// Fills an empty index from the farmer's folder; answers how many shards were found. Shards that arrived but are in no
+/// Makes the index anew from the farmer's folder; answers how many shards were found. Shards that arrived but are in no
 /// revision yet hold their space anew. Shards of no known contract are moved to the folder `unknown`. That it waits to be
 /// filled is forgotten with the same commit.
 pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, FarmerError> {
     let folder = farmer.paths();
     let (contracts, headers, keys) = blocking(move || Ok(survey(&folder)?)).await?;
     let mut write = farmer.inner.db.write().await?;
+    clear(&mut write).await?;
     let mut found = 0;
     for told in contracts.values() {
         restore_contract(&mut write, told, &headers, &keys).await?;
@@ -266,13 +341,22 @@ pub(crate) async fn rebuild(farmer: &Farmer, now: Timestamp) -> Result<u64, Farm
     Ok(found)
 }
 
+/// Empties the index, as far as there is one, and lets the next scrub look at all that is found.
+async fn clear(write: &mut crate::db::Write) -> Result<(), DatabaseError> {
+    for table in ["arrivals", "reservations", "shards", "contracts", "audit_keys", "scrub"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM {table}"))).execute(&mut **write).await?;
+    }
+    sqlx::query("INSERT INTO scrub (id) VALUES (1)").execute(&mut **write).await?;
+    Ok(())
+}
+
 type Surveyed = (HashMap<ContractId, Replayed>, HashMap<ShardId, Header>, HashSet<TagKeyId>);
 
 fn survey(folder: &Folder) -> io::Result<Surveyed> {
     let mut contracts = HashMap::new();
-    for path in list(&folder.journals())? {
-        if let Some(told) = journal::replay(&path)? {
-            contracts.insert(told.id, told);
+    for id in list(&folder.journals())?.iter().filter_map(|path| contract_of(path)) {
+        if let Some(told) = replay(folder, id)? {
+            contracts.insert(id, told);
         }
     }
     let mut headers = HashMap::new();
@@ -283,18 +367,18 @@ fn survey(folder: &Folder) -> io::Result<Surveyed> {
             Some(header) if contracts.contains_key(&header.contract) => {
                 headers.insert(shard, header);
             }
-            _ => set_aside(folder, shard)?,
+            _ => set_aside(folder, &folder.shard(shard))?,
         }
     }
     let keys = audit_keys::found(folder)?.into_iter().collect();
     Ok((contracts, headers, keys))
 }
 
-/// Keeps a file that nothing explains out of the way, because without the database nobody can say it is worthless.
-fn set_aside(folder: &Folder, shard: ShardId) -> io::Result<()> {
+/// Keeps a file that nothing explains out of the way, because nobody can say that it is worthless.
+fn set_aside(folder: &Folder, path: &Path) -> io::Result<()> {
     let unknown = folder.root.join("unknown");
     fs::create_dir_all(&unknown)?;
-    fs::rename(folder.shard(shard), unknown.join(shard.to_string()))?;
+    fs::rename(path, unknown.join(path.file_name().unwrap_or_default()))?;
     sync_folder(&unknown)
 }
 

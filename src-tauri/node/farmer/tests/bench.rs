@@ -78,8 +78,14 @@ impl Bench {
 
     /// Stops the node and opens its home again.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(|_| ()).await
+    }
+
+    /// The same, with a deed to the home in between.
+    pub(crate) async fn restart_after(self, deed: impl FnOnce(&std::path::Path)) -> Self {
         self.node.shutdown().await.expect("closes");
         drop(self.node);
+        deed(self.home.path());
         let node = Self::open(&self.home, &self.clock, None).await;
         Self { node, ..self }
     }

@@ -45,6 +45,31 @@ async fn farmer_keeps_everything_over_a_restart() {
 }
 
 #[tokio::test]
+async fn farmer_whose_database_is_an_older_copy_keeps_everything_and_says_so() {
+    let bench = Bench::new(offering(64 * MIB)).await;
+    let mut owner = bench.owner().await;
+    let (first, second) = (noise(100_000), noise(90_000));
+    let (state, id) = owner.stored(&first).await;
+    let bench =
+        bench.restart_after(|home| drop(std::fs::copy(home.join("hayloft.db"), home.join("old")))).await;
+    owner.meet(&bench).await;
+    let (later, later_id) = owner.stored(&second).await;
+    let removal = owner.propose(&state, Vec::new(), vec![id]);
+    let state = owner.revise(&state, &removal).await.expect("removed");
+    let bench =
+        bench.restart_after(|home| drop(std::fs::copy(home.join("old"), home.join("hayloft.db")))).await;
+    owner.meet(&bench).await;
+    assert_eq!(owner.download(later.contract(), later_id, 0, 90_000).await.expect("read"), second);
+    owner.download(state.contract(), id, 0, 1).await.expect_err("what was removed stays removed");
+    let status = bench.node.status().await.expect("status");
+    assert!(status.notices.iter().any(|notice| notice.contains("older copy")), "{:?}", status.notices);
+    assert_eq!(bench.node.farm_status().await.expect("status").used_bytes, quota_bytes(90_000));
+    let removal = owner.propose(&later, Vec::new(), vec![later_id]);
+    owner.revise(&later, &removal).await.expect("the history goes on");
+    assert_eq!(bench.node.farm_status().await.expect("status").used_bytes, 0);
+}
+
+#[tokio::test]
 async fn second_node_on_a_home_is_refused_with_a_sentence() {
     let bench = Bench::new(offering(64 * MIB)).await;
     let error = fails(options(&bench.home)).await;
