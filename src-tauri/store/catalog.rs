@@ -145,7 +145,13 @@ impl Change {
         Ok(())
     }
 
+    /// Two nodes on one home would write over each other's batches.
     async fn begin_plain(inner: &Arc<Inner>) -> Result<Self, DatabaseError> {
+        let home = inner.home.clone();
+        let held = tokio::task::spawn_blocking(move || home.is_held()).await;
+        if !held.map_err(std::io::Error::other)?? {
+            return Err(DatabaseError::NotLocked);
+        }
         Ok(Self { inner: inner.clone(), write: inner.db.write().await?, entries: Vec::new(), durable: false })
     }
 

@@ -7,7 +7,7 @@ use hayloft_core::{Amount, FileId, SegmentId, Timestamp, spending::Limits};
 use serde_json::{Value, json};
 
 use crate::{
-    CatalogState, DatabaseState, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
+    CatalogState, DatabaseError, DatabaseState, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
     db::Db,
     disk::{Deed, Disk},
     files::{FileSegment, NewSegment, Removal, Save, Segment, StoredFile},
@@ -294,6 +294,42 @@ async fn a_damaged_log_is_put_aside_and_said_when_the_rows_are_lost_too() {
     fs::write(home.path().join("catalog.log"), &bytes).unwrap();
     // The end is what it should be: the damage is found when the log is needed or written anew.
     assert_eq!(&opened(home.path()).await.0, last);
+}
+
+#[tokio::test]
+async fn a_node_whose_lock_was_deleted_writes_nothing_more_and_the_second_ones_files_stay() {
+    let home = tempfile::tempdir().unwrap();
+    let (first, _) = open(home.path()).await;
+    step(&first, 0).await.unwrap();
+    fs::remove_file(home.path().join("lock")).unwrap();
+    let (second, _) = open(home.path()).await;
+    let save =
+        |seed| Save { segments: vec![segment(seed)], files: vec![file(seed, seed, seed)], ..Save::default() };
+    second.owner().save(&save(1)).await.unwrap();
+    let refused = first.owner().save(&save(2)).await.unwrap_err();
+    assert!(matches!(refused, OwnerError::Database(DatabaseError::NotLocked)), "{refused}");
+    second.owner().save(&save(3)).await.unwrap();
+    let holds = records(&second).await;
+    for store in [first, second] {
+        store.close().await;
+    }
+    fs::remove_file(home.path().join("hayloft.db")).unwrap();
+    let found = opened(home.path()).await.0;
+    assert_eq!((&found, found.files.len()), (&holds, 2));
+}
+
+#[tokio::test]
+async fn a_log_that_somebody_else_wrote_to_is_not_written_over() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(home.path()).await;
+    step(&store, 0).await.unwrap();
+    let path = home.path().join("catalog.log");
+    let longer = [fs::read(&path).unwrap(), b"another's".to_vec()].concat();
+    fs::write(&path, &longer).unwrap();
+    let before = records(&store).await;
+    let refused = step(&store, 1).await.unwrap_err().to_string();
+    assert!(refused.contains("another program has written to catalog.log"), "{refused}");
+    assert_eq!((records(&store).await, fs::read(&path).unwrap()), (before, longer));
 }
 
 #[tokio::test]

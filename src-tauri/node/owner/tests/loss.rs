@@ -92,7 +92,7 @@ async fn a_lost_database_loses_no_file_and_is_told() {
 async fn what_was_given_up_before_the_database_was_lost_is_still_removed() {
     let mut bed = Bed::new(3).await;
     bed.put_bytes("one", &noise(1, 300_000)).await;
-    bed.kill(0).await;
+    bed.kill(2).await;
     bed.remove(&["one"]).await.expect("removed");
     bed.removals_become(1).await;
     bed.restart_after(lose_database).await;
@@ -100,7 +100,7 @@ async fn what_was_given_up_before_the_database_was_lost_is_still_removed() {
         bed.node.owner_for_tests().await.inner.catalog.store.removals().await.expect("removals").len(),
         1
     );
-    bed.revive(0).await;
+    bed.revive(2).await;
     bed.removals_become(0).await;
     bed.used_becomes(|used| used == 0).await;
     assert!(
