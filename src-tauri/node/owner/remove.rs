@@ -140,6 +140,12 @@ impl Strangers {
     }
 }
 
+/// Whether farmers may hold more than the records here know, because these came back from the catalog log: no attempt is then
+/// undone but by a person, since another copy of the records may name what it placed.
+pub(crate) async fn may_know_too_little(owner: &Inner) -> Result<bool, OwnerError> {
+    Ok(!owner.catalog.store.unsettled().await?.is_empty())
+}
+
 /// Records that came back from the catalog log may know less than farmers hold: each contract is compared with its farmer.
 async fn settle(owner: &Inner) -> Result<(), OwnerError> {
     let mut unsettled = owner.catalog.store.unsettled().await?;

@@ -4,7 +4,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use super::bed::{Bed, noise};
-use crate::Node;
+use crate::{Node, model::JobState};
 
 const DATABASE: [&str; 3] = ["hayloft.db", "hayloft.db-wal", "hayloft.db-shm"];
 
@@ -195,4 +195,44 @@ async fn after_a_start_on_a_damaged_log_without_its_database_all_comes_back_with
     assert_eq!(bed.names().await, ["f1", "f2", "f3", "f4"]);
     bed.see_farmers(3).await;
     all_come_back(&bed, &files(1..=4)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_cannot_end_a_put_deletes_nothing_of_it_for_the_original_may_have_ended_it() {
+    let bed = Bed::new(3).await;
+    let bytes = noise(5, 96 << 20);
+    let path = bed.file("film", &bytes);
+    let owner = bed.node.owner_for_tests().await.inner;
+    let mut news = bed.node.subscribe();
+    bed.limit_upload(Some(16 << 20)).await;
+    let id = bed.node.put(bed.request(path.clone())).await.expect("begins");
+    while owner.catalog.store.job_segments(id).await.expect("segments").is_empty() {
+        let _ = news.recv().await;
+    }
+    bed.node.pause(id).await.expect("paused");
+    let copy = bed.disk().join("copy");
+    copy_home(bed.home(), &copy, false);
+    bed.limit_upload(None).await;
+    bed.node.resume(id).await.expect("resumed");
+    assert_eq!(bed.end(id).await.state, JobState::Done);
+    fs::remove_file(path).expect("it was there");
+    let second = bed.open_copy(&copy).await;
+    second.resume(id).await.expect("resumed");
+    assert_eq!(end_on(&second, id).await, JobState::Failed);
+    is_settled_and_says_so(&second).await;
+    assert!(bed.get_bytes("film").await == bytes, "the file came back changed");
+    second.shutdown().await.expect("closes");
+}
+
+async fn end_on(node: &Node, id: u32) -> JobState {
+    let mut news = node.subscribe();
+    let ended = async {
+        loop {
+            match node.job(id).await.expect("the job is known").state {
+                JobState::Running => drop(news.recv().await),
+                ended => return ended,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the job ends in time")
 }
