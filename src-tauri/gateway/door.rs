@@ -1,6 +1,7 @@
 //! `api.json`: how a command finds the node that runs on a home, and proves that it may talk to it.
 //!
-//! Invariant: the file is readable by its user alone, appears complete or not at all, and is gone after a clean stop. A
+//! Invariant: the file is readable by its user alone, appears complete or not at all, and is gone after a clean stop of the
+//! node that wrote it: no node takes another's away. A
 //! file left behind by a crash is recognised because nothing answers to its token.
 
 use std::path::{Path, PathBuf};
@@ -82,8 +83,14 @@ impl ApiFile {
         Ok(())
     }
 
-    /// Takes the file away; a missing one is fine.
-    pub(crate) fn remove(home: &Path) {
+    /// Takes the file away if it is the one with this token; a missing one is fine.
+    pub(crate) fn remove(home: &Path, token: &str) {
+        if let Ok(Some(there)) = Self::read(home)
+            && there.token != token
+        {
+            tracing::warn!(pid = there.pid, "another node has opened its door here; it stays");
+            return;
+        }
         if let Err(error) = std::fs::remove_file(Self::path(home))
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -110,7 +117,19 @@ mod tests {
             let mode = std::fs::metadata(ApiFile::path(home.path())).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        ApiFile::remove(home.path());
+        ApiFile::remove(home.path(), &door.token);
+        assert!(ApiFile::read(home.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn no_node_takes_anothers_door_away() {
+        let home = tempfile::tempdir().unwrap();
+        let (first, second) = (ApiFile::new(1), ApiFile::new(2));
+        first.write(home.path()).unwrap();
+        second.write(home.path()).unwrap();
+        ApiFile::remove(home.path(), &first.token);
+        assert_eq!(ApiFile::read(home.path()).unwrap().unwrap().token, second.token);
+        ApiFile::remove(home.path(), &second.token);
         assert!(ApiFile::read(home.path()).unwrap().is_none());
     }
 

@@ -40,6 +40,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// The running HTTP API of a node.
 pub struct Gateway {
     home: PathBuf,
+    /// What its door file opens with.
+    token: String,
     address: SocketAddr,
     closing: CancellationToken,
     stop_asked: CancellationToken,
@@ -61,6 +63,7 @@ impl Gateway {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(GatewayError::Listen)?;
         let address = listener.local_addr().map_err(GatewayError::Listen)?;
         let door = ApiFile::new(address.port());
+        let token = door.token.clone();
         let closing = CancellationToken::new();
         let stop_asked = CancellationToken::new();
         let state = routes::Shared::new(node, &door, closing.clone(), stop_asked.clone());
@@ -75,7 +78,7 @@ impl Gateway {
                 Some(tokio::spawn(async { opening.await.unwrap_or_default() }))
             }
         };
-        Ok(Self { home, address, closing, stop_asked, server: Some(server), door })
+        Ok(Self { home, token, address, closing, stop_asked, server: Some(server), door })
     }
 
     /// Where it listens.
@@ -94,7 +97,7 @@ impl Gateway {
         if let Some(door) = self.door.take() {
             let _ = door.await;
         }
-        ApiFile::remove(&self.home);
+        ApiFile::remove(&self.home, &self.token);
         let Some(mut server) = self.server.take() else { return };
         if tokio::time::timeout(CLOSING_GRACE, &mut server).await.is_err() {
             server.abort();
@@ -146,7 +149,7 @@ async fn serve(listener: TcpListener, app: Router, closing: CancellationToken) {
 impl Drop for Gateway {
     fn drop(&mut self) {
         if self.server.is_some() {
-            ApiFile::remove(&self.home);
+            ApiFile::remove(&self.home, &self.token);
             self.closing.cancel();
         }
     }

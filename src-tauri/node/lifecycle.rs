@@ -296,7 +296,7 @@ impl Running {
             unlocked: unlocked.is_some(),
             protection: identity.protection.into(),
         });
-        let of_owner = unlocked.as_ref().and_then(Owner::notice).map(ToOwned::to_owned);
+        let of_owner = unlocked.as_ref().map(Owner::notices).unwrap_or_default();
         let locked = self.locked.lock().await.clone();
         let gone = self.parts.store.database_is_gone().then(|| notices::DATABASE_GONE.to_owned());
         let notices = self.notices.iter().cloned().chain(of_owner).chain(locked).chain(gone).collect();

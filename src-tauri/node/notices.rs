@@ -68,6 +68,18 @@ pub(crate) fn of_records(lost: usize) -> String {
     format!("{said}: put hayloft.db and catalog.log back from a backup if there is one. All others are well.")
 }
 
+/// Farmers hold so many pieces that records which came back from their copy do not know.
+pub(crate) fn of_strangers(pieces: usize) -> String {
+    let (pieces, them) = match pieces {
+        1 => ("1 piece".to_owned(), "It is kept until its contract ends"),
+        pieces => (format!("{pieces} pieces"), "They are kept until their contracts end"),
+    };
+    format!(
+        "Farmers keep {pieces} that this copy of your records does not know. Is another copy of this home running, or was \
+         this one restored from an older copy? Nothing was deleted. {them}."
+    )
+}
+
 /// The database was deleted while the node runs.
 pub(crate) const DATABASE_GONE: &str = "hayloft.db was deleted or moved away while Hayloft runs: end Hayloft and start it \
                                         again. Your files are then listed from their copy, catalog.log.";

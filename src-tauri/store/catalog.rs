@@ -1,8 +1,13 @@
 //! The catalog log: what an owner cannot make again, kept outside the database too, so that losing the database loses no
 //! file and no money. Sealed content and placement records with their notes, contracts with their revisions, transfers,
-//! escrows with what they are for, and payments; all as they are in the rows. Deliberately absent: what can be found again
-//! (peers, marks, older revisions and vouchers, which the other party has too, shards in flight or to be removed: the owner
-//! works those out from contracts and placements, see [`crate::Owner::unsettled`]).
+//! escrows with what they are for, payments, and shards that were given up; all as they are in the rows. Deliberately absent:
+//! what can be found again (peers, marks, older revisions and vouchers, which the other party has too), and shards in flight.
+//!
+//! **A log may be older than the truth.** It may be a copy, one that lost its end, or one of two copies that both went on.
+//! What it does not name is therefore no ground to delete anything: farmers are told to delete only what is written down
+//! here as given up. That is never taken back, so it holds in every later state of the same records, and in each copy of
+//! them. After rows followed the log each contract is compared with its farmer once ([`crate::Owner::unsettled`]); what only the
+//! farmer knows stays with it and is told, even if it was in flight when the database was lost. It ends with its contract.
 //!
 //! **Log first, rows second.** Every change of these tables is a list of [`Entry`]s. They are applied to the rows in one
 //! transaction, appended to the log as one batch and synced, and only then is the transaction committed. The same
@@ -140,7 +145,13 @@ impl Change {
         Ok(())
     }
 
+    /// Two nodes on one home would write over each other's batches.
     async fn begin_plain(inner: &Arc<Inner>) -> Result<Self, DatabaseError> {
+        let home = inner.home.clone();
+        let held = tokio::task::spawn_blocking(move || home.is_held()).await;
+        if !held.map_err(std::io::Error::other)?? {
+            return Err(DatabaseError::NotLocked);
+        }
         Ok(Self { inner: inner.clone(), write: inner.db.write().await?, entries: Vec::new(), durable: false })
     }
 

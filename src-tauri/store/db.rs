@@ -47,6 +47,12 @@ pub enum DatabaseError {
     /// Another program uses the file.
     #[error("another program holds this home's database: end it, and try again")]
     Busy,
+    /// The file that keeps other nodes off the home was deleted or replaced.
+    #[error(
+        "the file lock in this home was deleted or replaced while Hayloft runs, and another node may have begun here: end all \
+         nodes of this home, and start one again (nothing was written)"
+    )]
+    NotLocked,
     /// The store was closed meanwhile.
     #[error("Hayloft is closing: start it again, and try again")]
     Closed,

@@ -8,7 +8,7 @@ use crate::{
     DatabaseError, Owner,
     catalog::Entry,
     db::{Write, bytes, id, int, maybe_number, number},
-    owner::{OwnerError, insert_removals, job_of, settle_placing},
+    owner::{OwnerError, give_up, job_of, settle_placing},
 };
 
 /// A stored file.
@@ -91,7 +91,7 @@ pub struct Save {
 }
 
 /// A shard that its farmer is to delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Removal {
     /// Which farmer.
     pub farmer: DeviceId,
@@ -314,7 +314,7 @@ impl Owner {
         }
         write.make(Entry::Moved { segment, placement: placement.to_vec() }).await?;
         settle_placing(&mut write, placed).await?;
-        insert_removals(&mut write, gone).await?;
+        give_up(&mut write, gone).await?;
         Ok(write.commit().await?)
     }
 
@@ -347,7 +347,7 @@ impl Owner {
                 return Err(OwnerError::SegmentInUse);
             }
             write.make_lazily(Entry::SegmentGone(*segment)).await?;
-            insert_removals(&mut write, removals).await?;
+            give_up(&mut write, removals).await?;
         }
         write.commit().await?;
         crash_point!(SegmentsRemoved);

@@ -180,10 +180,13 @@ fn head_of(row: &SqliteRow) -> Result<ContractHead, DatabaseError> {
 
 #[cfg(test)]
 mod tests {
+    use hayloft_core::SegmentId;
+
     use super::*;
     use crate::{
         farmer_tests::{NOW, open},
         files::Removal,
+        owner::Placing,
         samples::{contract_id, shard_id},
     };
 
@@ -204,8 +207,11 @@ mod tests {
         assert_eq!(all, [lost(2, false), lost(1, true)]);
         owner.found_again(&[shard_id(2)]).await.unwrap();
         assert_eq!(owner.lost_shards().await.unwrap(), [lost(1, true)]);
-        let removal = Removal { farmer: DeviceId([9; 32]), contract: contract_id(1), shard: shard_id(1) };
-        owner.settle(contract_id(1), &[removal]).await.unwrap();
+        let (shard, farmer, contract) = (shard_id(1), DeviceId([9; 32]), contract_id(1));
+        let placing = Placing { shard, farmer, contract, segment: SegmentId([1; 32]), job: None };
+        let removal = Removal { farmer, contract, shard };
+        owner.add_placing(&[placing]).await.unwrap();
+        owner.give_up_placing(&[removal]).await.unwrap();
         assert_eq!(owner.lost_shards().await.unwrap(), []);
     }
 

@@ -1,6 +1,7 @@
 //! The home folder: one node per home, held by a lock, and files that are written whole or not at all.
 //!
-//! The lock is the operating system's, so it ends with the process however that ends.
+//! The lock is the operating system's, so it ends with the process however that ends. It holds for as long as the locked file is
+//! the one in the home: where that was deleted or replaced, another node may run, and nothing of the owner's is written any more.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -8,11 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use same_file::Handle;
 use zeroize::Zeroizing;
 
 /// How the names of files that are being written begin.
 pub(crate) const UNFINISHED: &str = ".hayloft-new-";
 
+const LOCK: &str = "lock";
 const DEVICE_KEY: &str = "device.key";
 const PAYOUT_KEY: &str = "payout.key";
 const WALLET_KEY: &str = "wallet.key";
@@ -46,7 +49,7 @@ pub enum HomeError {
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
-    lock: File,
+    lock: Handle,
 }
 
 impl Drop for Home {
@@ -65,12 +68,15 @@ impl Home {
         let failed = |source| HomeError::Io { home: path.to_owned(), source };
         create_private_folder(path).map_err(failed)?;
         let path = path.canonicalize().map_err(failed)?;
-        let file = private_options().create(true).truncate(false).open(path.join("lock")).map_err(failed)?;
-        match file.try_lock() {
+        let file = private_options().create(true).truncate(false).open(path.join(LOCK)).map_err(failed)?;
+        let lock = Handle::from_file(file).map_err(failed)?;
+        match lock.as_file().try_lock() {
+            // Deleted or replaced between opening and locking: the lock is on nothing that others see.
+            Ok(()) if !is_at(&lock, &path).map_err(failed)? => Err(HomeError::Locked { home: path }),
             Ok(()) => {
                 remove_unfinished(&path).map_err(failed)?;
                 crate::reserve::settle(&path);
-                Ok(Self { path, lock: file })
+                Ok(Self { path, lock })
             }
             Err(TryLockError::WouldBlock) => Err(HomeError::Locked { home: path }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
@@ -88,7 +94,15 @@ impl Home {
     /// # Errors
     /// [`HomeError::Io`] if the system refuses.
     pub fn release(&self) -> Result<(), HomeError> {
-        self.lock.unlock().map_err(|source| HomeError::Io { home: self.path.clone(), source })
+        self.lock.as_file().unlock().map_err(|source| HomeError::Io { home: self.path.clone(), source })
+    }
+
+    /// Whether the locked file is still the one in the home: if it was deleted or replaced, another node may have begun there.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub(crate) fn is_held(&self) -> io::Result<bool> {
+        is_at(&self.lock, &self.path)
     }
 
     /// The device's Ed25519 secret, made at random the first time.
@@ -150,6 +164,14 @@ impl Home {
         let secret = Zeroizing::new(rand::random::<[u8; 32]>());
         write_whole(&self.path.join(name), secret.as_slice(), true).map_err(failed)?;
         Ok(secret)
+    }
+}
+
+fn is_at(lock: &Handle, home: &Path) -> io::Result<bool> {
+    match Handle::from_path(home.join(LOCK)) {
+        Ok(there) => Ok(there == *lock),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -243,7 +265,7 @@ mod tests {
     fn lock_is_given_back_although_a_child_holds_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();
-        let child = home.lock.try_clone().unwrap();
+        let child = home.lock.as_file().try_clone().unwrap();
         drop(home);
         assert!(Home::open(folder.path()).is_ok());
         drop(child);
@@ -259,6 +281,17 @@ mod tests {
         assert!(said.contains(&*first.path().to_string_lossy()) && said.contains("--home"), "{said}");
         drop(first);
         Home::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_deleted_or_replaced_is_not_held_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Home::open(folder.path()).unwrap();
+        assert!(first.is_held().unwrap());
+        fs::remove_file(folder.path().join(LOCK)).unwrap();
+        assert!(!first.is_held().unwrap());
+        let second = Home::open(folder.path()).unwrap();
+        assert!(second.is_held().unwrap() && !first.is_held().unwrap());
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Owner {
 
     /// Brings everything that the owner keeps back from the catalog log, for records that do not open any more: answers
     /// how many files there are then, or nothing, with all left as it is, if the log has not all of it either. Shards in
-    /// flight are forgotten and worked out again: no job may be running.
+    /// flight are forgotten: no job may be running.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
@@ -263,11 +263,13 @@ impl Owner {
     /// [`OwnerError::Database`].
     pub async fn give_up_placing(&self, removals: &[Removal]) -> Result<(), OwnerError> {
         let mut write = self.change().await?;
+        let mut given_up = Vec::new();
         for removal in removals {
             if clear_placing(&mut write, removal.shard).await? {
-                insert_removals(&mut write, &[*removal]).await?;
+                given_up.push(*removal);
             }
         }
+        give_up(&mut write, &given_up).await?;
         write.commit().await?;
         crash_point!(GivenUpCommitted);
         Ok(())
@@ -288,7 +290,7 @@ impl Owner {
         Ok(removals.collect::<Result<_, DatabaseError>>()?)
     }
 
-    /// Contracts whose farmers may hold shards that nothing here names, since rows were made again from the catalog log.
+    /// Contracts whose farmers may hold shards that nothing here knows, since rows were made again from the catalog log.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
@@ -298,13 +300,12 @@ impl Owner {
         Ok(rows.iter().map(|row| Ok(ContractId(id(row, 0)?))).collect::<Result<_, DatabaseError>>()?)
     }
 
-    /// Writes down for removal what a farmer holds under the contract that nothing names; it is settled then.
+    /// Its farmer holds nothing under the contract that is not known here.
     ///
     /// # Errors
     /// [`OwnerError::Database`].
-    pub async fn settle(&self, contract: ContractId, unnamed: &[Removal]) -> Result<(), OwnerError> {
+    pub async fn settle(&self, contract: ContractId) -> Result<(), OwnerError> {
         let mut write = self.change().await?;
-        insert_removals(&mut write, unnamed).await?;
         let query = sqlx::query("UPDATE owner_contracts SET settled = 1 WHERE contract = ?");
         let query = query.bind(contract.0.to_vec());
         query.execute(&mut **write).await.map_err(DatabaseError::from)?;
@@ -317,10 +318,7 @@ impl Owner {
     /// [`OwnerError::Database`].
     pub async fn clear_removals(&self, shards: &[ShardId]) -> Result<(), OwnerError> {
         let mut write = self.change().await?;
-        for shard in shards {
-            let query = sqlx::query("DELETE FROM removals WHERE shard = ?").bind(shard.0.to_vec());
-            query.execute(&mut **write).await.map_err(DatabaseError::from)?;
-        }
+        write.make_lazily(Entry::Gone(shards.to_vec())).await?;
         write.commit().await?;
         crash_point!(RemovalsCleared);
         Ok(())
@@ -410,6 +408,17 @@ pub(crate) async fn settle_placing(write: &mut Change, shards: &[ShardId]) -> Re
     if !shards.is_empty() {
         write.make(Entry::Placed(shards.to_vec())).await?;
     }
+    Ok(())
+}
+
+/// Writes shards down for removal, in the log too: it is the one ground on which a farmer is ever told to delete.
+pub(crate) async fn give_up(write: &mut Change, removals: &[Removal]) -> Result<(), DatabaseError> {
+    if removals.is_empty() { Ok(()) } else { write.make_lazily(Entry::GivenUp(removals.to_vec())).await }
+}
+
+pub(crate) async fn delete_removal(write: &mut Write, shard: ShardId) -> Result<(), DatabaseError> {
+    let query = sqlx::query("DELETE FROM removals WHERE shard = ?").bind(shard.0.to_vec());
+    query.execute(&mut **write).await?;
     Ok(())
 }
 

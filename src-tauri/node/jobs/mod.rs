@@ -396,7 +396,12 @@ impl Jobs {
             End::Finished(Err(error)) => {
                 let error = self.owner.with_clocks(error);
                 tracing::info!(job = id, %error, "a job failed");
-                if !error.may_pass() || matches!(*live.spec, Spec::Get { .. }) {
+                let of_no_more_use = match *live.spec {
+                    Spec::Get { .. } => true,
+                    // Another copy of these records may have ended it well: a person may cancel it.
+                    _ => !error.may_pass() && !remove::may_know_too_little(&self.owner).await?,
+                };
+                if of_no_more_use {
                     self.clear(id, &live.spec).await?;
                 }
                 (snapshot.message, snapshot.error) = (Some(error.to_string()), Some(error.code()));

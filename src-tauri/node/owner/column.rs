@@ -51,7 +51,7 @@ impl ColumnError {
 
     /// Whether the farmer answered in a way that tells that it has not what it was given.
     pub(super) fn says_it_is_gone(&self) -> bool {
-        self.is_lost() || matches!(self, Self::Wrong(_))
+        losses::said_by(self).is_some()
     }
 
     /// Whether the farmer did not answer at all.

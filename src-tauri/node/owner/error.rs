@@ -142,7 +142,7 @@ pub(crate) enum OwnerError {
         needed: usize,
     },
     /// Too few farmers answer to bring a segment back.
-    #[error("{}", too_few(*found, *wrong, *needed))]
+    #[error("{}", too_few(*found, *wrong, *needed, *all))]
     TooFewAnswer {
         /// That sent a good shard.
         found: usize,
@@ -150,6 +150,8 @@ pub(crate) enum OwnerError {
         wrong: usize,
         /// That a segment needs.
         needed: usize,
+        /// That were given a shard of it.
+        all: usize,
     },
     /// Farmers are missing, and some are there whose clocks and this computer's differ.
     #[error("{}", clocks(*farmers, cause))]
@@ -297,16 +299,17 @@ impl OwnerError {
     }
 }
 
-fn too_few(found: usize, wrong: usize, needed: usize) -> String {
+fn too_few(found: usize, wrong: usize, needed: usize, all: usize) -> String {
     let instead = match wrong {
         0 => String::new(),
         1 => " 1 more answered, but without what it was given to keep.".into(),
         wrong => format!(" {wrong} more answered, but without what they were given to keep."),
     };
-    format!(
-        "Only {found} of the {needed} farmers needed sent their part now.{instead} The file may come back when more are \
-         online."
-    )
+    let outlook = match wrong + needed > all {
+        true => "The file is lost unless there is another copy of it.",
+        false => "The file may come back when more are online.",
+    };
+    format!("Only {found} of the {needed} farmers needed sent their part now.{instead} {outlook}")
 }
 
 fn clocks(farmers: usize, cause: &OwnerError) -> String {
@@ -348,6 +351,16 @@ impl From<OwnerError> for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_called_lost_once_those_that_may_still_answer_are_too_few() {
+        let said = |wrong| OwnerError::TooFewAnswer { found: 1, wrong, needed: 4, all: 12 }.to_string();
+        for wrong in 0..=8 {
+            assert!(said(wrong).ends_with("may come back when more are online."), "{}", said(wrong));
+        }
+        assert!(said(9).contains("9 more answered, but without"), "{}", said(9));
+        assert!(said(9).ends_with("is lost unless there is another copy of it."), "{}", said(9));
+    }
 
     #[test]
     fn all_files_that_failed_are_named_with_a_bound() {

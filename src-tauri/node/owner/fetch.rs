@@ -141,8 +141,9 @@ impl Fetcher {
             }
             if tally.asked() == 0 {
                 rounds += 1;
-                let (found, wrong) = (columns.len(), wrong.len());
-                self.may_ask_again(begun, rounds, OwnerError::TooFewAnswer { found, wrong, needed }).await?;
+                let (found, wrong, all) = (columns.len(), wrong.len(), placement.shards.len());
+                let too_few = OwnerError::TooFewAnswer { found, wrong, needed, all };
+                self.may_ask_again(begun, rounds, too_few).await?;
                 left = self.by_preference(placement);
                 left.retain(|shard| columns.iter().all(|(column, _)| *column != shard.column));
                 more = needed + SPARES;
@@ -162,7 +163,9 @@ impl Fetcher {
                 }
                 Ok(Some(News::Failed { shard, error })) => {
                     tally.failed(shard.column);
-                    if error.says_it_is_gone() {
+                    // A segment may have been removed or moved since.
+                    let named = self.owner.catalog.names(placement.segment, &shard).await;
+                    if error.says_it_is_gone() && named.unwrap_or(true) {
                         wrong.insert(shard.column);
                     }
                     if error.is_busy() && again > 0 {

@@ -33,6 +33,7 @@ pub(crate) async fn health(owner: &Arc<Inner>, name: &str) -> Result<FileHealth,
     let asked = probe(owner, &placements, true).await;
     let lost = owner.catalog.store.lost_shards().await?;
     let lost: HashSet<ShardId> = lost.into_iter().map(|lost| lost.shard).collect();
+    let too_many_lost = placements.iter().find_map(|placement| too_many_lost(placement, &lost));
     for (placement, shard, there) in asked {
         let at = placements.iter().position(|known| known.segment == placement.segment);
         let Some(segment) = at.and_then(|at| segments.get_mut(at)) else { continue };
@@ -48,7 +49,13 @@ pub(crate) async fn health(owner: &Arc<Inner>, name: &str) -> Result<FileHealth,
         seen.insert(placement.segment, segment.alive);
     }
     drop(seen);
-    Ok(of_segments(record.name, segments, repair))
+    Ok(of_segments(record.name, segments, too_many_lost, repair))
+}
+
+/// How many of a segment's shards are lost, of how many, if the rest is too few to bring it back.
+fn too_many_lost(placement: &PlacementRecord, lost: &HashSet<ShardId>) -> Option<(usize, u8)> {
+    let gone = placement.shards.iter().filter(|shard| lost.contains(&shard.id)).count();
+    (gone + usize::from(placement.k) > placement.shards.len()).then_some((gone, placement.n))
 }
 
 /// Asks for a cell of each shard of these segments, whether it is there; of a farmer that did not answer just before, only if
@@ -142,13 +149,23 @@ pub(crate) fn word(alive: u8, k: u8, n: u8) -> HealthWord {
     }
 }
 
-fn of_segments(name: String, segments: Vec<SegmentHealth>, outlook: Outlook) -> FileHealth {
+fn of_segments(
+    name: String,
+    segments: Vec<SegmentHealth>,
+    too_many_lost: Option<(usize, u8)>,
+    outlook: Outlook,
+) -> FileHealth {
     let margin = |segment: &&SegmentHealth| i16::from(segment.alive) - i16::from(segment.k);
     let weakest = segments.iter().min_by_key(margin);
     let (alive, k, n) = weakest.map_or((0, 0, 0), |segment| (segment.alive, segment.k, segment.n));
     let health = word(alive, k, n);
     let mut sentence = sentence(health, alive, k, n, outlook);
-    if let Some(said) = said(outlook) {
+    if let Some((gone, n)) = too_many_lost {
+        sentence = format!(
+            "{gone} of {n} pieces are gone: their farmers have not got them any more. The file is lost unless there is another \
+             copy of it."
+        );
+    } else if let Some(said) = said(outlook) {
         sentence = format!("{sentence} {said}");
     }
     let repairing = outlook == Outlook::UnderWay;
@@ -217,7 +234,8 @@ mod tests {
     #[test]
     fn the_weakest_segment_speaks_for_the_file() {
         let segment = |alive| SegmentHealth { alive, k: 4, n: 12, missing: Vec::new() };
-        let health = of_segments("a".into(), vec![segment(12), segment(3), segment(9)], Outlook::Nothing);
+        let health =
+            of_segments("a".into(), vec![segment(12), segment(3), segment(9)], None, Outlook::Nothing);
         assert_eq!(health.health, HealthWord::Lost);
         assert!(health.sentence.starts_with("Only 3 of 12"));
     }
@@ -225,7 +243,7 @@ mod tests {
     #[test]
     fn the_sentence_says_what_is_done_and_asks_a_person_only_where_nothing_is() {
         let segment = SegmentHealth { alive: 5, k: 4, n: 12, missing: Vec::new() };
-        let said = |outlook| of_segments("a".into(), vec![segment.clone()], outlook).sentence;
+        let said = |outlook| of_segments("a".into(), vec![segment.clone()], None, outlook).sentence;
         assert!(said(Outlook::Nothing).ends_with("Repair the file soon."));
         assert!(said(Outlook::UnderWay).ends_with("1 more may go. It is being repaired now."));
         assert!(said(Outlook::Soon).ends_with("It is repaired soon."));

@@ -141,7 +141,8 @@ async fn keep_until(
         let found = placement.shards.iter().filter(|shard| agreed.contains_key(&shard.contract)).count();
         let needed = usize::from(placement.k);
         if found < needed {
-            return Err(OwnerError::TooFewAnswer { found, wrong: 0, needed });
+            let all = placement.shards.len();
+            return Err(OwnerError::TooFewAnswer { found, wrong: 0, needed, all });
         }
     }
     crash_point!(ContractsExtended);

@@ -12,7 +12,7 @@ use super::{Inner, column::ColumnError};
 
 /// What an answer to a read says of the shard: whether its bytes show that it is gone, and the reason. None if it says
 /// nothing, as silence does.
-fn said_by(error: &ColumnError) -> Option<(bool, String)> {
+pub(super) fn said_by(error: &ColumnError) -> Option<(bool, String)> {
     match error {
         ColumnError::Wrong(error) => Some((true, format!("Its farmer sent something else: {error}."))),
         ColumnError::Net(NetError::Refused(Refusal { code, .. })) => match code {

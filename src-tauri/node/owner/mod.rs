@@ -76,6 +76,7 @@ use crate::{
         ApiError, AuditHistory, AuditReport, Event, FileEntry, FileHealth, GetRequest, Job, JobReport,
         PutRequest, Quote, ReceiptWish,
     },
+    notices,
     parts::OwnerParts,
     witness::Witness,
 };
@@ -101,6 +102,8 @@ pub(crate) struct Inner {
     pub(crate) started: tokio::time::Instant,
     /// Wakes whoever tells farmers what to remove.
     pub(crate) removals: Notify,
+    /// What farmers hold and no record here knows.
+    pub(crate) strangers: remove::Strangers,
     /// Wakes whoever rewrites half-dead segments.
     pub(crate) rewrites: Notify,
     pub(crate) repairs: repair::Desk,
@@ -197,6 +200,7 @@ impl Owner {
             turns: sending::Turns::default(),
             started: tokio::time::Instant::now(),
             removals: Notify::new(),
+            strangers: remove::Strangers::default(),
             rewrites: Notify::new(),
             repairs: repair::Desk::new(parts.epoch_seconds, parts.repair),
             looked_into: survey::LookedInto::default(),
@@ -231,9 +235,14 @@ impl Owner {
         self.tasks.wait().await;
     }
 
-    /// What its start found and mended.
-    pub(crate) fn notice(&self) -> Option<&str> {
-        self.notice.as_deref()
+    /// What its start found and mended, and what farmers hold that it does not know.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let strangers = self.inner.strangers.count();
+        self.notice
+            .clone()
+            .into_iter()
+            .chain((strangers > 0).then(|| notices::of_strangers(strangers)))
+            .collect()
     }
 
     /// Farmers seen with a valid offer lately.

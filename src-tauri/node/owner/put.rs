@@ -94,9 +94,13 @@ pub(crate) async fn put(
         report.reused = !kept.by_this_job;
         reports.push((kept.order, report));
     }
-    owner.catalog.store.end_job_segments(job).await?;
-    remove::sweep(owner).await?;
-    if let Some(error) = failures.error() {
+    let failed = failures.error();
+    // What was placed of files that cannot be read here any more may be named by another copy of these records.
+    if failed.is_none() || !remove::may_know_too_little(owner).await? {
+        owner.catalog.store.end_job_segments(job).await?;
+        remove::sweep(owner).await?;
+    }
+    if let Some(error) = failed {
         return Err(error);
     }
     reports.sort_by_key(|(order, _)| *order);

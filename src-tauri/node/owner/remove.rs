@@ -1,11 +1,12 @@
 //! Removing: files at once from the list, their shards from farmers by revisions, as soon as each can be reached.
 //!
 //! Nothing is removed from a contract but what the store wrote down for removal: shards of segments that serve nothing
-//! any more, and of attempts that came to nothing.
+//! any more, and of attempts that came to nothing. What farmers hold and no record here knows is kept: records that came back
+//! from the catalog log may be older than the truth, and another copy of this home may need it. A person is told.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -24,7 +25,9 @@ use super::{
     Inner, OwnerError,
     contracts::{ContractError, Wish},
     listing::gap_named,
+    lock,
 };
+use crate::{model::Event, notices};
 
 /// Farmers told at once.
 const AT_ONCE: usize = 16;
@@ -112,12 +115,49 @@ pub(crate) async fn keep_removing(owner: Arc<Inner>) {
     }
 }
 
-/// Records that came back from the catalog log may know less than farmers hold: each contract is compared with its farmer,
-/// and what nothing names is written down for removal.
+/// How many shards farmers hold that no record here knows, by contract, of those that were compared since the start.
+#[derive(Default)]
+pub(crate) struct Strangers(Mutex<HashMap<ContractId, usize>>);
+
+impl Strangers {
+    /// How many there are in all.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.0).values().sum()
+    }
+
+    /// Whether these were all compared, and something was found.
+    #[cfg(test)]
+    pub(super) fn have_all(&self, contracts: &[ContractId]) -> bool {
+        contracts.iter().all(|contract| self.have(*contract))
+    }
+
+    fn have(&self, contract: ContractId) -> bool {
+        lock(&self.0).contains_key(&contract)
+    }
+
+    fn keep(&self, contract: ContractId, shards: usize) {
+        lock(&self.0).insert(contract, shards);
+    }
+}
+
+/// Whether farmers may hold more than the records here know, because these came back from the catalog log: no attempt is then
+/// undone but by a person, since another copy of the records may name what it placed.
+pub(crate) async fn may_know_too_little(owner: &Inner) -> Result<bool, OwnerError> {
+    Ok(!owner.catalog.store.unsettled().await?.is_empty())
+}
+
+/// Records that came back from the catalog log may know less than farmers hold: each contract is compared with its farmer.
 async fn settle(owner: &Inner) -> Result<(), OwnerError> {
-    let unsettled = owner.catalog.store.unsettled().await?;
+    let mut unsettled = owner.catalog.store.unsettled().await?;
+    unsettled.retain(|contract| !owner.strangers.have(*contract));
+    let before = owner.strangers.count();
     let settled = stream::iter(unsettled).map(|contract| settle_one(owner, contract));
     let settled: Vec<_> = settled.buffer_unordered(AT_ONCE).collect().await;
+    let now = owner.strangers.count();
+    if now > before {
+        tracing::warn!("{}", notices::of_strangers(now));
+        let _ = owner.events.send(Event::StatusChanged);
+    }
     settled.into_iter().collect()
 }
 
@@ -131,22 +171,25 @@ async fn settle_one(owner: &Inner, contract: ContractId) -> Result<(), OwnerErro
             return Ok(());
         }
     }
-    let unnamed = unnamed(owner, contract).await?;
-    Ok(owner.catalog.store.settle(contract, &unnamed).await?)
+    match strangers(owner, contract).await? {
+        0 => owner.catalog.store.settle(contract).await?,
+        shards => owner.strangers.keep(contract, shards),
+    }
+    Ok(())
 }
 
-/// Shards under a contract that no segment names and no upload is about. They are asked for in this order because a shard
-/// is in flight before it is under contract, and named before it is in flight no more.
-async fn unnamed(owner: &Inner, contract: ContractId) -> Result<Vec<Removal>, OwnerError> {
+/// How many shards are under a contract that no segment names, that no upload is about and that were not given up. They are
+/// asked for in this order because a shard is in flight before it is under contract, named before it is in flight no more, and
+/// given up before it is named no more.
+async fn strangers(owner: &Inner, contract: ContractId) -> Result<usize, OwnerError> {
     let store = &owner.catalog.store;
-    let Some(kept) = store.contract(contract).await? else { return Ok(Vec::new()) };
-    let mut named: HashSet<ShardId> = store.placing().await?.iter().map(|placing| placing.shard).collect();
+    let Some(kept) = store.contract(contract).await? else { return Ok(0) };
+    let mut known: HashSet<ShardId> = store.placing().await?.iter().map(|placing| placing.shard).collect();
     for segment in store.segments().await? {
-        named.extend(owner.catalog.open_placement(&segment)?.shards.iter().map(|shard| shard.id));
+        known.extend(owner.catalog.open_placement(&segment)?.shards.iter().map(|shard| shard.id));
     }
-    let farmer = kept.terms.terms.farmer;
-    let unnamed = kept.shards.into_iter().filter(|shard| !named.contains(&shard.id));
-    Ok(unnamed.map(|shard| Removal { farmer, contract, shard: shard.id }).collect())
+    known.extend(store.removals().await?.iter().map(|removal| removal.shard));
+    Ok(kept.shards.iter().filter(|shard| !known.contains(&shard.id)).count())
 }
 
 async fn tell_farmers(owner: &Inner) -> Result<(), OwnerError> {

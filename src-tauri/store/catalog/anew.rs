@@ -1,6 +1,6 @@
 //! A log written anew from the rows: shorter, and whole again.
 
-use hayloft_core::{ContractId, FileId, SegmentId, Timestamp, codec};
+use hayloft_core::{ContractId, DeviceId, FileId, SegmentId, ShardId, Timestamp, codec};
 use sqlx::{Row, sqlite::SqliteRow};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     DatabaseError,
     db::{Write, bytes, from_blob, id, maybe_number, number},
-    files::{NewSegment, file_of, segments_of},
+    files::{NewSegment, Removal, file_of, segments_of},
     owner::{job_of, shards_of},
 };
 
@@ -54,6 +54,7 @@ pub(super) async fn write(
     while let Some((entries, next)) = files(write, last, copies.as_ref()).await? {
         (anew, last) = (append(anew, entries).await?, next);
     }
+    anew = append(anew, removals(write).await?).await?;
     anew = append(anew, jobs(write).await?).await?;
     last = 0;
     while let Some((entries, next)) = payments(write, last).await? {
@@ -203,6 +204,17 @@ async fn payments(write: &mut Write, last: i64) -> Result<Page, DatabaseError> {
         }))
     });
     Ok(Some((entries.collect::<Result<_, DatabaseError>>()?, end)))
+}
+
+async fn removals(write: &mut Write) -> Result<Vec<Entry>, DatabaseError> {
+    let query = "SELECT farmer, contract, shard FROM removals ORDER BY contract, shard";
+    let rows = sqlx::query(query).fetch_all(&mut **write).await?;
+    let removals = rows.iter().map(|row| {
+        let (farmer, contract) = (DeviceId(id(row, 0)?), ContractId(id(row, 1)?));
+        Ok(Removal { farmer, contract, shard: ShardId(id(row, 2)?) })
+    });
+    let removals = removals.collect::<Result<Vec<_>, DatabaseError>>()?;
+    Ok(removals.chunks(PAGE as usize).map(|page| Entry::GivenUp(page.to_vec())).collect())
 }
 
 async fn jobs(write: &mut Write) -> Result<Vec<Entry>, DatabaseError> {

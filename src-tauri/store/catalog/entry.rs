@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     DatabaseError,
     db::{Write, int, to_blob},
-    files::{NewSegment, StoredFile, delete_file, insert_file, insert_segment},
-    owner::{clear_placing, insert_contract, insert_shard, set_revision},
+    files::{NewSegment, Removal, StoredFile, delete_file, insert_file, insert_segment},
+    owner::{clear_placing, delete_removal, insert_contract, insert_removals, insert_shard, set_revision},
 };
 
 /// One change.
@@ -57,6 +57,10 @@ pub(crate) enum Entry {
     PaymentClosed { hash: [u8; 32], state: i64, ledger: Option<u32>, reason: Option<String> },
     /// The ledger began anew: every escrow is over.
     LedgerAnew,
+    /// These shards serve nothing for good: their farmers are to delete them.
+    GivenUp(Vec<Removal>),
+    /// Their farmers have deleted these.
+    Gone(Vec<ShardId>),
 }
 
 /// An escrow's row.
@@ -173,10 +177,18 @@ impl Entry {
                 sqlx::query("UPDATE escrows SET state = 2").execute(&mut **write).await?;
                 Ok(())
             }
+            Self::GivenUp(removals) => insert_removals(write, removals).await,
+            Self::Gone(shards) => {
+                for shard in shards {
+                    delete_removal(write, *shard).await?;
+                }
+                Ok(())
+            }
         }
     }
 
-    /// Clears all tables that entries are applied to. Shards to remove and in flight go too: they are worked out again.
+    /// Clears all tables that entries are applied to. Shards in flight go too, which no entry brings back: what farmers hold of
+    /// them is kept.
     pub(crate) async fn clear(write: &mut Write) -> Result<(), DatabaseError> {
         for table in [
             "DELETE FROM file_segments",

@@ -43,12 +43,13 @@ fn rewritten(log: &[u8]) -> Option<(Vec<u8>, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use hayloft_core::{SegmentId, Timestamp};
+    use hayloft_core::{DeviceId, SegmentId, Timestamp};
 
     use super::*;
     use crate::{
         catalog::Entry,
-        samples::{contract_id, entry, revision, terms},
+        files::Removal,
+        samples::{contract_id, entry, revision, shard_id, terms},
     };
 
     fn seeds() -> Vec<Vec<u8>> {
@@ -57,10 +58,13 @@ mod tests {
             Entry::Denied { id: contract_id(1), at: Timestamp(5) },
         ];
         let second = vec![Entry::Revision(Box::new(revision(1, 0, vec![entry(1, 10)], vec![])))];
+        let removal = Removal { farmer: DeviceId([9; 32]), contract: contract_id(1), shard: shard_id(1) };
         let third = vec![
             Entry::Moved { segment: SegmentId([1; 32]), placement: vec![1, 2, 3] },
             Entry::Kept { name_key: [2; 32], content: vec![4], keep_until: Timestamp(9), renew: true },
             Entry::Released(3),
+            Entry::GivenUp(vec![removal]),
+            Entry::Gone(vec![removal.shard]),
         ];
         let batches = [first, second, third].into_iter().zip(1..);
         batches.map(|(entries, number)| codec::encode(VERSION, &Batch { number, entries })).collect()

@@ -114,11 +114,16 @@ impl Log {
     }
 
     /// Appends behind the head, which stays where it is until the rows are committed. A failure leaves the log as it was,
-    /// or stale.
+    /// or stale. A log that does not end at its head is left as it is: somebody else writes to it.
     pub(crate) fn append(&mut self, framed: &[u8], durable: bool) -> io::Result<()> {
         let Self { file: Some(file), disk, head, stale, .. } = self else {
             return Err(io::ErrorKind::NotFound.into());
         };
+        if file.metadata()?.len() != head.len {
+            return Err(io::Error::other(
+                "another program has written to catalog.log; end all nodes of this home, and start one again",
+            ));
+        }
         file.seek(SeekFrom::Start(head.len))?;
         if let Err(error) = disk.write(file, framed) {
             *stale = disk.cut(file, head.len).is_err();

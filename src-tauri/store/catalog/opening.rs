@@ -126,9 +126,8 @@ async fn replay(write: &mut Write, reading: &mut log::Reading) -> Result<(), Dat
         for entry in entries {
             entry.apply(write).await?;
         }
-        unsettle(write).await?;
     }
-    Ok(())
+    unsettle(write).await
 }
 
 async fn count_files(write: &mut Write) -> Result<u64, DatabaseError> {
@@ -157,7 +156,7 @@ fn beyond(head: Option<log::Head>, reading: &log::Reading) -> log::Head {
     log::Head { number: number.max(head.map_or(0, |head| head.number)), ..reading.head }
 }
 
-/// What the farmers hold may be more than the log knows.
+/// What the farmers hold may be more than the log knows: what was in flight, or what another copy of this home stored.
 async fn unsettle(write: &mut Write) -> Result<(), DatabaseError> {
     sqlx::query("UPDATE owner_contracts SET settled = 0").execute(&mut **write).await?;
     Ok(())

@@ -7,7 +7,7 @@ use hayloft_core::{Amount, FileId, SegmentId, Timestamp, spending::Limits};
 use serde_json::{Value, json};
 
 use crate::{
-    CatalogState, DatabaseState, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
+    CatalogState, DatabaseError, DatabaseState, Guard, Home, OpenError, OpenReport, Store, StoreOptions,
     db::Db,
     disk::{Deed, Disk},
     files::{FileSegment, NewSegment, Removal, Save, Segment, StoredFile},
@@ -36,6 +36,7 @@ struct Records {
     files: Vec<StoredFile>,
     segments: Vec<Segment>,
     contracts: Vec<OwnerContract>,
+    removals: Vec<Removal>,
     jobs: Vec<JobRow>,
     funding: Vec<Funding>,
     payments: Vec<OutboxRow>,
@@ -47,6 +48,7 @@ async fn records(store: &Store) -> Records {
         files: owner.files().await.unwrap(),
         segments: owner.segments().await.unwrap(),
         contracts: owner.contracts(None).await.unwrap(),
+        removals: owner.removals().await.unwrap(),
         jobs: store.jobs().list(100).await.unwrap(),
         funding: store.funds().list(None).await.unwrap(),
         payments: store.outbox().list().await.unwrap(),
@@ -82,8 +84,12 @@ fn placing(seed: u32) -> Placing {
     Placing { shard: shard_id(seed), farmer: FARMER, contract, segment, job: Some(1) }
 }
 
+fn removal(seed: u32) -> Removal {
+    Removal { farmer: FARMER, contract: contract_id(1), shard: shard_id(seed) }
+}
+
 /// How many steps there are.
-const STEPS: usize = 22;
+const STEPS: usize = 24;
 
 /// One change of an owner's life; each is one commit.
 async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
@@ -107,16 +113,13 @@ async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
         }
         6 => Ok(jobs.update(1, JobState::Paused, &json!("half")).await?),
         7 => owner.update_file(&[1; 32], b"renewed", Timestamp(900), true).await,
-        8 => owner.update_placement(SegmentId([2; 32]), b"moved", &[], &[]).await,
+        8 => owner.update_placement(SegmentId([2; 32]), b"moved", &[], &[removal(6)]).await,
         9 => {
             let save = Save { files: vec![file(2, 4, 1)], replace: true, ..Save::default() };
             owner.save(&save).await
         }
         10 => owner.end_job_segments(1).await,
-        11 => {
-            let removal = Removal { farmer: FARMER, contract: contract_id(1), shard: shard_id(2) };
-            owner.remove_segments(&[(SegmentId([2; 32]), vec![removal])]).await
-        }
+        11 => owner.remove_segments(&[(SegmentId([2; 32]), vec![removal(2)])]).await,
         12 => owner.rebase(&revision(1, 7, vec![], vec![]), &[entry(1, 10), entry(5, 50)]).await,
         13 => Ok(jobs.finish(1, JobState::Done, &nothing, Some(&json!("report")), NOW).await?),
         14 => owner.deny_contract(contract_id(1), NOW).await,
@@ -130,7 +133,9 @@ async fn step(store: &Store, number: usize) -> Result<(), OwnerError> {
         },
         19 => Ok(store.outbox().close(&[2; 32], &Fate::Failed { ledger: 7, reason: "why".into() }).await?),
         20 => Ok(store.outbox().keep_escrow(&escrow(EscrowState::Seen)).await?),
-        _ => Ok(store.outbox().begin_anew(b"another").await?),
+        21 => Ok(store.outbox().begin_anew(b"another").await?),
+        22 => owner.clear_removals(&[shard_id(6)]).await,
+        _ => owner.update_file(&[1; 32], b"renewed", Timestamp(901), true).await,
     }
 }
 
@@ -292,6 +297,42 @@ async fn a_damaged_log_is_put_aside_and_said_when_the_rows_are_lost_too() {
 }
 
 #[tokio::test]
+async fn a_node_whose_lock_was_deleted_writes_nothing_more_and_the_second_ones_files_stay() {
+    let home = tempfile::tempdir().unwrap();
+    let (first, _) = open(home.path()).await;
+    step(&first, 0).await.unwrap();
+    fs::remove_file(home.path().join("lock")).unwrap();
+    let (second, _) = open(home.path()).await;
+    let save =
+        |seed| Save { segments: vec![segment(seed)], files: vec![file(seed, seed, seed)], ..Save::default() };
+    second.owner().save(&save(1)).await.unwrap();
+    let refused = first.owner().save(&save(2)).await.unwrap_err();
+    assert!(matches!(refused, OwnerError::Database(DatabaseError::NotLocked)), "{refused}");
+    second.owner().save(&save(3)).await.unwrap();
+    let holds = records(&second).await;
+    for store in [first, second] {
+        store.close().await;
+    }
+    fs::remove_file(home.path().join("hayloft.db")).unwrap();
+    let found = opened(home.path()).await.0;
+    assert_eq!((&found, found.files.len()), (&holds, 2));
+}
+
+#[tokio::test]
+async fn a_log_that_somebody_else_wrote_to_is_not_written_over() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(home.path()).await;
+    step(&store, 0).await.unwrap();
+    let path = home.path().join("catalog.log");
+    let longer = [fs::read(&path).unwrap(), b"another's".to_vec()].concat();
+    fs::write(&path, &longer).unwrap();
+    let before = records(&store).await;
+    let refused = step(&store, 1).await.unwrap_err().to_string();
+    assert!(refused.contains("another program has written to catalog.log"), "{refused}");
+    assert_eq!((records(&store).await, fs::read(&path).unwrap()), (before, longer));
+}
+
+#[tokio::test]
 async fn another_homes_log_is_never_followed() {
     let (one, two) = (history().await, history().await);
     let (at, holds) = &one[3];
@@ -375,10 +416,8 @@ async fn contracts_are_to_be_settled_once_rows_came_from_the_log() {
     let (store, _) = open(home.path()).await;
     let owner = store.owner();
     assert_eq!(owner.unsettled().await.unwrap(), [contract_id(1)]);
-    let unnamed = Removal { farmer: FARMER, contract: contract_id(1), shard: shard_id(5) };
-    owner.settle(contract_id(1), &[unnamed]).await.unwrap();
+    owner.settle(contract_id(1)).await.unwrap();
     assert!(owner.unsettled().await.unwrap().is_empty());
-    assert_eq!(owner.removals().await.unwrap(), [unnamed]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -183,6 +183,11 @@ impl Bed {
         self.node = open(&self.home, &self.base, None).await;
     }
 
+    /// A second node of the owner's on a copy of its home, on the same network.
+    pub(super) async fn open_copy(&self, home: &Path) -> Node {
+        open(home, &self.base, None).await
+    }
+
     /// Closes all nodes.
     pub(super) async fn close(&self) {
         for node in self.farms.iter().map(|farm| &farm.node).chain([&self.node]) {

@@ -225,3 +225,19 @@ async fn a_quote_for_more_than_the_farmers_have_room_for_says_so() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_farmers_all_say_that_they_have_it_not_is_called_lost() {
+    let bed = Bed::new(3).await;
+    bed.put_bytes("one", &noise(1, 300_000)).await;
+    bed.lose_everything(0);
+    bed.lose_everything(1);
+    let health = bed.node.health("one").await.expect("a health");
+    assert!(!health.sentence.contains("unless there is another copy"), "{}", health.sentence);
+    bed.lose_everything(2);
+    let error = bed.get(bed.get_request("one", "back")).await.expect_err("nothing is there");
+    assert!(error.ends_with("The file is lost unless there is another copy of it."), "{error}");
+    let health = bed.node.health("one").await.expect("a health");
+    assert_eq!(health.health, HealthWord::Lost);
+    assert!(health.sentence.contains("lost unless there is another copy of it"), "{}", health.sentence);
+}
