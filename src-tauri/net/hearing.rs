@@ -80,7 +80,7 @@ impl Hearing {
         let (mut state, now) = (self.state(), Instant::now());
         let until = if state.awaits_several() { now } else { state.given_up };
         if state.since.is_some_and(|since| until.saturating_duration_since(since) > limits::SILENCE_OF_ALL) {
-            state.silence_ended = Some(now);
+            state.silence_ended = Some(until);
         }
         state.last = now;
         // Who waits goes on waiting.
@@ -147,6 +147,20 @@ mod tests {
         let later = |seconds| in_it + Duration::from_secs(seconds);
         assert!(hearing.was_silent_after(later(1)), "connections may still die of it");
         assert!(!hearing.was_silent_after(later(26)), "what is begun later has nothing to do with it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silence_that_was_given_up_long_ago_is_over() {
+        let (begun, hearing) = (Instant::now(), Hearing::new());
+        let both = [hearing.awaits(ONE), hearing.awaits(OTHER)];
+        pass(20).await;
+        drop(both);
+        pass(3600).await;
+        let alone = hearing.awaits(ONE);
+        hearing.hears();
+        drop(alone);
+        assert!(hearing.was_silent_after(begun));
+        assert!(!hearing.was_silent_after(Instant::now()), "it has nothing to do with what is begun now");
     }
 
     #[tokio::test(start_paused = true)]

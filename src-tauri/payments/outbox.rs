@@ -264,8 +264,9 @@ impl Outbox {
                 Continuity::Same => Recognised::Same,
                 Continuity::Behind => return Ok(Recognised::Behind),
                 Continuity::Reset(sign) => {
-                    // The same network that lost its history was wiped, wherever it is asked now.
-                    let moved = |place: &String| *place != here && sign == Sign::Passphrase;
+                    // Another history in the place of what was seen: the network was wiped, wherever it is asked now. A server
+                    // elsewhere that has not got so far may only be late.
+                    let moved = |place: &String| *place != here && sign != Sign::History;
                     let other = known.place.clone().filter(moved);
                     return Ok(match other {
                         Some(place) if self.has_stakes().await? => Recognised::Elsewhere { place },

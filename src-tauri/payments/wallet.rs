@@ -208,22 +208,23 @@ impl Wallet {
         })
     }
 
-    /// Whether so much, fees aside, is free and within the limits now.
+    /// Whether what is to be locked is free now, and what counts of it as spent is within the limits; fees aside.
     ///
     /// # Errors
     /// [`WalletError::TooLittle`], or which limit it would pass.
-    pub async fn can_spend(
+    pub async fn can_lock(
         &self,
-        amount: Amount,
+        locked: Amount,
+        spends: Amount,
         limits: &Limits,
         now: Timestamp,
     ) -> Result<(), WalletError> {
         let free = self.holdings().await?.free;
-        if free < amount {
-            return Err(WalletError::TooLittle { free, needed: amount });
+        if free < locked {
+            return Err(WalletError::TooLittle { free, needed: locked });
         }
         let spent = self.outbox.rows().spent(now).await?;
-        let allowed = spending::allow(limits, &spent, amount);
+        let allowed = spending::allow(limits, &spent, spends);
         Ok(allowed.map_err(|over| SendError::from(OutboxError::from(over)))?)
     }
 

@@ -5,8 +5,8 @@
 //!
 //! **A log may be older than the truth.** It may be a copy, one that lost its end, or one of two copies that both went on.
 //! What it does not name is therefore no ground to delete anything: farmers are told to delete only what is written down
-//! here as given up. That is never taken back, so it holds in every later state of the same records, and in each copy of
-//! them. After rows followed the log each contract is compared with its farmer once ([`crate::Owner::unsettled`]); what only the
+//! here as given up. That is never taken back, so it holds in every later state of the same records; of two copies that both
+//! run, one may give up what the other goes on to name, which nothing here can tell. After rows followed the log each contract is compared with its farmer once ([`crate::Owner::unsettled`]); what only the
 //! farmer knows stays with it and is told, even if it was in flight when the database was lost. It ends with its contract.
 //!
 //! **Log first, rows second.** Every change of these tables is a list of [`Entry`]s. They are applied to the rows in one
@@ -147,12 +147,12 @@ impl Change {
 
     /// Two nodes on one home would write over each other's batches.
     async fn begin_plain(inner: &Arc<Inner>) -> Result<Self, DatabaseError> {
-        let home = inner.home.clone();
+        let (home, write) = (inner.home.clone(), inner.db.write().await?);
         let held = tokio::task::spawn_blocking(move || home.is_held()).await;
         if !held.map_err(std::io::Error::other)?? {
             return Err(DatabaseError::NotLocked);
         }
-        Ok(Self { inner: inner.clone(), write: inner.db.write().await?, entries: Vec::new(), durable: false })
+        Ok(Self { inner: inner.clone(), write, entries: Vec::new(), durable: false })
     }
 
     /// Writes the whole log anew from the rows.

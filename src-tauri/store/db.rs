@@ -49,7 +49,7 @@ pub enum DatabaseError {
     Busy,
     /// The file that keeps other nodes off the home was deleted or replaced.
     #[error(
-        "the file lock in this home was deleted or replaced while Hayloft runs, and another node may have begun here: end all \
+        "the file “lock” in this home's folder was deleted or replaced while Hayloft runs, and another node may have begun here: end all \
          nodes of this home, and start one again (nothing was written)"
     )]
     NotLocked,

@@ -269,7 +269,10 @@ impl Jobs {
         let names = scan::top_names(&request)?;
         for row in self.rows.unfinished().await? {
             let Ok(Spec::Put(other)) = self.open(&row.spec) else { continue };
-            if other == request {
+            // The price that was agreed to first holds for what goes on.
+            if (PutRequest { price: None, ..other.clone() })
+                == (PutRequest { price: None, ..request.clone() })
+            {
                 match self.resume(row.id).await {
                     Err(OwnerError::JobIsOver(_)) => continue,
                     goes_on => return goes_on.map(|()| row.id),
@@ -499,8 +502,12 @@ impl Jobs {
         }
     }
 
-    /// Jobs that failed before `then` and that nobody has resumed since lose what they have half done.
+    /// Jobs that failed before `then` and that nobody has resumed since lose what they have half done, unless another copy of
+    /// these records may have ended them well.
     pub(crate) async fn clear_failed_before(&self, then: Timestamp) -> Result<(), OwnerError> {
+        if remove::may_know_too_little(&self.owner).await? {
+            return Ok(());
+        }
         for row in self.rows.failed_with_segments(then).await? {
             if !lock(&self.live).contains_key(&row.id)
                 && let Ok(spec) = self.open(&row.spec)

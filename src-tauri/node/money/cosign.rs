@@ -309,7 +309,9 @@ impl Money {
         let asking = async {
             let spans = self.spans(contract, &funding.terms, whom, Some(newest)).await?;
             // A proposal shows the newest vouchers only: who signed for an older period may have hidden that one behind them.
-            if let Err(error) = self.learn_vouchers(&funding.terms, whom).await {
+            let learning =
+                tokio::time::timeout(PATIENCE / 2, self.learn_vouchers(&funding.terms, whom)).await;
+            if let Err(error) = learning.unwrap_or_else(|_| Err(NetError::Silent.into())) {
                 tracing::debug!(%error, "no vouchers were shown; those that are known here count");
             }
             Ok(spans)
@@ -355,12 +357,11 @@ impl Money {
         Ok(judged.into_iter().map(|judged| judged.judgement).collect())
     }
 
-    /// Accounts of the escrows that this node pays into and that are not over, with their farmers.
-    pub(crate) async fn own_escrows(&self) -> Result<Vec<(DeviceId, [u8; 32])>, MoneyError> {
-        let known = self.inner.store.funds().list(None).await?.into_iter();
-        let own =
-            known.filter(|known| known.escrow.role == Role::Owner && known.escrow.state != EscrowState::Over);
-        Ok(own.map(|known| (known.terms.farmer, known.escrow.account)).collect())
+    /// Accounts of the escrows that this node pays into and that are not over.
+    pub(crate) async fn own_escrows(&self) -> Result<Vec<[u8; 32]>, MoneyError> {
+        let known = self.inner.store.funds().list(None).await?.into_iter().map(|known| known.escrow);
+        let own = known.filter(|row| row.role == Role::Owner && row.state != EscrowState::Over);
+        Ok(own.map(|row| row.account).collect())
     }
 
     /// Contracts that this node pays for by an escrow which their terms do not name, and which is not over.

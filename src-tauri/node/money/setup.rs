@@ -13,7 +13,7 @@ use hayloft_core::{
 };
 use hayloft_payments::{
     Address, Wallet,
-    escrow::{Plan, look, reserves},
+    escrow::{Plan, look, own_reserve, reserves},
     wallet::{EscrowState, Fate, PATIENCE_SECONDS, Role, decode},
 };
 use hayloft_store::funding::Funding;
@@ -153,16 +153,13 @@ impl Money {
         Ok(Prepared { terms, plan })
     }
 
-    /// Whether the wallet holds so much, and may spend it.
+    /// Whether the wallet holds what is to be locked, and may spend what counts of it.
     ///
     /// # Errors
     /// [`MoneyError`] says what is missing, or which limit is in the way.
-    pub(crate) async fn can_spend(&self, amount: Amount) -> Result<(), MoneyError> {
-        if amount == Amount(0) {
-            return Ok(());
-        }
+    pub(crate) async fn can_lock(&self, locked: Amount, spends: Amount) -> Result<(), MoneyError> {
         let wallet = self.wallet().await?;
-        Ok(wallet.can_spend(amount, &self.limits(), self.inner.clock.now()).await?)
+        Ok(wallet.can_lock(locked, spends, &self.limits(), self.inner.clock.now()).await?)
     }
 
     /// Sets up a further escrow for a contract that is agreed on: it pays from `start` on.
@@ -184,13 +181,26 @@ impl Money {
         Ok(Prepared { terms: terms.clone(), plan })
     }
 
-    /// What an escrow has the network lock now, beside what it pays.
+    /// What an escrow has the network lock now, beside what it pays, and how much of that counts as spent: what it begins
+    /// with.
     ///
     /// # Errors
     /// [`MoneyError`] if there is no ledger, or it does not answer.
-    pub(crate) async fn reserves(&self) -> Result<Amount, MoneyError> {
-        let newest = self.outbox().await?.horizon().newest_ledger().await?;
-        Ok(reserves(self.periods(), newest.base_reserve))
+    pub(crate) async fn reserves(&self) -> Result<(Amount, Amount), MoneyError> {
+        let base = self.outbox().await?.horizon().newest_ledger().await?.base_reserve;
+        Ok((reserves(self.periods(), base), own_reserve(base)))
+    }
+
+    /// Whether an escrow without a contract may be taken for these terms.
+    pub(crate) async fn has_unused(
+        &self,
+        terms: &Terms,
+        bytes: u64,
+        unused: &[[u8; 32]],
+    ) -> Result<bool, MoneyError> {
+        let now = self.inner.clock.now();
+        let known = self.inner.store.funds().list(None).await?;
+        Ok(known.iter().any(|funding| unused_plan(funding, terms, bytes, unused, now).is_some()))
     }
 
     async fn plan(
@@ -266,20 +276,32 @@ impl Money {
     ) -> Result<Option<Prepared>, MoneyError> {
         let now = self.inner.clock.now();
         for funding in self.inner.store.funds().list(None).await? {
-            let Some(plan) = decode(&funding.escrow.plan) else { continue };
-            let fits = is_of(&funding, terms.farmer)
-                && unused.contains(&funding.escrow.account)
-                && same_but_time(&funding.terms, terms)
-                && now.0.abs_diff(funding.terms.start.0) < UNUSED_SECONDS
-                && (plan.owner, plan.farmer.0, plan.auditor.0)
-                    == (wallet.address(), others.farmer, others.auditor)
-                && covers(&plan, terms.into(), bytes, now);
+            let Some(plan) = unused_plan(&funding, terms, bytes, unused, now) else { continue };
+            let fits = (plan.owner, plan.farmer.0, plan.auditor.0)
+                == (wallet.address(), others.farmer, others.auditor);
             if fits && look(wallet.outbox().horizon(), wallet.outbox().network(), &plan).await?.is_ok() {
                 return Ok(Some(Prepared { terms: funding.terms, plan }));
             }
         }
         Ok(None)
     }
+}
+
+/// The plan of an escrow that no contract uses, if it may be taken for these terms and pays for so many bytes.
+fn unused_plan(
+    funding: &Funding,
+    terms: &Terms,
+    bytes: u64,
+    unused: &[[u8; 32]],
+    now: Timestamp,
+) -> Option<Plan> {
+    let plan = decode(&funding.escrow.plan)?;
+    let fits = is_of(funding, terms.farmer)
+        && unused.contains(&funding.escrow.account)
+        && same_but_time(&funding.terms, terms)
+        && now.0.abs_diff(funding.terms.start.0) < UNUSED_SECONDS
+        && covers(&plan, terms.into(), bytes, now);
+    fits.then_some(plan)
 }
 
 fn is_of(funding: &Funding, farmer: DeviceId) -> bool {

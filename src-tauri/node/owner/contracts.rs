@@ -146,6 +146,8 @@ pub(crate) struct Contracts {
     pub(super) money: Money,
     slots: Mutex<HashMap<ContractId, Slot>>,
     current: Mutex<HashMap<DeviceId, Current>>,
+    /// Held while contracts are paid for.
+    pub(super) paying: tokio::sync::Mutex<()>,
     /// A revision was signed: its auditor is to be told.
     pub(crate) revised: Notify,
     /// Read by uploads between reserving and sending, written by whoever gives back.
@@ -177,6 +179,7 @@ impl Contracts {
             money,
             slots,
             current,
+            paying: tokio::sync::Mutex::default(),
             revised,
             gates,
             gatherings,
@@ -278,7 +281,7 @@ impl Contracts {
         Ok(contract)
     }
 
-    fn terms(&self, offer: &FarmerRecord) -> Terms {
+    pub(super) fn terms(&self, offer: &FarmerRecord) -> Terms {
         let mut nonce = [0; 32];
         rand::rng().fill_bytes(&mut nonce);
         let auditor = match self.judged.auditor {

@@ -141,7 +141,7 @@ impl Fetcher {
             }
             if tally.asked() == 0 {
                 rounds += 1;
-                let (found, wrong, all) = (columns.len(), wrong.len(), placement.shards.len());
+                let (found, wrong, all) = (columns.len(), wrong.len(), usize::from(placement.n));
                 let too_few = OwnerError::TooFewAnswer { found, wrong, needed, all };
                 self.may_ask_again(begun, rounds, too_few).await?;
                 left = self.by_preference(placement);

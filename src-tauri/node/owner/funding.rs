@@ -26,6 +26,8 @@ const UNDER_WAY: u64 = 3;
 pub(super) struct Locks {
     pub(super) locked: Amount,
     pub(super) reserves: Amount,
+    /// Of both together, what counts against limits of spending.
+    pub(super) spends: Amount,
     /// Until when farmers are paid for; none if nothing is.
     pub(super) paid_until: Option<Timestamp>,
     /// When all that was not earned is back.
@@ -37,11 +39,13 @@ impl Contracts {
     /// or an escrow left over from an upload that failed, pays for it.
     pub(super) async fn locks(&self, chosen: &[&FarmerRecord], each: u64) -> Result<Locks, ContractError> {
         let (now, epoch) = (self.clock.now(), self.epoch_seconds());
-        let left_over: HashSet<DeviceId> =
-            self.unused_escrows().await?.into_iter().map(|(farmer, _)| farmer).collect();
+        let unused = self.unused_escrows().await?;
+        let wanted = each.saturating_mul(1 + UNDER_WAY);
         let mut unpaid: Vec<&FarmerRecord> = Vec::new();
         for offer in chosen.iter().filter(|offer| Self::costs(offer)) {
-            if !left_over.contains(&offer.device) && self.stored(offer.device, each).await?.is_none() {
+            if self.stored(offer.device, each).await?.is_none()
+                && !self.money.has_unused(&self.terms(offer), wanted, &unused).await?
+            {
                 unpaid.push(offer);
             }
         }
@@ -50,14 +54,15 @@ impl Contracts {
         if unpaid.is_empty() {
             return Ok(locks);
         }
-        let reserves = self.money.reserves().await?;
+        let (reserves, own_reserve) = self.money.reserves().await?;
         for offer in unpaid {
             let (prices, period) = (Prices::from(offer), PERIOD_EPOCHS * u64::from(epoch));
-            let wanted = each.saturating_mul(1 + UNDER_WAY);
             let bytes = prices.bytes_ahead(self.money.periods(), period, wanted);
             let amount = prices.period(bytes, period).ok_or(MoneyError::TooDear)?;
             locks.reserves.0 = locks.reserves.0.saturating_add(reserves.0);
-            locks.locked.0 = locks.locked.0.saturating_add(amount.0.saturating_mul(self.money.periods()));
+            let paid = amount.0.saturating_mul(self.money.periods());
+            locks.locked.0 = locks.locked.0.saturating_add(paid);
+            locks.spends.0 = locks.spends.0.saturating_add(paid).saturating_add(own_reserve.0);
         }
         locks.locked.0 = locks.locked.0.saturating_add(locks.reserves.0);
         locks.returns = Some(now.plus_seconds(seconds + GRACE_EPOCHS * u64::from(epoch)));
@@ -113,8 +118,16 @@ impl Contracts {
         if chosen.is_empty() {
             return Ok(());
         }
-        // All or none: what is locked for half of the farmers stores nothing, and comes back only in months.
-        self.money.can_spend(self.locks(&chosen, bytes).await?.locked).await?;
+        // All or none: what is locked for half of the farmers stores nothing, and comes back only in months. One segment after
+        // the other: two would count on the same lumens.
+        let paying = self.paying.lock().await;
+        let locks = self.locks(&chosen, bytes).await?;
+        let _paying = if locks.locked > Amount(0) {
+            self.money.can_lock(locks.locked, locks.spends).await?;
+            Some(paying)
+        } else {
+            None
+        };
         for offer in chosen {
             match self.with(offer, bytes).await {
                 Ok(_) => {}
@@ -156,7 +169,7 @@ impl Contracts {
             farmer: self.money.ask_account(farmer).await?,
             auditor: self.money.ask_account(auditor).await.map_err(ContractError::Auditor)?,
         };
-        let unused: Vec<_> = self.unused_escrows().await?.into_iter().map(|(_, account)| account).collect();
+        let unused = self.unused_escrows().await?;
         let wanted = bytes.saturating_mul(1 + UNDER_WAY);
         let prepared = self.money.prepare(terms, others, wanted, &unused).await?;
         let assigned = self.money.assign(prepared.terms.id(), &prepared.plan)?;
@@ -202,12 +215,12 @@ impl Contracts {
         Ok(())
     }
 
-    /// Farmers and accounts of escrows whose contract was never agreed on.
-    async fn unused_escrows(&self) -> Result<Vec<(DeviceId, [u8; 32])>, ContractError> {
+    /// Accounts of escrows whose contract was never agreed on.
+    async fn unused_escrows(&self) -> Result<Vec<[u8; 32]>, ContractError> {
         let agreed: HashSet<[u8; 32]> =
             self.store.contracts(None).await?.iter().filter_map(|stored| stored.terms.terms.escrow).collect();
         let known = self.money.own_escrows().await?;
-        Ok(known.into_iter().filter(|(_, account)| !agreed.contains(account)).collect())
+        Ok(known.into_iter().filter(|account| !agreed.contains(account)).collect())
     }
 
     /// Sets up a further escrow for a contract that is to be kept until `until`, when what it has is a third or less of what

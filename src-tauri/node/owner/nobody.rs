@@ -81,8 +81,8 @@ impl fmt::Display for Nobody {
             ),
             Self::KeepsToThePrice { farmers } => write!(
                 to,
-                "{} for more than the price that you were shown: store this anew to see what it costs now, or wait for \
-                 cheaper ones.",
+                "{} for more than the price that you agreed to: wait for cheaper ones, or cancel this upload and begin it \
+                 anew to see what it costs now.",
                 are_there(farmers)
             ),
             Self::Takes { farmers } => {

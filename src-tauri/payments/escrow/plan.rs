@@ -80,6 +80,11 @@ pub fn reserves(periods: u64, base_reserve: Amount) -> Amount {
     Amount(entries.saturating_mul(base_reserve.0).saturating_add(MERGE_FEE.0))
 }
 
+/// What an escrow begins with, of what [`reserves`] counts: its own reserve and the merge's fee.
+pub fn own_reserve(base_reserve: Amount) -> Amount {
+    Amount(ENTRIES.saturating_mul(base_reserve.0).saturating_add(MERGE_FEE.0))
+}
+
 impl Plan {
     /// The ledger before which the setup must get in, when this one is the newest.
     pub fn merge_ledger_after(newest: u32) -> u32 {
@@ -143,7 +148,7 @@ impl Plan {
 
     /// What E begins with: its reserve and the merge's fee.
     pub fn reserve(&self) -> Amount {
-        Amount(ENTRIES * self.base_reserve.0 + MERGE_FEE.0)
+        own_reserve(self.base_reserve)
     }
 
     /// What the network locks in W while all periods are open, beside the amounts themselves.

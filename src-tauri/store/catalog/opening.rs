@@ -122,12 +122,17 @@ pub(crate) async fn restore(inner: &Inner) -> Result<Option<u64>, DatabaseError>
 
 /// Does to the rows all that can still be read.
 async fn replay(write: &mut Write, reading: &mut log::Reading) -> Result<(), DatabaseError> {
+    let mut is_behind = false;
     while let Some(entries) = reading.next()? {
+        is_behind = true;
         for entry in entries {
             entry.apply(write).await?;
         }
     }
-    unsettle(write).await
+    if is_behind {
+        unsettle(write).await?;
+    }
+    Ok(())
 }
 
 async fn count_files(write: &mut Write) -> Result<u64, DatabaseError> {

@@ -3,8 +3,10 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use hayloft_core::Timestamp;
+
 use super::bed::{Bed, noise};
-use crate::{Node, model::JobState};
+use crate::{Node, model::JobState, owner::remove};
 
 const DATABASE: [&str; 3] = ["hayloft.db", "hayloft.db-wal", "hayloft.db-shm"];
 
@@ -221,6 +223,11 @@ async fn a_copy_that_cannot_end_a_put_deletes_nothing_of_it_for_the_original_may
     second.resume(id).await.expect("resumed");
     assert_eq!(end_on(&second, id).await, JobState::Failed);
     is_settled_and_says_so(&second).await;
+    // Nor a week later, when failed jobs are cleared away.
+    let owner = second.owner_for_tests().await;
+    owner.jobs.clear_failed_before(Timestamp(u64::MAX)).await.expect("looked through");
+    remove::sweep(&owner.inner).await.expect("swept");
+    assert!(owner.inner.catalog.store.removals().await.expect("removals").is_empty());
     assert!(bed.get_bytes("film").await == bytes, "the file came back changed");
     second.shutdown().await.expect("closes");
 }

@@ -88,12 +88,12 @@ async fn whoever_asks_more_than_the_owner_would_pay_is_not_chosen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_put_draws_nobody_dearer_than_its_owner_agreed_to() {
-    let market = Market::of(&[0, 0, PRICE]).await;
+    let market = Market::of(&[0, PRICE]).await;
     let quote = market.quote().await.expect("a quote");
-    assert_eq!((quote.n, quote.price), (2, 0));
-    let agreed = PutRequest { price: Some(quote.price), ..market.request.clone() };
+    assert_eq!((quote.n, quote.price), (2, PRICE));
+    let agreed = PutRequest { price: Some(0), ..market.request.clone() };
     let reports = market.bed.put(agreed).await.expect("for free");
-    assert_eq!(reports[0].n, 2);
+    assert_eq!(reports[0].n, 1, "the dear one is left out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,5 +107,5 @@ async fn a_price_that_nobody_keeps_to_any_more_is_told_as_such() {
     assert_eq!((cheap.n, cheap.price), (1, PRICE));
     let refused = at(PRICE - 1).await.expect_err("nobody does");
     assert_eq!(refused.code, ErrorCode::NotEnoughFarmers);
-    assert!(refused.message.contains("more than the price that you were shown"), "{}", refused.message);
+    assert!(refused.message.contains("more than the price that you agreed to"), "{}", refused.message);
 }
