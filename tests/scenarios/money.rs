@@ -239,9 +239,9 @@ async fn farmers_are_paid_to_the_stroop_for_what_audits_prove_and_the_one_that_l
     let (code, said) = hayloft(devnet.owner_home()?, ["put", &file])?.refused()?;
     ensure!(code == "bad_request" && said.contains("--yes"), "nobody was asked: {code}: {said}");
     // All escrows or none: what pays for a part of the farmers stores nothing.
-    let sum = |name: &str| quote[name].as_u64().context("no sum");
+    let quoted = |name: &str| quote[name].as_u64().context("no sum");
     // Each begins with three lumens, which count as spent beside what it pays.
-    let lumens = ((sum("locked")? - sum("reserves")?) as f64 * 0.6 + 9e7) / 1e7;
+    let lumens = ((quoted("locked")? - quoted("reserves")?) as f64 * 0.6 + 9e7) / 1e7;
     let limits = ["wallet", "limits", "--in-all", &format!("{lumens:.7}")];
     hayloft(devnet.owner_home()?, limits)?.done()?;
     let (code, said) = hayloft(devnet.owner_home()?, ["put", &file, "--yes"])?.refused()?;
