@@ -137,6 +137,15 @@ async fn what_farmers_keep_of_files_that_an_older_record_does_not_know_is_kept_a
     is_settled_and_says_so(&bed.node).await;
 }
 
+/// A copy that knows two of four files leaves all of them alone.
+async fn deletes_nothing(bed: &Bed, copy: &Path) {
+    let second = bed.open_copy(copy).await;
+    assert_eq!(second.files().await.expect("a list").len(), 2);
+    is_settled_and_says_so(&second).await;
+    all_come_back(bed, &files(1..=4)).await;
+    second.shutdown().await.expect("closes");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_of_a_home_without_its_database_deletes_nothing_that_the_original_stored_since() {
     let bed = Bed::new(3).await;
@@ -144,11 +153,7 @@ async fn a_copy_of_a_home_without_its_database_deletes_nothing_that_the_original
     let copy = bed.disk().join("copy");
     copy_home(bed.home(), &copy, false);
     put_all(&bed, &files(3..=4)).await;
-    let second = bed.open_copy(&copy).await;
-    assert_eq!(second.files().await.expect("a list").len(), 2);
-    is_settled_and_says_so(&second).await;
-    all_come_back(&bed, &files(1..=4)).await;
-    second.shutdown().await.expect("closes");
+    deletes_nothing(&bed, &copy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,11 +167,7 @@ async fn a_copy_whose_log_is_newer_than_its_database_deletes_nothing_that_the_or
     put_all(&bed, &files(2..=2)).await;
     fs::copy(bed.home().join("catalog.log"), copy.join("catalog.log")).expect("copied");
     put_all(&bed, &files(3..=4)).await;
-    let second = bed.open_copy(&copy).await;
-    assert_eq!(second.files().await.expect("a list").len(), 2);
-    is_settled_and_says_so(&second).await;
-    all_come_back(&bed, &files(1..=4)).await;
-    second.shutdown().await.expect("closes");
+    deletes_nothing(&bed, &copy).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
