@@ -1,8 +1,8 @@
 //! `api.json`: how a command finds the node that runs on a home, and proves that it may talk to it.
 //!
 //! Invariant: the file is readable by its user alone, appears complete or not at all, and is gone after a clean stop of the
-//! node that wrote it: no node takes another's away. A
-//! file left behind by a crash is recognised because nothing answers to its token.
+//! node that wrote it: no node takes another's away. A file left behind by a crash is recognised because nothing answers to
+//! its token.
 
 use std::path::{Path, PathBuf};
 
