@@ -4,10 +4,11 @@
 //! Moments are drawn over the time that the same work takes undisturbed. A failure tells its seed; `HAYLOFT_SEED` draws
 //! the same moments again.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt as _;
 use hayloft_gateway::Client;
 use hayloft_node::model::{ErrorCode, GetRequest, Job, JobState, PresetName, PutRequest};
@@ -222,7 +223,10 @@ async fn books_agree(field: &mut Field) -> Result<Books> {
         futures::future::try_join_all(settled).await?;
         nothing_is_left_to_say(field).await
     };
-    tokio::time::timeout(LIMIT, told).await.context("farmers are not told what to remove")??;
+    match tokio::time::timeout(LIMIT, told).await {
+        Ok(told) => told?,
+        Err(_) => bail!("farmers are not told what to remove: {}", what_is_left(field, &books).await?),
+    }
     field.owner.stop();
     field.farmers.iter_mut().for_each(Member::stop);
     let books = Books::read(field).await?;
@@ -241,6 +245,18 @@ async fn keeps(farmer: &Member, bytes: u64) -> Result<()> {
         }
         news.next().await.context("a farmer has ended")?;
     }
+}
+
+/// What keeps the books from being settled.
+async fn what_is_left(field: &Field, books: &Books) -> Result<String> {
+    let mut left = format!("{} to be said", unsettled(field.owner.home()).await?);
+    for farmer in &field.farmers {
+        let status = farmer.client().await?.farm_status().await?;
+        let id = farmer.process()?.id();
+        let (used, reserved) = (status.used_bytes, status.reserved_bytes);
+        write!(left, "; {id} uses {used} of {} and holds {reserved}", books.due(id))?;
+    }
+    Ok(left)
 }
 
 /// Returns once the owner's books say that farmers know all that it wants of them, which it tells nobody.

@@ -59,6 +59,10 @@ impl ColumnError {
         matches!(self, Self::Net(NetError::Unreachable(_) | NetError::Silent))
     }
 
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Net(NetError::Unreachable(_)))
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         matches!(self, Self::Net(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
     }

@@ -22,9 +22,9 @@ use hayloft_net::{
     messages::{Refusal, RefusalCode},
 };
 use rand::Rng;
-use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
+use tokio::sync::Notify;
 
-use super::{gathering::Gatherings, lock, tagging::Tagging, wire::Wire};
+use super::{gates::Gates, gathering::Gatherings, lock, tagging::Tagging, wire::Wire};
 use crate::{
     Clock,
     money::{Money, MoneyError},
@@ -150,8 +150,7 @@ pub(crate) struct Contracts {
     pub(super) paying: tokio::sync::Mutex<()>,
     /// A revision was signed: its auditor is to be told.
     pub(crate) revised: Notify,
-    /// Read by uploads between reserving and sending, written by whoever gives back.
-    gates: Mutex<HashMap<ContractId, Arc<RwLock<()>>>>,
+    pub(super) gates: Gates,
     /// Shards that wait to be put under contract together.
     pub(super) gatherings: Gatherings,
 }
@@ -166,7 +165,7 @@ impl Contracts {
         clock: Clock,
         judged: Judged,
     ) -> Self {
-        let (slots, current, gates) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (slots, current, gates) = (Mutex::default(), Mutex::default(), Gates::default());
         let (revised, gatherings) = (Notify::new(), Gatherings::default());
         Self {
             wire,
@@ -389,11 +388,6 @@ impl Contracts {
         Ok(())
     }
 
-    /// Keeps what is reserved under the contract from being given back until a shard has taken it.
-    pub(crate) async fn reserving(&self, contract: ContractId) -> OwnedRwLockReadGuard<()> {
-        self.gate(contract).read_owned().await
-    }
-
     /// Frees at its farmer what uploads that came to nothing have left under the contract.
     pub(crate) async fn release(
         &self,
@@ -401,12 +395,8 @@ impl Contracts {
         shards: &[ShardId],
     ) -> Result<(), ContractError> {
         let stored = self.store.contract(contract).await?.ok_or(ContractError::Unknown)?;
-        let _nothing_is_between_reserved_and_taken = self.gate(contract).write_owned().await;
-        Ok(self.wire.release(stored.terms.terms.farmer, contract, shards).await?)
-    }
-
-    fn gate(&self, contract: ContractId) -> Arc<RwLock<()>> {
-        lock(&self.gates).entry(contract).or_default().clone()
+        let releasing = self.wire.release(stored.terms.terms.farmer, contract, shards);
+        Ok(self.gates.give_back(contract, releasing).await?)
     }
 
     /// Takes over the farmer's newest revision if it is not the one known here, so that nothing the farmer holds
@@ -430,7 +420,7 @@ impl Contracts {
                 .is_ok_and(|state| state.phase(surely) == Phase::Over);
             if over {
                 lock(&self.slots).remove(&stored.id);
-                lock(&self.gates).remove(&stored.id);
+                self.gates.forget(stored.id);
                 self.store.remove_contract(stored.id).await?;
             }
         }

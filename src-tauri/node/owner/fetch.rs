@@ -34,7 +34,8 @@ use super::{
 
 /// Farmers asked beyond k.
 const SPARES: usize = 2;
-/// How often farmers are all asked once more although the line works.
+/// How often farmers are all asked once more although the line works: once if some could not be reached, since a farmer that
+/// starts anew is gone for a moment, and up to this often if it was our own line that could reach nobody.
 const ROUNDS: u32 = 2;
 /// How long single cells may take before whole stripes are asked for.
 const FEW_CELLS: Duration = Duration::from_millis(500);
@@ -129,7 +130,7 @@ impl Fetcher {
         };
         let mut tally = Tally::new(needed, cells.end - cells.start, usual);
         let begun = Instant::now();
-        let mut rounds = 0;
+        let (mut rounds, mut unreached) = (0, false);
         let mut wrong = BTreeSet::new();
         loop {
             for shard in left.drain(..left.len().min(more)) {
@@ -143,7 +144,8 @@ impl Fetcher {
                 rounds += 1;
                 let (found, wrong, all) = (columns.len(), wrong.len(), usize::from(placement.n));
                 let too_few = OwnerError::TooFewAnswer { found, wrong, needed, all };
-                self.may_ask_again(begun, rounds, too_few).await?;
+                let restarting = rounds == 1 && unreached;
+                self.may_ask_again(begun, rounds, restarting, too_few).await?;
                 left = self.by_preference(placement);
                 left.retain(|shard| columns.iter().all(|(column, _)| *column != shard.column));
                 more = needed + SPARES;
@@ -163,6 +165,7 @@ impl Fetcher {
                 }
                 Ok(Some(News::Failed { shard, error })) => {
                     tally.failed(shard.column);
+                    unreached |= error.is_unreachable();
                     // A segment may have been removed or moved since.
                     let named = self.owner.catalog.names(placement.segment, &shard).await;
                     if error.says_it_is_gone() && named.unwrap_or(true) {
@@ -178,17 +181,23 @@ impl Fetcher {
         }
     }
 
-    /// Whether all may be asked once more after none could be reached: while nobody at all can, and once it is back.
+    /// Whether all may be asked once more after none could be reached: while nobody at all can, once it is back, and if farmers
+    /// may just be starting anew.
     async fn may_ask_again(
         &self,
         begun: Instant,
         rounds: u32,
+        restarting: bool,
         too_few: OwnerError,
     ) -> Result<(), OwnerError> {
         let line = &self.owner.line;
         if line.works(None).await {
-            let again = line.was_silent_after(begun) && rounds <= ROUNDS;
-            return if again { Ok(()) } else { Err(too_few) };
+            if line.was_silent_after(begun) && rounds <= ROUNDS {
+                return Ok(());
+            }
+            if !restarting {
+                return Err(too_few);
+            }
         }
         line.wait(begun).await
     }

@@ -15,6 +15,7 @@ mod farmers;
 mod fetch;
 mod following;
 mod funding;
+mod gates;
 mod gathering;
 pub(crate) mod get;
 mod get_folder;

@@ -5,7 +5,10 @@
 //! leaves; a shard counts as stored only when the farmer's hash of it is right. Deliberately absent: who gets which column.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -161,9 +164,10 @@ impl Shipment<'_> {
                     if (failure.is_busy() || self.is_of_the_line(&failure, begun)) && resumed < RESUMES =>
                 {
                     resumed += 1;
-                    let again = || async {
-                        let wire = &self.owner.wire;
-                        Ok(wire.upload(farmer, contract, sealer.id(), bytes, tag_bytes).await?)
+                    let again = || {
+                        let (wire, shard) = (self.owner.wire.clone(), sealer.id());
+                        let going_on = async move { wire.upload(farmer, contract, shard, bytes, tag_bytes).await };
+                        self.hold(contract, going_on)
                     };
                     upload = self.over_the_line(farmer, again).await?;
                 }
@@ -198,17 +202,35 @@ impl Shipment<'_> {
         let (bytes, tag_bytes) = self.sizes();
         lock(&self.tried).push(Removal { farmer, contract, shard });
         self.owner.catalog.store.add_placing(&[Placing { shard, farmer, contract, segment, job }]).await?;
+        let tried_before = AtomicBool::new(false);
         let upload = self
             .over_the_line(farmer, || async {
-                let _reserving = self.owner.contracts.reserving(contract).await;
-                self.owner.wire.reserve(farmer, contract, quota_bytes(bytes + tag_bytes)).await?;
-                let begun = Instant::now();
-                let upload = self.owner.wire.upload(farmer, contract, shard, bytes, tag_bytes).await?;
-                self.owner.farmers.answered(farmer, begun.elapsed());
+                if tried_before.swap(true, Ordering::Relaxed) {
+                    // Its answer was lost, and it would be held twice.
+                    self.owner.contracts.release(contract, &[shard]).await?;
+                }
+                let wire = self.owner.wire.clone();
+                let beginning = async move {
+                    wire.reserve(farmer, contract, quota_bytes(bytes + tag_bytes)).await?;
+                    let begun = Instant::now();
+                    let upload = wire.upload(farmer, contract, shard, bytes, tag_bytes).await?;
+                    Ok::<_, NetError>((upload, begun.elapsed()))
+                };
+                let (upload, after) = self.hold(contract, beginning).await?;
+                self.owner.farmers.answered(farmer, after);
                 Ok(upload)
             })
             .await?;
         if upload.have() > 0 { Err(Failure::KnowsTooMuch) } else { Ok(upload) }
+    }
+
+    /// Asks a farmer to hold something for a shard, to the end: it is written down for removal if nobody waits for it any more.
+    async fn hold<T: Send + 'static>(
+        &self,
+        contract: ContractId,
+        asking: impl Future<Output = Result<T, NetError>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        Ok(self.owner.contracts.gates.hold(contract, asking).await.map_err(|_| CutOff)??)
     }
 
     async fn transfer(&self, sealer: &Arc<ShardSealer>, mut upload: Upload) -> Result<(), Failure> {

@@ -1,0 +1,76 @@
+//! Asking a farmer to hold something for an upload, and to give back what is held, one after the other for each contract.
+//!
+//! Invariant: nothing is given back while a farmer may still be about to hold something. Each request travels on a stream of
+//! its own, so the later one may be heard first; what is held after all was given back stays held until its time is over.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use hayloft_core::ContractId;
+use tokio::{sync::RwLock, task::JoinError};
+
+use super::lock;
+
+/// One gate for each contract: many hold at once, who gives back is alone.
+#[derive(Debug, Default)]
+pub(super) struct Gates(Mutex<HashMap<ContractId, Arc<RwLock<()>>>>);
+
+impl Gates {
+    /// Asks for something to be held: to the end, even if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// If this node stops.
+    pub(super) async fn hold<T: Send + 'static>(
+        &self,
+        contract: ContractId,
+        asking: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let holding = self.of(contract).read_owned().await;
+        let asking = async move {
+            let _holding = holding;
+            asking.await
+        };
+        tokio::spawn(asking).await
+    }
+
+    /// Gives back.
+    pub(super) async fn give_back<T>(&self, contract: ContractId, asking: impl Future<Output = T>) -> T {
+        let _alone = self.of(contract).write_owned().await;
+        asking.await
+    }
+
+    pub(super) fn forget(&self, contract: ContractId) {
+        lock(&self.0).remove(&contract);
+    }
+
+    fn of(&self, contract: ContractId) -> Arc<RwLock<()>> {
+        lock(&self.0).entry(contract).or_default().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::poll;
+    use tokio::{sync::oneshot, time::timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_any_more_is_answered_before_anything_is_given_back() {
+        let (gates, contract) = (Gates::default(), ContractId([1; 32]));
+        let (answer, answered) = oneshot::channel::<()>();
+        {
+            let mut holding = std::pin::pin!(gates.hold(contract, answered));
+            assert!(poll!(&mut holding).is_pending());
+        }
+        let mut giving_back = std::pin::pin!(gates.give_back(contract, async {}));
+        assert!(timeout(Duration::from_secs(1), &mut giving_back).await.is_err());
+        gates.give_back(ContractId([2; 32]), async {}).await;
+        answer.send(()).expect("it is still waited for");
+        giving_back.await;
+    }
+}
