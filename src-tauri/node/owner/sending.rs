@@ -166,7 +166,8 @@ impl Shipment<'_> {
                     resumed += 1;
                     let again = || {
                         let (wire, shard) = (self.owner.wire.clone(), sealer.id());
-                        let going_on = async move { wire.upload(farmer, contract, shard, bytes, tag_bytes).await };
+                        let going_on =
+                            async move { wire.upload(farmer, contract, shard, bytes, tag_bytes).await };
                         self.hold(contract, going_on)
                     };
                     upload = self.over_the_line(farmer, again).await?;
