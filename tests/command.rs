@@ -129,6 +129,22 @@ fn a_passphrase_file_that_others_can_read_is_refused() -> Result<()> {
 }
 
 #[test]
+fn what_a_passphrase_protects_is_unlocked_by_it_alone() -> Result<()> {
+    let home = tempfile::tempdir()?;
+    hayloft_fed(home.path(), ["--network", "lonely", "init"], "an oat field\n")?.done()?;
+    let node = NodeProcess::start(home.path(), "lonely", &[])?;
+    let (code, said) = hayloft(home.path(), ["ls"])?.refused()?;
+    assert_eq!(code, "locked");
+    assert!(said.contains("hayloft unlock"), "{said}");
+    let (_, said) = hayloft_fed(home.path(), ["unlock"], "an oat fields\n")?.refused()?;
+    assert!(said.contains("not the passphrase"), "{said}");
+    assert_eq!(hayloft_fed(home.path(), ["unlock"], "an oat field\n")?.done()?, json!({ "unlocked": true }));
+    hayloft(home.path(), ["ls"])?.done()?;
+    drop(node);
+    Ok(())
+}
+
+#[test]
 fn a_node_refuses_addresses_that_are_none() -> Result<()> {
     let home = tempfile::tempdir()?;
     for words in

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Init(Init),
     /// Run a node in the foreground
     Node(Node),
+    /// Open what is protected by a passphrase, until the node ends
+    Unlock(Unlock),
     /// What the running node is and how it is connected
     Status,
     /// Offer space to others
@@ -98,6 +100,13 @@ pub(crate) struct Init {
     /// Seal the words in the system's keychain instead of a file
     #[arg(long, conflicts_with = "passphrase_file")]
     pub(crate) keychain: bool,
+    /// Read the passphrase from this file, which only you may be able to read [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Unlock {
     /// Read the passphrase from this file, which only you may be able to read [default: standard input]
     #[arg(long, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! `hayloft get`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use hayloft_node::model::{GetReport, GetRequest, JobReport};
@@ -38,6 +38,11 @@ pub(crate) async fn run(place: &Place, wish: Get, output: Output) -> Result<()> 
 fn target(output: Option<PathBuf>, name: &str) -> Result<PathBuf> {
     match output {
         None => last_part(name),
+        Some(output) if output == Path::new("-") => {
+            let message =
+                "A file is not written to standard output: name a place, or ./- for a file called so.";
+            Err(Refusal { code: "bad_request", message: message.to_owned() }.into())
+        }
         Some(folder) if folder.is_dir() => Ok(folder.join(last_part(name)?)),
         Some(output) => Ok(output),
     }
@@ -56,7 +61,7 @@ fn last_part(name: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(part))
 }
 
-fn line(report: &GetReport, target: &std::path::Path) -> String {
+fn line(report: &GetReport, target: &Path) -> String {
     let blamed: String = report
         .farmers_blamed
         .iter()

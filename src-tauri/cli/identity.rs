@@ -1,4 +1,4 @@
-//! `hayloft init`: an identity, and its words this once.
+//! `hayloft init`, an identity and its words this once, and `hayloft unlock`.
 
 use anyhow::{Context as _, Result};
 use hayloft_node::identity::{self, NewIdentity};
@@ -6,7 +6,7 @@ use hayloft_node::model::Protection;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::args::Init;
+use crate::args::{Init, Unlock};
 use crate::connect::Place;
 use crate::output::{Output, word};
 use crate::passphrase;
@@ -39,6 +39,17 @@ pub(crate) async fn init(place: &Place, wish: Init, output: Output) -> Result<()
         "owner": made.owner, "words": *made.words, "protection": word(&made.protection), "note": ONLY_HERE,
     });
     output.once(&value, || sheet(&made)).context(WORDS_UNSEEN)
+}
+
+/// Opens what the running node keeps sealed.
+pub(crate) async fn unlock(place: &Place, wish: Unlock, output: Output) -> Result<()> {
+    let client = place.client().await?;
+    let passphrase = match &wish.passphrase_file {
+        Some(path) => passphrase::from_file(path)?,
+        None => passphrase::ask()?,
+    };
+    client.unlock(&passphrase).await?;
+    output.result(&json!({ "unlocked": true }), || "Unlocked, until the node ends.".to_owned())
 }
 
 fn sheet(made: &NewIdentity) -> String {

@@ -86,6 +86,7 @@ async fn dispatch(args: Args, output: Output) -> anyhow::Result<()> {
     let place = connect::Place { home: args.home, network: args.network };
     match args.command {
         Command::Init(wish) => identity::init(&place, wish, output).await,
+        Command::Unlock(wish) => identity::unlock(&place, wish, output).await,
         Command::Node(wish) => node::run(&place, wish, output).await,
         Command::Audit(wish) => audit::run(&place, wish, output).await,
         Command::Status => status::show(&place, output).await,

@@ -88,7 +88,7 @@ async fn prepare(node: &Node, wish: &args::Node) -> Result<()> {
         match tokio::task::spawn_blocking(passphrase::ask_existing).await?? {
             Some(passphrase) => node.unlock(&passphrase).await?,
             None => eprintln!(
-                "The identity is sealed: files cannot be moved until its passphrase is given (--passphrase-file)."
+                "The identity is sealed: files cannot be moved until its passphrase is given: hayloft unlock"
             ),
         }
     }

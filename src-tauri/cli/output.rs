@@ -33,6 +33,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether it is to be one JSON document.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints the result: `value` as one JSON document, or the text made by `human`. A reader that has gone away (`| head`) is
     /// no error.
     pub(crate) fn result(self, value: &impl Serialize, human: impl FnOnce() -> String) -> anyhow::Result<()> {

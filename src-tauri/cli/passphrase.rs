@@ -22,13 +22,11 @@ pub(crate) fn from_file(path: &Path) -> Result<Zeroizing<String>> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = file
-            .metadata()
-            .with_context(|| format!("The passphrase file {shown} cannot be read"))?
-            .permissions()
-            .mode();
+        let metadata =
+            file.metadata().with_context(|| format!("The passphrase file {shown} cannot be read"))?;
+        ensure!(metadata.is_file(), "The passphrase file {shown} is no file.");
         ensure!(
-            mode & 0o077 == 0,
+            metadata.permissions().mode() & 0o077 == 0,
             "The passphrase file {shown} can be read by others. Close it with: chmod 600 {shown}"
         );
     }
@@ -46,6 +44,11 @@ pub(crate) fn ask_new() -> Result<Zeroizing<String>> {
         bail!("The two passphrases differ. Nothing was made.");
     }
     Ok(first)
+}
+
+/// The passphrase of an identity that is there: typed unseen on a terminal, else the first line of standard input.
+pub(crate) fn ask() -> Result<Zeroizing<String>> {
+    ask_existing()?.map_or_else(first_line, Ok)
 }
 
 /// The passphrase of an identity that is there, if somebody sits at a terminal to type it.

@@ -190,6 +190,10 @@ async fn import(client: &Client, output: Output) -> Result<()> {
 
 fn export(text: &str, path: Option<&Path>, force: bool, output: Output) -> Result<()> {
     let Some(path) = path else {
+        if output.is_json() {
+            let message = "A table is no JSON document: name a file to write it to with --output.".to_owned();
+            return Err(Refusal { code: "bad_request", message }.into());
+        }
         print_bytes(text.as_bytes())?;
         return Ok(());
     };

@@ -49,6 +49,16 @@ pub enum ConnectError {
         /// Which home.
         home: PathBuf,
     },
+    /// Something listens where it should be, and says nothing.
+    #[error(
+        "the Hayloft node on {home} does not answer: try again in a minute, or end it, process {pid}, and start it anew"
+    )]
+    DoesNotAnswer {
+        /// Which home.
+        home: PathBuf,
+        /// Its process.
+        pid: u32,
+    },
     /// The door file is unreadable.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -76,7 +86,10 @@ impl Client {
             }
             Ok(answer) if is_api(&answer) => Ok(client),
             Ok(_) => Err(missing()),
-            Err(error) if error.is_connect() || error.is_timeout() => Err(missing()),
+            Err(error) if error.is_connect() => Err(missing()),
+            Err(error) if error.is_timeout() => {
+                Err(ConnectError::DoesNotAnswer { home: home.to_owned(), pid: client.pid })
+            }
             Err(error) => Err(ConnectError::Http(error)),
         }
     }

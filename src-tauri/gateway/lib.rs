@@ -7,6 +7,7 @@
 //! the user can read; a request whose `Host` is not this loopback address is refused, so that a web page cannot reach the
 //! node by rebinding its own name. Deliberately absent: decisions. A route decodes, calls the node once, and encodes.
 
+mod callers;
 mod client;
 mod door;
 #[cfg(any(test, fuzzing))]

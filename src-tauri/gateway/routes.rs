@@ -42,6 +42,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::callers::Introduction;
 use crate::door::ApiFile;
 
 /// Largest request body: room for some ten thousand paths.
@@ -186,7 +187,12 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 
 async fn guard(State(shared): App, request: Request, next: Next) -> Response {
     match shared.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            if let Some(introduction) = request.extensions().get::<Introduction>() {
+                introduction.is_known();
+            }
+            next.run(request).await
+        }
         Err((status, sentence)) => (status, Json(bad_request(sentence))).into_response(),
     }
 }

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use axum::Router;
 use hayloft_node::Node;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -18,17 +21,17 @@ use hyper_util::{
 };
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::callers::Callers;
 use crate::door::ApiFile;
 use crate::routes;
 
 /// How long requests under way may take to finish once the gateway closes.
 const CLOSING_GRACE: Duration = Duration::from_secs(3);
-/// Connections served at once: others wait, so that nobody without a token takes the descriptors that files and farmers need.
+/// Connections served at once, so that nobody without a token takes the descriptors that files and farmers need.
 pub(crate) const CONNECTIONS: usize = 64;
 /// How long a connection may take over the head of its next request.
 pub(crate) const HEAD: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
@@ -117,23 +120,24 @@ async fn open_later(door: ApiFile, home: PathBuf) {
 async fn serve(listener: TcpListener, app: Router, closing: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    let (graceful, places) = (GracefulShutdown::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+    let (graceful, mut callers) = (GracefulShutdown::new(), Callers::new(CONNECTIONS));
     let mut connections = JoinSet::new();
-    let accept = async || {
-        let place = places.clone().acquire_owned().await;
-        (place, listener.accept().await)
-    };
-    while let Some((place, accepted)) = closing.run_until_cancelled(accept()).await {
+    while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
-                let service = TowerToHyperService::new(app.clone());
+                let Some(Some(caller)) = closing.run_until_cancelled(callers.admit()).await else { break };
+                let (routes, introduction) =
+                    (TowerToHyperService::new(app.clone()), caller.introduction.clone());
+                let service = service_fn(move |mut request: Request<Incoming>| {
+                    request.extensions_mut().insert(introduction.clone());
+                    routes.call(request)
+                });
                 let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
                 connections.spawn(async move {
-                    if let Err(error) = connection.await {
+                    if let Some(Err(error)) = caller.leave.run_until_cancelled(connection).await {
                         tracing::debug!(%error, "a connection to the local API broke off");
                     }
-                    drop(place);
                 });
             }
             Err(error) => {

@@ -168,9 +168,10 @@ impl Running {
                 ErrorCode::NoIdentity,
                 "This computer has no identity yet: make one first (`hayloft init`, or in the window).",
             ),
-            Some(_) => {
-                ApiError::new(ErrorCode::Locked, "Your files are locked: give the passphrase to unlock them.")
-            }
+            Some(_) => ApiError::new(
+                ErrorCode::Locked,
+                "Your files are locked: give the passphrase to unlock them (`hayloft unlock`, or in the window).",
+            ),
         })
     }
 

@@ -18,7 +18,7 @@ pub(crate) enum MoneyError {
     )]
     NoLedger,
     /// The seed is sealed.
-    #[error("the wallet is locked: give the passphrase to unlock it")]
+    #[error("the wallet is locked: give the passphrase to unlock it (`hayloft unlock`, or in the window)")]
     Locked,
     /// The ledger shows less than it did.
     #[error("the ledger is behind what it showed before: nothing is signed until it has caught up")]
