@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use hayloft_core::{
@@ -93,6 +94,18 @@ pub async fn unsettled(home: &Path) -> Result<i64> {
     let mut database = options.connect().await?;
     let query = "SELECT (SELECT count(*) FROM placing) + (SELECT count(*) FROM removals)";
     Ok(sqlx::query_scalar(query).fetch_one(&mut database).await?)
+}
+
+/// Returns once an owner's books, which may be in use, say that farmers know all that it wants of them: it tells nobody when.
+///
+/// # Errors
+/// If they cannot be read.
+pub async fn settled(home: &Path) -> Result<()> {
+    let mut looks = tokio::time::interval(Duration::from_millis(100));
+    while unsettled(home).await? > 0 {
+        looks.tick().await;
+    }
+    Ok(())
 }
 
 /// Closes a store and gives the home's lock back at once: a process that another test is just starting may hold a copy of

@@ -20,7 +20,7 @@ mod signals;
 pub use afar::{Afar, Distant, begin_get, begin_put, outcome, watch};
 pub use asker::{Asker, Audited, Verdict};
 pub use bed::{Devnet, Farmer, Flood, Ledger, Liar, NodeProcess, end_of, farmers_seen};
-pub use books::{Books, Segments, kept_bytes, segments, unsettled, without_tags};
+pub use books::{Books, Segments, kept_bytes, segments, settled, unsettled, without_tags};
 #[cfg(target_os = "linux")]
 pub use disk::SmallDisk;
 pub use field::{Field, Member};

@@ -14,7 +14,7 @@ use hayloft_node::model::{Job, JobState};
 /// What each shard file begins with.
 pub(crate) const HEADER_BYTES: u64 = 128;
 /// Far longer than a job takes in a test.
-const JOB_LIMIT: Duration = Duration::from_secs(120);
+const JOB_LIMIT: Duration = Duration::from_secs(300);
 
 /// The shard files in the folder of a farmer's home, without their tags, in order.
 ///

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use futures::StreamExt as _;
 use hayloft_gateway::Client;
 use hayloft_tests::{Devnet, Memory, NodeProcess, farmers_seen, hayloft};
 use rand::RngExt as _;
 
+/// How long to wait for news before it is looked once more.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 const MIB: u64 = 1 << 20;
 const FILE_BYTES: usize = 3 << 20;
 
@@ -113,14 +116,17 @@ async fn an_auditor_that_is_flooded_with_contracts_follows_an_honest_owners_mean
     let flood = devnet.flood("follows", &Client::connect(&auditor.home).await?).await?;
     works_beside(devnet.owner_home()?, &scratch, "beside").await?;
     let followed = async {
+        let mut news = owner.events().await?;
         loop {
             let history = owner.audit_history(None).await?;
             if history.followed.iter().any(|one| one.verdicts.is_some()) {
                 return anyhow::Ok(());
             }
+            let _ = tokio::time::timeout(ASK_AGAIN, news.next()).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), followed)
+    // An auditor that is busy is told again later and later, after half a minute in the end.
+    tokio::time::timeout(Duration::from_secs(180), followed)
         .await
         .context("it was not followed in time")??;
     within("follows", flood.count(), quiet, Memory::of(auditor.pid)?, 192)

@@ -2,7 +2,7 @@
 //! one of them keeps a part of it, and is stored although one of them takes no part.
 
 use anyhow::{Context, Result};
-use hayloft_tests::{Devnet, farmers_seen, hayloft};
+use hayloft_tests::{Devnet, farmers_seen, hayloft, kill_9};
 use rand::RngExt as _;
 
 /// Enough for several segments, so that every farmer is sure to be asked.
@@ -29,6 +29,8 @@ async fn get_names(lie: &str) -> Result<()> {
     let owner = devnet.owner_home()?;
     let put = hayloft(owner, ["put", file.to_str().context("a path")?])?.done()?;
     assert_eq!(put["farmers"], 5, "the liar was honest so far: {put}");
+    // Of those that are left each is among those that are asked.
+    kill_9(devnet.farmers()[0].pid)?;
     let output = devnet.scratch()?.join("back");
     for _ in 0..GETS {
         let got = hayloft(owner, ["get", "file", "--force", "--output", output.to_str().context("a path")?])?

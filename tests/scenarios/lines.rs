@@ -62,7 +62,11 @@ async fn a_poor_line_finds_farmers_and_carries_a_file_out_and_back_steadily() ->
     let afar = Afar::start(FARMERS, 1)?;
     afar.owner.line.set(Conditions::POOR);
     let client = afar.all_known().await?;
-    let file = afar.file("file", BYTES)?;
+    // The first put makes contracts and hands keys over, of which it tells no progress.
+    afar.owner.line.set(Conditions::FREE);
+    let (small, file) = (afar.file("small", 1_000)?, afar.file("file", BYTES)?);
+    watch(&client, begin_put(&client, &small).await?, |_| {}).await?;
+    afar.owner.line.set(Conditions::POOR);
 
     let mut steady = Steadiness::new();
     let put = begin_put(&client, &file).await?;
@@ -105,24 +109,33 @@ async fn limits_are_kept_on_the_line_itself_in_both_directions() -> Result<()> {
     let mut settings = client.farm_status().await?.settings;
     (settings.upload_limit, settings.download_limit) = (Some(UP), Some(DOWN));
     client.farm_set(settings).await?;
-    let file = afar.file("file", 1_000_000)?;
-    let line = afar.owner.line.clone();
-
-    let mut looks = vec![(Instant::now(), line.sent())];
-    let put = begin_put(&client, &file).await?;
-    watch(&client, put, |_| looks.push((Instant::now(), line.sent()))).await?;
-    let up = rate(&looks)? / UP as f64;
-
-    let output = afar.file("back", 0)?;
-    let mut looks = vec![(Instant::now(), line.received())];
-    let get = begin_get(&client, "file", &output).await?;
-    watch(&client, get, |_| looks.push((Instant::now(), line.received()))).await?;
-    let down = rate(&looks)? / DOWN as f64;
-
-    for share in [up, down] {
-        ensure!((0.95..1.05).contains(&share), "{up} and {down} of the limits");
+    // What a busy computer does not send in time it may not send later: such a measurement says nothing of the limits.
+    let mut shares = Vec::new();
+    while shares.len() < 3 {
+        let both = shares_of_limits(&afar, &client, &format!("file-{}", shares.len()), [UP, DOWN]).await?;
+        shares.push(both);
+        if both.iter().all(|share| (0.95..1.05).contains(share)) {
+            return Ok(());
+        }
     }
-    came_back(&client, get, &file, &output).await
+    anyhow::bail!("{shares:?} of the limits")
+}
+
+/// What a put and a get of a megabyte take of the limits of a line.
+async fn shares_of_limits(afar: &Afar, client: &Client, name: &str, limits: [u64; 2]) -> Result<[f64; 2]> {
+    let (file, output) = (afar.file(name, 1_000_000)?, afar.file(&format!("{name}-back"), 0)?);
+    let line = afar.owner.line.clone();
+    let mut looks = vec![(Instant::now(), line.sent())];
+    let put = begin_put(client, &file).await?;
+    watch(client, put, |_| looks.push((Instant::now(), line.sent()))).await?;
+    let up = rate(&looks)? / limits[0] as f64;
+
+    let mut looks = vec![(Instant::now(), line.received())];
+    let get = begin_get(client, name, &output).await?;
+    watch(client, get, |_| looks.push((Instant::now(), line.received()))).await?;
+    let down = rate(&looks)? / limits[1] as f64;
+    came_back(client, get, &file, &output).await?;
+    Ok([up, down])
 }
 
 #[tokio::test]
@@ -185,12 +198,15 @@ async fn goes_on_without(
     hold: impl Fn(&Afar, usize) -> Result<()>,
     let_go: impl Fn(&Afar, usize) -> Result<()>,
 ) -> Result<()> {
-    const BOUND: Duration = Duration::from_secs(60);
     let afar = Afar::start(FARMERS, 5)?;
     let client = afar.all_known().await?;
-    let file = afar.file("file", BYTES)?;
+    let (first, file) = (afar.file("first", BYTES)?, afar.file("file", BYTES)?);
     // Slow enough that it happens in the middle: farmers tell once a second how far they are.
     afar.owner.line.set(Conditions { bits_per_second: Some(2_000_000), ..SLOW });
+    let begun = Instant::now();
+    watch(&client, begin_put(&client, &first).await?, |_| {}).await?;
+    // It is given up when all others took a quarter of the time; then all is sent once more.
+    let bound = Duration::from_secs(60) + 6 * begun.elapsed();
     let put = begin_put(&client, &file).await?;
     let mut held = Ok(());
     let mut is_held = false;
@@ -200,7 +216,7 @@ async fn goes_on_without(
             held = hold(&afar, 0);
         }
     };
-    tokio::time::timeout(BOUND, watch(&client, put, look)).await.context("the put is held up")??;
+    tokio::time::timeout(bound, watch(&client, put, look)).await.context("the put is held up")??;
     held?;
     ensure!(is_held, "the farmer was not held in the middle of the put");
     let_go(&afar, 0)?;
@@ -209,11 +225,11 @@ async fn goes_on_without(
     let output = afar.file("back", 0)?;
     hold(&afar, 1)?;
     let get = begin_get(&client, "file", &output).await?;
-    tokio::time::timeout(BOUND, watch(&client, get, |_| {})).await.context("the get is held up")??;
+    tokio::time::timeout(bound, watch(&client, get, |_| {})).await.context("the get is held up")??;
     let_go(&afar, 1)?;
     came_back(&client, get, &file, &output).await?;
     let files = hayloft(home, ["ls"])?.done()?;
-    ensure!(files["files"].as_array().is_some_and(|files| files.len() == 1), "{files}");
+    ensure!(files["files"].as_array().is_some_and(|files| files.len() == 2), "{files}");
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use hayloft_node::model::{EscrowRole, EscrowStage, Wallet};
 use hayloft_payments::{
     Address, Horizon,
     escrow::{Payouts, Plan},
-    horizon::{HorizonOptions, Page},
+    horizon::{Cursor, HorizonOptions, Page},
     wallet::decode,
 };
 use hayloft_store::{Guard, Home, HomeError, Store, StoreOptions, funding::Funding};
@@ -261,6 +261,14 @@ async fn farmers_are_paid_to_the_stroop_for_what_audits_prove_and_the_one_that_l
     }
     kill_9(owner.pid())?;
     kill_9(devnet.auditor().pid)?;
+    for farmer in devnet.farmers() {
+        kill_9(farmer.pid)?;
+    }
+    // What was signed before is in one of the next ledgers.
+    let mut closing = horizon.ledger_events(Cursor::Now);
+    for _ in 0..2 {
+        tokio::time::timeout(PATIENCE, closing.next()).await.context("no ledger closes")??;
+    }
     let books = books(&devnet).await?;
     ensure!(books.len() == 5);
     let escrows: Vec<Address> = books.iter().map(|book| book.plan.escrow).collect();

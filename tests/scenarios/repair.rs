@@ -10,13 +10,15 @@ use hayloft_gateway::Client;
 use hayloft_node::model::{ErrorCode, Job, JobKind, JobState};
 use hayloft_tests::{
     Books, Devnet, Field, Member, exchange, farmers_seen, flip_in_one_percent, hayloft, job_end, kill_9,
-    noise_file, shard_files,
+    noise_file, settled, shard_files,
 };
 use rand::RngExt as _;
 use serde_json::Value;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long to wait for news before it is looked once more.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A file that does not repeat, stored under this name.
 fn stored(owner: &Path, scratch: &Path, name: &str, bytes: usize) -> Result<PathBuf> {
@@ -49,7 +51,8 @@ async fn becomes_whole(owner: &Client, name: &str) -> Result<()> {
             if health.segments.iter().all(|segment| segment.alive == segment.n) {
                 return anyhow::Ok(());
             }
-            news.next().await.context("the owner has ended")?;
+            // Whom it finds again it does not tell.
+            let _ = tokio::time::timeout(ASK_AGAIN, news.next()).await;
         }
     };
     tokio::time::timeout(PATIENCE, becomes).await.context("it is not repaired in time")?
@@ -197,6 +200,9 @@ async fn owner_and_farmers_killed_while_a_file_is_repaired_lose_nothing_and_leav
     let client = field.owner.client().await?;
     client.remove(vec!["file".into()]).await?;
     all_is_gone(&field).await?;
+    tokio::time::timeout(PATIENCE, settled(field.owner.home()))
+        .await
+        .context("the owner has more to say")??;
     field.owner.stop();
     field.farmers.iter_mut().for_each(Member::stop);
     let books = Books::read(&field).await?;

@@ -24,7 +24,7 @@ use hayloft_net::{NetError, messages::RefusalCode};
 use hayloft_store::{holdings::LostShard, own_audits::OwnAudit, owner::OwnerContract};
 use rand::{Rng, seq::SliceRandom};
 
-use super::{Inner, OwnerError, losses, put::placements_of};
+use super::{Inner, OwnerError, contracts::REBASES, losses, put::placements_of};
 use crate::{
     auditor::{
         asking::{self, Asking, Heard, Known},
@@ -229,11 +229,11 @@ async fn ask_of_newest(
     contract: ContractId,
     shards: &BTreeSet<ShardId>,
 ) -> Result<Asked, OwnerError> {
-    for last in [false, true] {
+    for _ in 0..=REBASES {
         let Some(stored) = owner.catalog.store.contract(contract).await? else { break };
         match ask(owner, stored, shards).await {
             Ok(asked) => return Ok(asked),
-            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::StaleRevision && !last => {
+            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::StaleRevision => {
                 if let Err(error) = owner.contracts.sync(contract).await {
                     tracing::debug!(%contract, %error, "a newer revision could not be taken over");
                 }
@@ -241,7 +241,8 @@ async fn ask_of_newest(
             Err(error) => return Ok(unanswered(&error)),
         }
     }
-    Ok(Asked::unproved(Verdict::Undecided, "No contract with this farmer is known any more."))
+    let reason = "No contract with this farmer is known any more, or it changed again and again.";
+    Ok(Asked::unproved(Verdict::Undecided, reason))
 }
 
 /// What it means that no proof came.

@@ -30,8 +30,8 @@ use crate::{
     money::{Money, MoneyError},
 };
 
-/// How often a revision is proposed anew after the farmer turned out to know a newer one.
-const REBASES: usize = 3;
+/// How often a farmer is asked anew after it turned out to know a newer revision.
+pub(super) const REBASES: usize = 3;
 /// How long a contract that its farmer denied is not used.
 const ASK_DENIED_AGAIN_SECONDS: u64 = 24 * 60 * 60;
 /// The usual epoch.
