@@ -140,6 +140,8 @@ fn what_a_passphrase_protects_is_unlocked_by_it_alone() -> Result<()> {
     assert!(said.contains("not the passphrase"), "{said}");
     assert_eq!(hayloft_fed(home.path(), ["unlock"], "an oat field\n")?.done()?, json!({ "unlocked": true }));
     hayloft(home.path(), ["ls"])?.done()?;
+    let (code, said) = hayloft(home.path(), ["get", "film", "--output", "-"])?.refused()?;
+    assert!(code == "bad_request" && said.contains("standard output"), "{said}");
     drop(node);
     Ok(())
 }

@@ -35,6 +35,9 @@ impl Place {
         match Client::connect(&self.home()?).await {
             Ok(client) => Ok(Some(client)),
             Err(ConnectError::NotRunning { .. }) => Ok(None),
+            Err(error @ ConnectError::DoesNotAnswer { .. }) => {
+                Err(Refusal { code: "no_answer", message: error.to_string() }.into())
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -21,10 +21,11 @@ pub(crate) fn from_file(path: &Path) -> Result<Zeroizing<String>> {
         std::fs::File::open(path).with_context(|| format!("The passphrase file {shown} cannot be read"))?;
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt};
         let metadata =
             file.metadata().with_context(|| format!("The passphrase file {shown} cannot be read"))?;
-        ensure!(metadata.is_file(), "The passphrase file {shown} is no file.");
+        let is_file = metadata.is_file() || metadata.file_type().is_fifo();
+        ensure!(is_file, "The passphrase file {shown} is no file.");
         ensure!(
             metadata.permissions().mode() & 0o077 == 0,
             "The passphrase file {shown} can be read by others. Close it with: chmod 600 {shown}"

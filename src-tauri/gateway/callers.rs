@@ -32,6 +32,7 @@ pub(crate) struct Caller {
 #[derive(Clone)]
 pub(crate) struct Introduction {
     number: u64,
+    leave: CancellationToken,
     strangers: Strangers,
 }
 
@@ -45,30 +46,37 @@ impl Callers {
         let place = match self.places.clone().try_acquire_owned() {
             Ok(place) => place,
             Err(_) => {
-                if let Some((_, stranger)) = self.strangers.all().pop_first() {
-                    stranger.cancel();
-                }
+                self.strangers.send_the_oldest_away();
                 self.places.clone().acquire_owned().await.ok()?
             }
         };
         let (number, leave) = (self.next, CancellationToken::new());
         self.next += 1;
         self.strangers.all().insert(number, leave.clone());
-        let introduction = Introduction { number, strangers: self.strangers.clone() };
+        let introduction = Introduction { number, leave: leave.clone(), strangers: self.strangers.clone() };
         Some(Caller { leave, introduction, _place: place })
     }
 }
 
 impl Strangers {
+    fn send_the_oldest_away(&self) {
+        let mut all = self.all();
+        if let Some((_, stranger)) = all.pop_first() {
+            stranger.cancel();
+        }
+    }
+
     fn all(&self) -> MutexGuard<'_, BTreeMap<u64, CancellationToken>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Introduction {
-    /// The caller has shown the token.
-    pub(crate) fn is_known(&self) {
-        self.strangers.all().remove(&self.number);
+    /// The caller has shown the token. Says whether it may stay: it may just have been told to leave.
+    pub(crate) fn is_known(&self) -> bool {
+        let mut strangers = self.strangers.all();
+        strangers.remove(&self.number);
+        !self.leave.is_cancelled()
     }
 }
 
@@ -89,13 +97,14 @@ mod tests {
         let mut callers = Callers::new(3);
         let [known, old, young] =
             [(); 3].map(|()| callers.admit().now_or_never().flatten().expect("a place"));
-        known.introduction.is_known();
+        assert!(known.introduction.is_known());
         assert!(callers.admit().now_or_never().is_none(), "it has not left yet");
         assert_eq!([&known, &old, &young].map(|caller| caller.leave.is_cancelled()), [false, true, false]);
+        assert!(!old.introduction.is_known(), "too late");
         drop(old);
         let newest = callers.admit().now_or_never().flatten().expect("its place");
         for caller in [&young, &newest] {
-            caller.introduction.is_known();
+            assert!(caller.introduction.is_known());
         }
         assert!(callers.admit().now_or_never().is_none(), "all are known");
         assert!(![&known, &young, &newest].iter().any(|caller| caller.leave.is_cancelled()));

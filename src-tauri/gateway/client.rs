@@ -51,7 +51,8 @@ pub enum ConnectError {
     },
     /// Something listens where it should be, and says nothing.
     #[error(
-        "the Hayloft node on {home} does not answer: try again in a minute, or end it, process {pid}, and start it anew"
+        "nothing answers where the Hayloft node on {home} left word that it listens: if its process {pid} is running, try \
+         again in a minute; if not, delete api.json there"
     )]
     DoesNotAnswer {
         /// Which home.

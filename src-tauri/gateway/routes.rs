@@ -188,10 +188,11 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 async fn guard(State(shared): App, request: Request, next: Next) -> Response {
     match shared.admit(request.headers()) {
         Ok(()) => {
-            if let Some(introduction) = request.extensions().get::<Introduction>() {
-                introduction.is_known();
+            let introduction = request.extensions().get::<Introduction>();
+            match introduction.is_none_or(Introduction::is_known) {
+                true => next.run(request).await,
+                false => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             }
-            next.run(request).await
         }
         Err((status, sentence)) => (status, Json(bad_request(sentence))).into_response(),
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use futures::StreamExt;
+use futures::{FutureExt as _, StreamExt};
 use hayloft_node::model::{ErrorCode, GetRequest};
 use hayloft_node::{Node, NodeOptions};
 use reqwest::StatusCode;
@@ -63,8 +63,10 @@ async fn ask(url: &str, token: Option<&str>, host: Option<&str>) -> (StatusCode,
 
 /// Whoever is on this computer may connect, and needs no token for it.
 #[tokio::test]
-async fn connections_that_say_nothing_keep_nobody_out_for_long() {
+async fn connections_that_say_nothing_keep_nobody_out_for_long_and_send_nobody_away() {
     let open = Open::start().await;
+    let client = Client::connect(open.home.path()).await.unwrap();
+    let mut news = client.events().await.unwrap();
     let mut silent = Vec::new();
     for number in 0..2 * server::CONNECTIONS {
         let mut stream = tokio::net::TcpStream::connect(open.gateway.address()).await.unwrap();
@@ -74,6 +76,8 @@ async fn connections_that_say_nothing_keep_nobody_out_for_long() {
         silent.push(stream);
     }
     assert_eq!(ask(&open.url(), Some(&open.door().token), None).await.0, StatusCode::OK);
+    assert!(!matches!(news.next().now_or_never(), Some(None)), "it was here before them");
+    drop(news);
     for mut stream in silent {
         // With an answer that it took too long, or with nothing.
         let _ = stream.read_to_end(&mut Vec::new()).await;

@@ -332,7 +332,7 @@ async fn put_while_farmers_are_killed(
         if job.state != JobState::Failed {
             return Ok(job);
         }
-        ensure!(job.error == Some(ErrorCode::NotEnoughFarmers) && resumed < KILLS, "{job:?}");
+        ensure!(job.error == Some(ErrorCode::NotEnoughFarmers) && resumed <= self::kills()?, "{job:?}");
         resumed += 1;
         client.resume(id).await?;
     }

@@ -231,14 +231,22 @@ async fn ask_of_newest(
 ) -> Result<Asked, OwnerError> {
     for _ in 0..=REBASES {
         let Some(stored) = owner.catalog.store.contract(contract).await? else { break };
-        match ask(owner, stored, shards).await {
+        let number = |stored: &OwnerContract| stored.revision.as_ref().map(|signed| signed.revision.number);
+        let asked_about = number(&stored);
+        let error = match ask(owner, stored, shards).await {
             Ok(asked) => return Ok(asked),
-            Err(NetError::Refused(refusal)) if refusal.code == RefusalCode::StaleRevision => {
-                if let Err(error) = owner.contracts.sync(contract).await {
-                    tracing::debug!(%contract, %error, "a newer revision could not be taken over");
-                }
-            }
-            Err(error) => return Ok(unanswered(&error)),
+            Err(error) => error,
+        };
+        if !matches!(&error, NetError::Refused(refusal) if refusal.code == RefusalCode::StaleRevision) {
+            return Ok(unanswered(&error));
+        }
+        if let Err(error) = owner.contracts.sync(contract).await {
+            tracing::debug!(%contract, %error, "a newer revision could not be taken over");
+        }
+        // One that says so of the newest revision answers nothing.
+        let now = owner.catalog.store.contract(contract).await?;
+        if now.is_some_and(|now| number(&now) == asked_about) {
+            return Ok(unanswered(&error));
         }
     }
     let reason = "No contract with this farmer is known any more, or it changed again and again.";

@@ -395,8 +395,9 @@ impl Contracts {
         shards: &[ShardId],
     ) -> Result<(), ContractError> {
         let stored = self.store.contract(contract).await?.ok_or(ContractError::Unknown)?;
-        let releasing = self.wire.release(stored.terms.terms.farmer, contract, shards);
-        Ok(self.gates.give_back(contract, releasing).await?)
+        let (wire, farmer, shards) = (self.wire.clone(), stored.terms.terms.farmer, shards.to_vec());
+        let releasing = async move { wire.release(farmer, contract, &shards).await };
+        Ok(self.gates.give_back(contract, releasing).await.map_err(|_| NetError::Cancelled)??)
     }
 
     /// Takes over the farmer's newest revision if it is not the one known here, so that nothing the farmer holds

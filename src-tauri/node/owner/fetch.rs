@@ -34,8 +34,8 @@ use super::{
 
 /// Farmers asked beyond k.
 const SPARES: usize = 2;
-/// How often farmers are all asked once more although the line works: once if some could not be reached, since a farmer that
-/// starts anew is gone for a moment, and up to this often if it was our own line that could reach nobody.
+/// How often farmers are asked once more although the line works: those that could not be reached once, since a farmer that
+/// starts anew is gone for a moment; all of them up to this often if it was our own line that could reach nobody.
 const ROUNDS: u32 = 2;
 /// How long single cells may take before whole stripes are asked for.
 const FEW_CELLS: Duration = Duration::from_millis(500);
@@ -130,7 +130,7 @@ impl Fetcher {
         };
         let mut tally = Tally::new(needed, cells.end - cells.start, usual);
         let begun = Instant::now();
-        let (mut rounds, mut unreached) = (0, false);
+        let (mut rounds, mut unreached) = (0, BTreeSet::new());
         let mut wrong = BTreeSet::new();
         loop {
             for shard in left.drain(..left.len().min(more)) {
@@ -144,10 +144,11 @@ impl Fetcher {
                 rounds += 1;
                 let (found, wrong, all) = (columns.len(), wrong.len(), usize::from(placement.n));
                 let too_few = OwnerError::TooFewAnswer { found, wrong, needed, all };
-                let restarting = rounds == 1 && unreached;
+                let restarting = rounds == 1 && !unreached.is_empty();
                 self.may_ask_again(begun, rounds, restarting, too_few).await?;
                 left = self.by_preference(placement);
                 left.retain(|shard| columns.iter().all(|(column, _)| *column != shard.column));
+                left.retain(|shard| !restarting || unreached.contains(&shard.column));
                 more = needed + SPARES;
                 continue;
             }
@@ -165,7 +166,9 @@ impl Fetcher {
                 }
                 Ok(Some(News::Failed { shard, error })) => {
                     tally.failed(shard.column);
-                    unreached |= error.is_unreachable();
+                    if error.is_unreachable() {
+                        unreached.insert(shard.column);
+                    }
                     // A segment may have been removed or moved since.
                     let named = self.owner.catalog.names(placement.segment, &shard).await;
                     if error.says_it_is_gone() && named.unwrap_or(true) {

@@ -1,7 +1,8 @@
 //! Asking a farmer to hold something for an upload, and to give back what is held, one after the other for each contract.
 //!
-//! Invariant: nothing is given back while a farmer may still be about to hold something. Each request travels on a stream of
-//! its own, so the later one may be heard first; what is held after all was given back stays held until its time is over.
+//! Invariant: nothing is given back while a farmer may still be about to hold something, and the other way round. Each request
+//! travels on a stream of its own, so the later one may be heard first; what is held after all was given back stays held until
+//! its time is over.
 
 use std::{
     collections::HashMap,
@@ -35,10 +36,22 @@ impl Gates {
         tokio::spawn(asking).await
     }
 
-    /// Gives back.
-    pub(super) async fn give_back<T>(&self, contract: ContractId, asking: impl Future<Output = T>) -> T {
-        let _alone = self.of(contract).write_owned().await;
-        asking.await
+    /// Asks for what is held and not taken to be given back: to the end too, so that nobody holds something anew that is then
+    /// given back unseen.
+    ///
+    /// # Errors
+    /// If this node stops.
+    pub(super) async fn give_back<T: Send + 'static>(
+        &self,
+        contract: ContractId,
+        asking: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let alone = self.of(contract).write_owned().await;
+        let asking = async move {
+            let _alone = alone;
+            asking.await
+        };
+        tokio::spawn(asking).await
     }
 
     pub(super) fn forget(&self, contract: ContractId) {
@@ -69,8 +82,22 @@ mod tests {
         }
         let mut giving_back = std::pin::pin!(gates.give_back(contract, async {}));
         assert!(timeout(Duration::from_secs(1), &mut giving_back).await.is_err());
-        gates.give_back(ContractId([2; 32]), async {}).await;
+        gates.give_back(ContractId([2; 32]), async {}).await.expect("another contract");
         answer.send(()).expect("it is still waited for");
-        giving_back.await;
+        giving_back.await.expect("nothing is awaited any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_being_given_back_is_so_before_anything_is_held_anew() {
+        let (gates, contract) = (Gates::default(), ContractId([1; 32]));
+        let (answer, answered) = oneshot::channel::<()>();
+        {
+            let mut giving_back = std::pin::pin!(gates.give_back(contract, answered));
+            assert!(poll!(&mut giving_back).is_pending());
+        }
+        let mut holding = std::pin::pin!(gates.hold(contract, async {}));
+        assert!(timeout(Duration::from_secs(1), &mut holding).await.is_err());
+        answer.send(()).expect("it is still waited for");
+        holding.await.expect("it was given back");
     }
 }

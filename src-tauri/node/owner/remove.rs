@@ -20,7 +20,6 @@ use hayloft_store::{
     files::{Removal, Segment},
     owner::Placing,
 };
-use tokio::sync::watch;
 
 use super::{
     Inner, OwnerError,
@@ -99,12 +98,9 @@ pub(crate) async fn leave_attempts(
     Ok(())
 }
 
-/// Tells farmers what to remove, whenever there is something, and again for those that did not answer: later and later, and soon
-/// once more farmers are there.
+/// Tells farmers what to remove, whenever there is something and again for those that did not answer.
 pub(crate) async fn keep_removing(owner: Arc<Inner>) {
     let mut again = AGAIN;
-    let mut found = owner.net.farmers_changed();
-    let mut farmers = owner.net.farmers().len();
     loop {
         if let Err(error) = settle(&owner).await {
             tracing::warn!(%error, "contracts are settled later");
@@ -114,22 +110,8 @@ pub(crate) async fn keep_removing(owner: Arc<Inner>) {
         }
         again = tokio::select! {
             () = owner.removals.notified() => AGAIN,
-            () = more_farmers(&owner, &mut found, &mut farmers) => AGAIN,
             () = tokio::time::sleep(again) => (again * 2).min(AGAIN_AT_MOST),
         };
-    }
-}
-
-/// Returns once more farmers are at hand than were before.
-async fn more_farmers(owner: &Inner, found: &mut watch::Receiver<u64>, before: &mut usize) {
-    loop {
-        if found.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-        let now = owner.net.farmers().len();
-        if now > std::mem::replace(before, now) {
-            return;
-        }
     }
 }
 

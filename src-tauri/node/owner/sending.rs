@@ -112,6 +112,11 @@ impl Failure {
         }
     }
 
+    fn is_of_an_unknown_contract(&self) -> bool {
+        let refused = |code| matches!(self.net(), Some(NetError::Refused(refusal)) if refusal.code == code);
+        refused(RefusalCode::UnknownContract) || matches!(self, Self::Contract(ContractError::Unknown))
+    }
+
     fn is_busy(&self) -> bool {
         matches!(self.net(), Some(NetError::Refused(Refusal { code: RefusalCode::Busy, .. })))
     }
@@ -143,7 +148,7 @@ impl Shipment<'_> {
         let mut contract = self.over_the_line(farmer, with).await?;
         let mut upload = match self.begin(&sealer, farmer, contract).await {
             // A contract that the farmer does not know any more is made anew, once.
-            Err(Failure::Net(NetError::Refused(Refusal { code: RefusalCode::UnknownContract, .. }))) => {
+            Err(failure) if failure.is_of_an_unknown_contract() => {
                 if self.owner.contracts.give_up(farmer, contract).await? {
                     self.owner.farmers.blame(farmer, "it denies a contract that it signed").await;
                 }
