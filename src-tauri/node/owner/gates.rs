@@ -28,12 +28,7 @@ impl Gates {
         contract: ContractId,
         asking: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
-        let holding = self.of(contract).read_owned().await;
-        let asking = async move {
-            let _holding = holding;
-            asking.await
-        };
-        tokio::spawn(asking).await
+        to_the_end(self.of(contract).read_owned().await, asking).await
     }
 
     /// Asks for what is held and not taken to be given back: to the end too, so that nobody holds something anew that is then
@@ -46,12 +41,7 @@ impl Gates {
         contract: ContractId,
         asking: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
-        let alone = self.of(contract).write_owned().await;
-        let asking = async move {
-            let _alone = alone;
-            asking.await
-        };
-        tokio::spawn(asking).await
+        to_the_end(self.of(contract).write_owned().await, asking).await
     }
 
     pub(super) fn forget(&self, contract: ContractId) {
@@ -61,6 +51,18 @@ impl Gates {
     fn of(&self, contract: ContractId) -> Arc<RwLock<()>> {
         lock(&self.0).entry(contract).or_default().clone()
     }
+}
+
+/// Keeps the gate as it is until what is asked has been answered.
+async fn to_the_end<T: Send + 'static>(
+    gate: impl Send + 'static,
+    asking: impl Future<Output = T> + Send + 'static,
+) -> Result<T, JoinError> {
+    tokio::spawn(async move {
+        let _gate = gate;
+        asking.await
+    })
+    .await
 }
 
 #[cfg(test)]
