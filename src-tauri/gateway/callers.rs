@@ -22,8 +22,6 @@ struct Strangers(Arc<Mutex<BTreeMap<u64, CancellationToken>>>);
 
 /// One who is connected, for as long as this lives.
 pub(crate) struct Caller {
-    /// It is to make room.
-    pub(crate) leave: CancellationToken,
     pub(crate) introduction: Introduction,
     _place: OwnedSemaphorePermit,
 }
@@ -32,7 +30,8 @@ pub(crate) struct Caller {
 #[derive(Clone)]
 pub(crate) struct Introduction {
     number: u64,
-    leave: CancellationToken,
+    /// The caller is to make room.
+    pub(crate) leave: CancellationToken,
     strangers: Strangers,
 }
 
@@ -53,8 +52,8 @@ impl Callers {
         let (number, leave) = (self.next, CancellationToken::new());
         self.next += 1;
         self.strangers.all().insert(number, leave.clone());
-        let introduction = Introduction { number, leave: leave.clone(), strangers: self.strangers.clone() };
-        Some(Caller { leave, introduction, _place: place })
+        let introduction = Introduction { number, leave, strangers: self.strangers.clone() };
+        Some(Caller { introduction, _place: place })
     }
 }
 
@@ -99,7 +98,10 @@ mod tests {
             [(); 3].map(|()| callers.admit().now_or_never().flatten().expect("a place"));
         assert!(known.introduction.is_known());
         assert!(callers.admit().now_or_never().is_none(), "it has not left yet");
-        assert_eq!([&known, &old, &young].map(|caller| caller.leave.is_cancelled()), [false, true, false]);
+        assert_eq!(
+            [&known, &old, &young].map(|caller| caller.introduction.leave.is_cancelled()),
+            [false, true, false]
+        );
         assert!(!old.introduction.is_known(), "too late");
         drop(old);
         let newest = callers.admit().now_or_never().flatten().expect("its place");
@@ -107,7 +109,7 @@ mod tests {
             assert!(caller.introduction.is_known());
         }
         assert!(callers.admit().now_or_never().is_none(), "all are known");
-        assert!(![&known, &young, &newest].iter().any(|caller| caller.leave.is_cancelled()));
+        assert!(![&known, &young, &newest].iter().any(|caller| caller.introduction.leave.is_cancelled()));
         drop(known);
         assert!(callers.admit().now_or_never().is_some());
     }

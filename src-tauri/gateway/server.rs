@@ -135,7 +135,8 @@ async fn serve(listener: TcpListener, app: Router, closing: CancellationToken) {
                 });
                 let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
                 connections.spawn(async move {
-                    if let Some(Err(error)) = caller.leave.run_until_cancelled(connection).await {
+                    if let Some(Err(error)) = caller.introduction.leave.run_until_cancelled(connection).await
+                    {
                         tracing::debug!(%error, "a connection to the local API broke off");
                     }
                 });
