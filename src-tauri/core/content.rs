@@ -32,7 +32,7 @@ mod shard;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use coding::{CodedSegment, Coder, Coding, CodingError};
+pub use coding::{CodedSegment, Coder, Coding, CodingError, Parities};
 pub use columns::{Columns, SomeColumns};
 pub use item::{ItemError, ItemOpener, ItemReader};
 pub use layout::{Layout, LayoutError};

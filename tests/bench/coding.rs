@@ -3,6 +3,8 @@
 
 use std::hint::black_box;
 
+use hayloft_core::content::Parities;
+
 use crate::{
     table::{Reference, Table, Target},
     usage::cpu_seconds,
@@ -10,13 +12,13 @@ use crate::{
 };
 
 /// Processor seconds that each rate is measured for.
-const LONG_ENOUGH: f64 = 2.0;
+pub(crate) const LONG_ENOUGH: f64 = 2.0;
 
 /// Adds encoding and both decodings.
 pub(crate) fn measure(table: &mut Table) {
-    let (coder, plain) = (work::coder(), work::plain());
+    let (coder, parities, plain) = (work::coder(), Parities::default(), work::plain());
     let note = "16 of 40, both seals, per core".to_owned();
-    let rate = rate_of(|| drop(work::encode(&coder, &plain)));
+    let rate = rate_of(|| drop(work::encode(&coder, &parities, &plain)));
     table.rate("encode", rate, Target::AtLeast(400.0), Reference::Aes, note.clone());
     for (what, first, least) in
         [("decode from data shards", 0, 1200.0), ("decode from parity alone", 24, 500.0)]

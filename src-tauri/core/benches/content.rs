@@ -5,6 +5,7 @@
 mod work;
 
 use divan::{Bencher, counter::BytesCount};
+use hayloft_core::content::Parities;
 use work::{BYTES, Shards, coder, encode, pack, plain};
 
 fn main() {
@@ -24,15 +25,15 @@ fn pack_alone(bencher: Bencher) {
 
 #[divan::bench]
 fn code_alone_16_of_40(bencher: Bencher) {
-    let (coder, sealed) = (coder(), pack(&plain()).bytes);
+    let (coder, parities, sealed) = (coder(), Parities::default(), pack(&plain()).bytes);
     let counted = bencher.counter(BytesCount::new(BYTES));
-    counted.with_inputs(|| sealed.clone()).bench_values(|sealed| coder.encode(sealed));
+    counted.with_inputs(|| sealed.clone()).bench_values(|sealed| coder.encode_with(&parities, sealed));
 }
 
 #[divan::bench]
 fn encode_16_of_40(bencher: Bencher) {
-    let (coder, bytes) = (coder(), plain());
-    bencher.counter(BytesCount::new(BYTES)).bench(|| encode(&coder, &bytes));
+    let (coder, parities, bytes) = (coder(), Parities::default(), plain());
+    bencher.counter(BytesCount::new(BYTES)).bench(|| encode(&coder, &parities, &bytes));
 }
 
 #[divan::bench(args = [("data", 0), ("parity", 24)])]

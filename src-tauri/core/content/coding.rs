@@ -3,7 +3,10 @@
 //! Without parity (n = k) and for plain copies (k = 1) there is no matrix at all; reading all k data columns costs a
 //! copy. Codes detect no wrong bytes: cells and column roots do.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use reed_solomon_erasure::galois_8::ReedSolomon;
 
@@ -115,13 +118,22 @@ impl Coder {
     /// # Errors
     /// [`CodingError::Layout`] if no segment has that many bytes.
     pub fn encode(&self, sealed: Vec<u8>) -> Result<CodedSegment, CodingError> {
+        self.encode_with(&Parities::default(), sealed)
+    }
+
+    /// The same, with the memory of a segment coded with the same `parities` that is no longer needed.
+    ///
+    /// # Errors
+    /// As [`Coder::encode`].
+    pub fn encode_with(&self, parities: &Parities, sealed: Vec<u8>) -> Result<CodedSegment, CodingError> {
         let layout = Layout::new(sealed.len() as u64, self.coding.k)?;
         let mut data = sealed;
         data.resize(layout.padded_len(), 0);
-        let mut coded =
-            CodedSegment { coding: self.coding, layout, data, parity: Vec::new(), roots: Vec::new() };
+        let bytes =
+            self.matrix.as_ref().map_or(0, |_| layout.column_len() * usize::from(self.coding.spare()));
+        let parity = parities.take(bytes);
+        let mut coded = CodedSegment { coding: self.coding, layout, data, parity, roots: Vec::new() };
         if let Some(matrix) = &self.matrix {
-            coded.parity = vec![0; layout.column_len() * usize::from(self.coding.spare())];
             for stripe in 0..layout.stripes() {
                 coded.fill_parity(matrix, stripe);
             }
@@ -238,12 +250,47 @@ impl Coder {
     }
 }
 
+/// Memory for parity that segments coded one after the other hand on: pages that are fresh each time cost a third of the coding.
+/// It holds as much as was in use at once, until the last of its clones and segments is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Parities(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Parities {
+    /// So many bytes, of any content.
+    fn take(&self, bytes: usize) -> Parity {
+        let unused = self.unused().pop();
+        let mut parity = unused.filter(|unused| unused.capacity() >= bytes).unwrap_or_default();
+        // Without the copy that growing makes, and without a write where there are bytes already.
+        parity.resize(bytes, 0);
+        Parity { bytes: parity, back: self.clone() }
+    }
+
+    fn unused(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Parity of one segment, whose memory goes back.
+struct Parity {
+    bytes: Vec<u8>,
+    back: Parities,
+}
+
+impl Drop for Parity {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() > 0 {
+            self.back.unused().push(bytes);
+        }
+    }
+}
+
 /// A sealed segment with its parity: all n columns, and nothing that could change them.
 pub struct CodedSegment {
     coding: Coding,
     layout: Layout,
     data: Vec<u8>,
-    parity: Vec<u8>,
+    parity: Parity,
     roots: Vec<[u8; 32]>,
 }
 
@@ -288,7 +335,7 @@ impl CodedSegment {
             None => &self.data[self.layout.data_range(column, stripe)],
             Some(parity) => {
                 let column = usize::from(parity) * self.layout.column_len();
-                &self.parity[column..][self.layout.unit_range(stripe)]
+                &self.parity.bytes[column..][self.layout.unit_range(stripe)]
             }
         }
     }
@@ -329,6 +376,7 @@ impl CodedSegment {
                 .collect();
             let mut parity: Vec<&mut [u8]> = self
                 .parity
+                .bytes
                 .chunks_exact_mut(self.layout.column_len())
                 .map(|column| &mut column[unit.start + begin..][..len])
                 .collect();

@@ -88,7 +88,7 @@ impl<'a> Coded<'a> {
         place: Place,
         sign: impl FnOnce(&CodedSegment) -> Signature,
     ) -> Result<Self, OwnerError> {
-        let coded = encode(coder.clone(), sealed).await?;
+        let coded = encode(coder.clone(), &place, sealed).await?;
         Ok(Self {
             store,
             coder,
@@ -145,7 +145,7 @@ impl<'a> Coded<'a> {
             Held::Aside(aside) => aside.clone(),
         };
         place.come_back().await;
-        let coded = Arc::new(encode(self.coder.clone(), read(aside).await?).await?);
+        let coded = Arc::new(encode(self.coder.clone(), place, read(aside).await?).await?);
         if coded.roots() != self.roots {
             return Err(OwnerError::Aside(io::ErrorKind::InvalidData.into()));
         }
@@ -171,8 +171,9 @@ impl<'a> Coded<'a> {
     }
 }
 
-async fn encode(coder: Arc<Coder>, sealed: Vec<u8>) -> Result<CodedSegment, OwnerError> {
-    let coding = move || coder.encode(sealed).map_err(OwnerError::Coding);
+async fn encode(coder: Arc<Coder>, place: &Place, sealed: Vec<u8>) -> Result<CodedSegment, OwnerError> {
+    let parities = place.parities();
+    let coding = move || coder.encode_with(&parities, sealed).map_err(OwnerError::Coding);
     tokio::task::spawn_blocking(coding).await.map_err(|_| OwnerError::Stopped)?
 }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use hayloft_core::content::{TARGET_SEGMENT, TARGET_SEGMENT_QUICK};
+use hayloft_core::content::{Parities, TARGET_SEGMENT, TARGET_SEGMENT_QUICK};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -31,6 +31,7 @@ type Coming = Arc<DropGuard>;
 pub(crate) struct Room {
     places: Arc<Semaphore>,
     aside: Arc<Semaphore>,
+    parities: Parities,
     target: AtomicUsize,
     reading: Mutex<Option<Coming>>,
     nothing_more: CancellationToken,
@@ -53,7 +54,8 @@ impl Room {
         let nothing_more = CancellationToken::new();
         let reading = Mutex::new(Some(Arc::new(nothing_more.clone().drop_guard())));
         let (places, aside) = (Arc::new(Semaphore::new(places)), Arc::new(Semaphore::new(ASIDE)));
-        Arc::new(Self { places, aside, target: TARGET_SEGMENT.into(), reading, nothing_more })
+        let (parities, target) = (Parities::default(), TARGET_SEGMENT.into());
+        Arc::new(Self { places, aside, parities, target, reading, nothing_more })
     }
 
     /// A place for one segment, once there is one.
@@ -101,6 +103,11 @@ impl Place {
         let nothing_more = CancellationToken::new();
         nothing_more.cancel();
         Self { room: None, permit: None, aside: None, coming: None, nothing_more }
+    }
+
+    /// Where its parity lies.
+    pub(crate) fn parities(&self) -> Parities {
+        self.room.as_ref().map(|room| room.parities.clone()).unwrap_or_default()
     }
 
     /// Cancelled once the shards of all segments of its room have arrived.

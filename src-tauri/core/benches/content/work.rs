@@ -6,7 +6,7 @@ use std::{hint::black_box, sync::Arc};
 use hayloft_core::{
     FileId,
     content::{
-        CHUNK, CodedSegment, Coder, Coding, CodingError, ItemError, ItemReader, Layout, Packer,
+        CHUNK, CodedSegment, Coder, Coding, CodingError, ItemError, ItemReader, Layout, Packer, Parities,
         SealedSegment, ShardOpener, ShardSealer, TAG, TARGET_SEGMENT, UNIT,
     },
     manifest::{Item, SecretKey},
@@ -68,9 +68,9 @@ pub(crate) fn seal(segment: CodedSegment) -> Vec<u8> {
     frame
 }
 
-/// Both seals and the coding between them.
-pub(crate) fn encode(coder: &Coder, plain: &[u8]) -> Vec<u8> {
-    seal(coder.encode(pack(plain).bytes).expect("fits"))
+/// Both seals and the coding between them, one segment after the other as a put does it.
+pub(crate) fn encode(coder: &Coder, parities: &Parities, plain: &[u8]) -> Vec<u8> {
+    seal(coder.encode_with(parities, pack(plain).bytes).expect("fits"))
 }
 
 /// Sixteen shards of a segment, from a given column on, as their farmers hold them.
