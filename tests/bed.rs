@@ -197,11 +197,7 @@ impl Devnet {
         let mut pids = children.split_whitespace().filter_map(|pid| pid.parse().ok());
         kill_9(pids.find(is_ledger).context("no ledger runs")?)?;
         std::fs::remove_dir_all(&home)?;
-        let mut command = Command::new(binary()?);
-        command.arg("--home").arg(&home).args(["--json", "ledger", "--until-stdin-closes"]);
-        command.args(["--listen", address]);
-        let (process, _) = LivingProcess::start(command).context("the new ledger did not start")?;
-        Ok(Ledger { _process: process })
+        Ledger::start(&home, address)
     }
 
     /// The process of `hayloft devnet` itself.
@@ -218,9 +214,40 @@ impl Devnet {
     }
 }
 
-/// A ledger that took another's place, gone with this value.
+/// A ledger of no devnet, gone with this value.
 pub struct Ledger {
-    _process: LivingProcess,
+    process: LivingProcess,
+    url: String,
+}
+
+impl Ledger {
+    /// Starts one and waits until it is up. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn start(home: &Path, listen: &str) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.arg("--home").arg(home).args([
+            "--json",
+            "ledger",
+            "--until-stdin-closes",
+            "--listen",
+            listen,
+        ]);
+        let (process, line) = LivingProcess::start(command).context("the ledger did not start")?;
+        let url = line["ledger"].as_str().context("it does not say where it is")?.to_owned();
+        Ok(Self { process, url })
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
 }
 
 /// One node, gone with this value.

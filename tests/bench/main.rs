@@ -7,6 +7,7 @@
 mod auditing;
 mod coding;
 mod conditions;
+mod ledger;
 mod network;
 mod reference;
 mod table;
@@ -35,7 +36,7 @@ struct Wish {
 }
 
 /// The parts, in their order.
-const PARTS: [&str; 6] = ["coding", "auditing", "network", "small", "comparison", "repair"];
+const PARTS: [&str; 7] = ["coding", "auditing", "ledger", "network", "small", "comparison", "repair"];
 
 impl Wish {
     fn from_words(mut words: impl Iterator<Item = String>) -> Result<Self> {
@@ -74,6 +75,9 @@ fn main() -> Result<()> {
     }
     if wish.wants("auditing") {
         auditing::measure(&mut table)?;
+    }
+    if wish.wants("ledger") {
+        runtime.block_on(ledger::measure(&mut table))?;
     }
     runtime.block_on(network::measure(&wish, &mut table))?;
     print!("{}", table.text());
