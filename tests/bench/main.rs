@@ -31,7 +31,7 @@ struct Wish {
     readme: Option<PathBuf>,
     /// Parts to measure; all if empty.
     only: Vec<String>,
-    /// Also 8 GiB, which takes 25 GB of disk.
+    /// Also 8 GiB, which takes 45 GB of disk.
     large: bool,
 }
 
