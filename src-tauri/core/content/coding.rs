@@ -250,19 +250,24 @@ impl Coder {
     }
 }
 
-/// Memory for parity that segments coded one after the other hand on: pages that are fresh each time cost a third of the coding.
-/// It holds as much as was in use at once, until the last of its clones and segments is dropped.
+/// Memory for parity that segments coded one after the other hand on: pages that are fresh each time cost a fifth of the
+/// coding. It holds as much as was in use at once, until the last of its clones and segments is dropped.
 #[derive(Debug, Clone, Default)]
 pub struct Parities(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Parities {
     /// So many bytes, of any content.
     fn take(&self, bytes: usize) -> Parity {
-        let unused = self.unused().pop();
-        let mut parity = unused.filter(|unused| unused.capacity() >= bytes).unwrap_or_default();
-        // Without the copy that growing makes, and without a write where there are bytes already.
-        parity.resize(bytes, 0);
-        Parity { bytes: parity, back: self.clone() }
+        let fitting = self.unused().pop().filter(|unused| unused.capacity() >= bytes);
+        let bytes = match fitting {
+            Some(mut unused) => {
+                unused.resize(bytes, 0);
+                unused
+            }
+            // Pages that the system gives are zero already.
+            None => vec![0; bytes],
+        };
+        Parity { bytes, back: self.clone() }
     }
 
     fn unused(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
