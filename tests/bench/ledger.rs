@@ -114,7 +114,7 @@ async fn found(horizon: &Horizon, network: &Network, keys: &[StellarKey]) -> Res
         let create = |key: &StellarKey| Do::Create { account: Address(key.public()), balance: FUNDS };
         let creation = signed(maker, network, account.sequence + 1, keys.iter().map(create).collect());
         let ledger = submit(horizon, network, &creation).await?;
-        // CAP-0001: an account begins with the number of its ledger in the upper half.
+        // A new account's sequence number has the number of its ledger in the upper half.
         anyhow::Ok(vec![i64::from(ledger) << 32; keys.len()])
     });
     Ok(try_join_all(made).await?.concat())
