@@ -183,7 +183,11 @@ async fn a_line_that_stays_cut_ends_in_a_clear_word() -> Result<()> {
     let get = begin_get(&client, "first", &output).await?;
     afar.owner.line.cut();
     let mut said = false;
-    let look = |job: &Job| said |= job.message.is_some() && job.state == JobState::Running;
+    let look = |job: &Job| {
+        let offline =
+            job.message.as_ref().is_some_and(|message| message.starts_with("Nobody can be reached"));
+        said |= offline && job.state == JobState::Running;
+    };
     let both = async { tokio::join!(outcome(&client, put, look), outcome(&client, get, |_| {})) };
     let (put, get) = tokio::time::timeout(BOUND, both).await.context("no end")?;
     for job in [put?, get?] {

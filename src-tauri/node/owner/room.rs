@@ -1,7 +1,8 @@
 //! Room for segments in memory, and how large those that are begun should be.
 //!
 //! Invariants: whoever fills or sends a segment has a place for it, given back once nothing of the segment is in memory any
-//! more; who waits for more segments learns when the last one's shards have arrived.
+//! more; who waits for more segments to be signed for together with learns when the last one's shards have arrived, and
+//! when no other comes before some are signed for.
 
 use std::{
     sync::{
@@ -20,8 +21,9 @@ use super::lock;
 /// A segment whose shards arrived within this was quick.
 const QUICK: Duration = Duration::from_secs(30);
 
-/// Segments put aside at once, so that farmers that are slow to sign do not fill this disk.
-const ASIDE: usize = 16;
+/// Segments put aside at once, so that farmers that are slow to sign do not fill this disk. Enough that farmers sign for
+/// many shards together.
+const ASIDE: usize = 24;
 
 /// Held by all of whose segments more is to come; the token is cancelled when the last one lets go.
 type Coming = Arc<DropGuard>;
@@ -35,6 +37,8 @@ pub(crate) struct Room {
     target: AtomicUsize,
     reading: Mutex<Option<Coming>>,
     nothing_more: CancellationToken,
+    /// Of those whose shards wait to be signed for together.
+    waiting: Mutex<CancellationToken>,
 }
 
 /// A segment's place in memory.
@@ -45,17 +49,35 @@ pub(crate) struct Place {
     /// Its segment may be put aside.
     aside: Option<OwnedSemaphorePermit>,
     coming: Option<Coming>,
-    nothing_more: CancellationToken,
+}
+
+/// A segment whose shards have arrived.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// Others could use the place, and the segment may be put aside.
+    pub(crate) may_leave: bool,
+    /// Cancelled once no other segment is worth waiting for to be signed for together with this one.
+    pub(crate) nothing_more: CancellationToken,
+}
+
+impl Arrival {
+    /// Of a segment that waits for no other.
+    pub(crate) fn alone() -> Self {
+        let nothing_more = CancellationToken::new();
+        nothing_more.cancel();
+        Self { may_leave: false, nothing_more }
+    }
 }
 
 impl Room {
     /// Room for so many segments, the one being filled among them.
     pub(crate) fn new(places: usize) -> Arc<Self> {
         let nothing_more = CancellationToken::new();
+        let waiting = Mutex::new(nothing_more.child_token());
         let reading = Mutex::new(Some(Arc::new(nothing_more.clone().drop_guard())));
         let (places, aside) = (Arc::new(Semaphore::new(places)), Arc::new(Semaphore::new(ASIDE)));
         let (parities, target) = (Parities::default(), TARGET_SEGMENT.into());
-        Arc::new(Self { places, aside, parities, target, reading, nothing_more })
+        Arc::new(Self { places, aside, parities, target, reading, nothing_more, waiting })
     }
 
     /// A place for one segment, once there is one.
@@ -66,7 +88,6 @@ impl Room {
             permit,
             aside: None,
             coming: lock(&self.reading).clone(),
-            nothing_more: self.nothing_more.clone(),
         })
     }
 
@@ -77,6 +98,10 @@ impl Room {
     /// No other segment will be begun.
     pub(crate) fn close(&self) {
         *lock(&self.reading) = None;
+    }
+
+    fn sign_now(&self) {
+        std::mem::replace(&mut *lock(&self.waiting), self.nothing_more.child_token()).cancel();
     }
 
     /// Sealed bytes that the next segment should have.
@@ -100,9 +125,7 @@ impl Room {
 impl Place {
     /// The place of a segment that comes alone.
     pub(crate) fn alone() -> Self {
-        let nothing_more = CancellationToken::new();
-        nothing_more.cancel();
-        Self { room: None, permit: None, aside: None, coming: None, nothing_more }
+        Self { room: None, permit: None, aside: None, coming: None }
     }
 
     /// Where its parity lies.
@@ -110,22 +133,22 @@ impl Place {
         self.room.as_ref().map(|room| room.parities.clone()).unwrap_or_default()
     }
 
-    /// Cancelled once the shards of all segments of its room have arrived.
-    pub(crate) fn nothing_more(&self) -> &CancellationToken {
-        &self.nothing_more
-    }
-
-    /// Its segment's shards have arrived, for the first time after so long. Says whether others could use the place,
-    /// and its segment may be put aside.
-    pub(crate) fn arrived(&mut self, after: Duration) -> bool {
-        if let (Some(room), Some(_)) = (&self.room, self.coming.take()) {
+    /// Its segment's shards have arrived, for the first time after so long. If no more may be put aside, no other segment is
+    /// begun before some are signed for: then those that wait for others wait no longer.
+    pub(crate) fn arrived(&mut self, after: Duration) -> Arrival {
+        let Some(room) = &self.room else { return Arrival::alone() };
+        if self.coming.take().is_some() {
             room.took(after);
         }
-        let Some(room) = self.room.as_ref().filter(|room| lock(&room.reading).is_some()) else {
-            return false;
+        let may_leave = lock(&room.reading).is_some() && {
+            self.aside = self.aside.take().or_else(|| room.aside.clone().try_acquire_owned().ok());
+            if self.aside.is_none() {
+                room.sign_now();
+                return Arrival::alone();
+            }
+            self.permit.is_some()
         };
-        self.aside = self.aside.take().or_else(|| room.aside.clone().try_acquire_owned().ok());
-        self.permit.is_some() && self.aside.is_some()
+        Arrival { may_leave, nothing_more: lock(&room.waiting).clone() }
     }
 
     /// Nothing of its segment is in memory now.
@@ -151,14 +174,34 @@ mod tests {
         let mut first = room.place().await.expect("there is room");
         let second = room.place().await.expect("there is room");
         assert!(room.is_full());
-        assert!(first.arrived(Duration::ZERO), "another segment is to be read");
+        let arrival = first.arrived(Duration::ZERO);
+        assert!(arrival.may_leave, "another segment is to be read");
         first.leave();
         assert!(!room.is_full());
         room.close();
-        assert!(!first.nothing_more().is_cancelled(), "the second is on its way");
+        assert!(!arrival.nothing_more.is_cancelled(), "the second is on its way");
         drop(second);
-        first.nothing_more().cancelled().await;
+        arrival.nothing_more.cancelled().await;
         first.come_back().await;
-        assert!(!first.arrived(Duration::ZERO), "nobody wants its place");
+        assert!(!first.arrived(Duration::ZERO).may_leave, "nobody wants its place");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_others_once_no_more_may_be_put_aside() {
+        let room = Room::new(1);
+        let mut aside = Vec::new();
+        for _ in 0..ASIDE {
+            let mut place = room.place().await.expect("there is room");
+            let arrival = place.arrived(Duration::ZERO);
+            assert!(arrival.may_leave && !arrival.nothing_more.is_cancelled(), "another is to come");
+            place.leave();
+            aside.push((place, arrival.nothing_more));
+        }
+        let mut place = room.place().await.expect("there is room");
+        let arrival = place.arrived(Duration::ZERO);
+        assert!(!arrival.may_leave && arrival.nothing_more.is_cancelled());
+        assert!(aside.iter().all(|(_, nothing_more)| nothing_more.is_cancelled()));
+        aside.clear();
+        assert!(!place.arrived(Duration::ZERO).nothing_more.is_cancelled(), "there is room for others again");
     }
 }

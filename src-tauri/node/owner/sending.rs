@@ -263,15 +263,18 @@ impl Shipment<'_> {
         }
     }
 
-    /// Has a shard that arrived signed for by its farmer.
-    pub(super) async fn put_under_contract(&self, shard: &Shard) -> Result<(), Failure> {
+    /// Has a shard that arrived signed for by its farmer, together with others until nothing more comes.
+    pub(super) async fn put_under_contract(
+        &self,
+        shard: &Shard,
+        nothing_more: &CancellationToken,
+    ) -> Result<(), Failure> {
         let entry = ShardEntry {
             id: shard.id,
             bytes: self.load.layout().shard_len(),
             tag_key: Some(self.owner.tagging.key_id()),
         };
-        let nothing_more = self.load.nothing_more();
-        Ok(self.owner.contracts.add(shard.contract, entry, self.keep.until, &nothing_more).await?)
+        Ok(self.owner.contracts.add(shard.contract, entry, self.keep.until, nothing_more).await?)
     }
 
     /// Does something at a farmer, and does it again for as long as nobody can be reached, and once the line is back: then
