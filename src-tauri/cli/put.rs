@@ -37,7 +37,14 @@ pub(crate) async fn run(place: &Place, wish: Put, output: Output) -> Result<()> 
     let news = client.events().await?;
     let job = client.put(PutRequest { price: Some(quote.price), ..request }).await?;
     match watch::to_the_end(&client, news, job).await? {
-        JobReport::Put(reports) => show(&reports, one_file, output),
+        JobReport::Put(reports) => {
+            // What is left out was said above, before anything was sent; what was found out since was not.
+            let said = quote.warnings.join(" ");
+            if let Some(message) = client.job(job).await?.message.filter(|message| !said.ends_with(message)) {
+                output.note(printable(&message));
+            }
+            show(&reports, one_file, output)
+        }
         _ => anyhow::bail!("the node reported something else for an upload"),
     }
 }

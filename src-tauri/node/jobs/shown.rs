@@ -4,7 +4,7 @@
 use hayloft_core::Timestamp;
 use hayloft_store::jobs::{JobRow, JobState as RowState};
 
-use super::{GET, Jobs, Live, PUT, Snapshot, Spec};
+use super::{GET, Jobs, PUT, Snapshot, Spec, run::Live};
 use crate::{
     model::{Job, JobKind, JobState},
     owner::{OwnerError, lock},
