@@ -8,6 +8,7 @@
 //! Signatures are Ed25519 over SHA-256(network id ‖ kind of envelope ‖ transaction), checked by the strict rules.
 
 mod read;
+mod used;
 mod write;
 
 use data_encoding::BASE64;
@@ -15,6 +16,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use hayloft_core::{Amount, Timestamp, keys::StellarKey};
 use stellar_base::xdr::{Limits, ReadXdr, TransactionEnvelope, WriteXdr};
 
+pub use self::used::Used;
 use crate::{Address, Network, horizon::BalanceId};
 
 /// Operations that a transaction can have.

@@ -5,14 +5,17 @@
 //!                        ▲    └───► can no longer get into one: only now another may be signed
 //!                        └─ the identical envelope, as often as need be
 //! ```
-//! A row can no longer apply when the ledger shows so: a ledger closed after its latest time, or its account's number has
-//! moved on, and **after** that was seen the ledger still knows no transaction of that hash. Evidence comes first and the
-//! look for the hash second, so that nothing can slip in between.
+//! A row can no longer apply when the ledger shows so: a ledger closed after its latest time while the account's number was
+//! not used, or another transaction has used the number, and **after** that was seen the ledger still knows no transaction of
+//! that hash. Evidence comes first and the look for the hash second, so that nothing can slip in between. The other transaction
+//! must be there to be seen, with the account's own signature: a number that is used by nothing that is shown was used by what
+//! is hidden. And where the number is still free, what is signed next has the same one, and only one of both can apply.
 //!
 //! What a crash leaves behind is an open row; [`Outbox::resume`] asks the ledger about each. Two devices of one owner that
 //! submit at once use the same number: one gets in, the other sees its number taken.
 //!
-//! Limits: a Horizon that lies about history can make a payment be made twice. Spending limits bound what that costs.
+//! Limits: whether a transaction took effect is Horizon's word. One that lies can make a payment seem made, or one that was
+//! made seem to have failed, and so be made again. Spending limits bound what that costs.
 
 use std::sync::Arc;
 
@@ -27,9 +30,9 @@ use tokio::sync::Mutex;
 
 use crate::{
     Address, Horizon, HorizonError, Network,
-    envelope::{EnvelopeError, Signed},
+    envelope::{EnvelopeError, Signed, Used},
     horizon::{
-        Codes, Submission,
+        Codes, Order, Page, Submission,
         anchor::{Anchor, Continuity, Sign},
     },
 };
@@ -40,6 +43,8 @@ const PURPOSE_BYTES: usize = 4096;
 const ANCHOR_BYTES: usize = 4096;
 /// After so many ledgers a newer one is remembered.
 const ANCHOR_LEDGERS: u32 = 100;
+/// So far back is looked for what used a number.
+const PAGES: usize = 10;
 
 /// How the ledger relates to the one that was seen before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -323,15 +328,41 @@ impl Outbox {
                 if found.successful { Fate::Applied { ledger } } else { Fate::Failed { ledger, reason } };
             return self.close(row, fate).await;
         }
-        let reason = if newest.closed > row.latest {
-            "its time was over before it got into a ledger"
-        } else if account.is_some_and(|account| account.sequence >= row.sequence) {
+        // An account that ended and was made anew has far higher numbers, which no transaction has used.
+        let is_used = account.is_some_and(|account| {
+            account.sequence >= row.sequence && account.sequence >> 32 == row.sequence >> 32
+        });
+        let reason = if is_used && self.shows_other(row).await? {
             "another transaction of this account came before it"
+        } else if is_used {
+            tracing::warn!("the ledger shows that a payment's number was used, and not by what");
+            return Ok(Fate::Open);
+        } else if newest.closed > row.latest {
+            "its time was over before it got into a ledger"
         } else {
             return Ok(Fate::Open);
         };
         let reason = codes.map_or_else(|| reason.to_owned(), |codes| format!("{reason} ({codes})"));
         self.close(row, Fate::Void { reason }).await
+    }
+
+    /// Whether the ledger shows that another transaction, which the account itself signed, has used a row's number.
+    async fn shows_other(&self, row: &NewRow) -> Result<bool, SendError> {
+        let source = Address(row.source);
+        let newest = Page { order: Order::NewestFirst, ..Page::default() };
+        let mut page = Some(newest);
+        for _ in 0..PAGES {
+            let Some(asked) = page.take() else { break };
+            let records = self.horizon.transactions(source, &asked).await?;
+            let used = records.iter().filter_map(|record| Used::read(&record.envelope, &self.network));
+            for used in used.filter(|used| used.source == source) {
+                if used.sequence <= row.sequence {
+                    return Ok(used.sequence == row.sequence && used.hash != row.hash);
+                }
+            }
+            page = asked.after(&records);
+        }
+        Ok(false)
     }
 
     async fn close(&self, row: &NewRow, fate: Fate) -> Result<Fate, SendError> {

@@ -296,14 +296,18 @@ impl Wallet {
 
     /// Brings the books in line with the ledger after a start or a doubt: asks what came of every open transaction, and of
     /// every escrow that was begun. One is over only when the ledger shows that its setup can no longer get in and nothing is
-    /// locked for it: then its money never left.
+    /// locked for it: then its money never left. While it is not known what came of its setup, nothing else is either.
     ///
     /// # Errors
     /// [`WalletError`]; what was brought in line stays so.
     pub async fn reconcile(&self) -> Result<(), WalletError> {
         self.outbox.resume().await?;
+        let open = self.outbox.rows().open().await?;
+        let open: Vec<Purpose> =
+            open.iter().filter_map(|row| Purpose::decode(&row.row.purpose).ok()).collect();
         for (plan, role, state) in self.escrows().await? {
-            if role != Role::Owner || state != EscrowState::Expected {
+            let is_open = open.contains(&Purpose::Setup { escrow: plan.escrow });
+            if role != Role::Owner || state != EscrowState::Expected || is_open {
                 continue;
             }
             // Asked before E is looked for: a setup that got in until then is seen.

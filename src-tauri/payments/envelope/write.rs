@@ -32,7 +32,7 @@ pub(super) fn balance_id(source: Address, sequence: i64, index: u32) -> BalanceI
     })))
 }
 
-fn sha256(value: &impl WriteXdr) -> [u8; 32] {
+pub(super) fn sha256(value: &impl WriteXdr) -> [u8; 32] {
     Sha256::digest(value.to_xdr(Limits::none()).expect("it is bounded and writes to memory")).into()
 }
 

@@ -12,10 +12,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::bed::Bed;
+use serde_json::json;
+
+use super::bed::{Bed, random_key};
 use crate::{
-    Address, Horizon, Outbox,
+    Address, Draft, Horizon, Outbox, Wallet,
     envelope::{Do, Signed, Step},
+    escrow::Plan,
     horizon::{HorizonOptions, anchor::Sign},
     outbox::{Purpose, Recognised, SendError},
 };
@@ -32,10 +35,54 @@ enum Post {
     Lost504,
 }
 
+/// What is shown of transactions.
+#[derive(Debug, Clone, Default)]
+enum Shows {
+    #[default]
+    All,
+    /// None, neither by its hash nor among those of its account.
+    None,
+    /// The same, and neither this account nor any balance.
+    Neither(Address),
+    /// The same, but this one among those of its account.
+    Instead(serde_json::Value),
+}
+
+impl Shows {
+    /// What is answered to a request, if it is about transactions and something else than the ledger says.
+    fn answer(&self, asked: &[u8]) -> Option<String> {
+        let asked = String::from_utf8_lossy(asked);
+        let path = asked.strip_prefix("GET ")?.split([' ', '?']).next()?;
+        let records = match self {
+            Self::All => return None,
+            Self::None | Self::Neither(_) => vec![],
+            Self::Instead(record) => vec![record],
+        };
+        let is_hidden = match self {
+            Self::Neither(account) => {
+                path.ends_with(&account.to_string()) || path.starts_with("/claimable_balances")
+            }
+            Self::All | Self::None | Self::Instead(_) => false,
+        };
+        let is_list = path.ends_with("/transactions") || (is_hidden && path == "/claimable_balances");
+        let (status, body) = match is_list {
+            true => (200, json!({ "_embedded": { "records": records } })),
+            false if is_hidden || path.starts_with("/transactions/") => (404, json!({})),
+            false => return None,
+        };
+        let body = body.to_string();
+        Some(format!(
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+}
+
 /// A Horizon between the client and the ledger.
 struct Between {
     url: String,
     post: Arc<Mutex<Post>>,
+    shows: Arc<Mutex<Shows>>,
     ledger: Arc<Mutex<String>>,
 }
 
@@ -45,15 +92,17 @@ impl Between {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let post = Arc::new(Mutex::new(Post::Passed));
         let ledger = Arc::new(Mutex::new(ledger.to_owned()));
-        let (onward, way) = (Arc::clone(&ledger), Arc::clone(&post));
+        let shows = Arc::<Mutex<Shows>>::default();
+        let (onward, way, lies) = (Arc::clone(&ledger), Arc::clone(&post), Arc::clone(&shows));
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let way = *way.lock().unwrap();
                 let onward = onward.lock().unwrap().strip_prefix("http://").unwrap().to_owned();
-                tokio::spawn(pass(socket, onward, way));
+                let shows = lies.lock().unwrap().clone();
+                tokio::spawn(pass(socket, onward, way, shows));
             }
         });
-        Self { url, post, ledger }
+        Self { url, post, shows, ledger }
     }
 
     /// From now on another ledger is at this address.
@@ -63,6 +112,10 @@ impl Between {
 
     fn set(&self, post: Post) {
         *self.post.lock().unwrap() = post;
+    }
+
+    fn show(&self, shows: Shows) {
+        *self.shows.lock().unwrap() = shows;
     }
 
     fn horizon(&self) -> Horizon {
@@ -93,8 +146,12 @@ async fn request(socket: &mut TcpStream) -> Vec<u8> {
     }
 }
 
-async fn pass(mut socket: TcpStream, ledger: String, way: Post) {
+async fn pass(mut socket: TcpStream, ledger: String, way: Post, shows: Shows) {
     let asked = request(&mut socket).await;
+    if let Some(lie) = shows.answer(&asked) {
+        let _ = socket.write_all(lie.as_bytes()).await;
+        return;
+    }
     let is_post = asked.starts_with(b"POST");
     let mut onward = TcpStream::connect(ledger).await.unwrap();
     if is_post && way != Post::Passed {
@@ -257,6 +314,93 @@ async fn of_two_devices_that_submit_at_once_one_gets_in_and_the_other_sees_it() 
     let lost = fates.iter().filter(|fate| matches!(fate, Fate::Void { .. })).count();
     assert_eq!(lost, 1, "{fates:?}");
     assert_eq!(scene.received().await, if won[0] { 5 } else { 70 });
+}
+
+/// Whoever hides a payment that was made, and shows that its number was used, would have it made once more.
+#[tokio::test]
+async fn a_payment_that_a_horizon_hides_is_not_taken_for_void_and_not_made_again() {
+    let scene = Scene::new().await;
+    scene.between.set(Post::Accepted504);
+    let signed = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    assert_eq!(scene.payer.send(&scene.bed, &signed).await.unwrap(), Fate::Open);
+    scene.bed.ledger.until_waiting(1).await;
+    scene.bed.ledger.close_ledger().await.unwrap();
+
+    let record = |envelope: &Signed| {
+        json!({
+            "hash": data_encoding::HEXLOWER.encode(&envelope.draft().hash(&scene.bed.network)), "ledger": 5,
+            "created_at": "2026-11-21T00:00:00Z", "successful": true, "fee_charged": "100",
+            "source_account": signed.draft().source.to_string(), "envelope_xdr": envelope.to_base64(),
+            "paging_token": "7"
+        })
+    };
+    let other = Draft { fee: 101, ..signed.draft().clone() }.unsigned();
+    let unsigned = Shows::Instead(record(&other));
+    let of_a_stranger = Shows::Instead(record(&other.clone().signed(&random_key(), &scene.bed.network)));
+    let before = Draft { sequence: signed.draft().sequence - 1, ..signed.draft().clone() }.unsigned();
+    let before = Shows::Instead(record(&before.signed(&scene.payer.key, &scene.bed.network)));
+    let latest = signed.draft().window.until.unwrap().0;
+    for time in [scene.bed.time(1).0, latest + 1] {
+        scene.bed.ledger.set_time(Some(time));
+        scene.bed.ledger.close_ledger().await.unwrap();
+        for shows in [Shows::None, unsigned.clone(), of_a_stranger.clone(), before.clone()] {
+            scene.between.show(shows.clone());
+            assert!(scene.payer.outbox.resume().await.unwrap().is_empty(), "{shows:?}");
+        }
+    }
+    let again = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    let busy = scene.payer.send(&scene.bed, &again).await;
+    assert!(matches!(busy, Err(SendError::Outbox(OutboxError::Busy))), "{busy:?}");
+    scene.between.show(Shows::All);
+    let closed = scene.payer.outbox.resume().await.unwrap();
+    assert!(matches!(closed[0].fate, Fate::Applied { .. }), "{closed:?}");
+    assert_eq!(scene.received().await, 5);
+}
+
+/// What hides that a payment used its number has the next one sign the same, of which the ledger takes one.
+#[tokio::test]
+async fn a_payment_that_a_horizon_hides_with_its_number_leaves_no_room_for_another() {
+    let scene = Scene::new().await;
+    let first = scene.payer.payment(&scene.bed, scene.to, 5).await;
+    let second = scene.payer.payment(&scene.bed, scene.to, 70).await;
+    scene.bed.closing(scene.payer.send(&scene.bed, &first)).await.unwrap();
+    assert_eq!(first.draft().sequence, second.draft().sequence);
+    let fate = scene.payer.send(&scene.bed, &second).await.unwrap();
+    assert!(matches!(fate, Fate::Void { .. }), "{fate:?}");
+    assert_eq!(scene.received().await, 5);
+}
+
+#[tokio::test]
+async fn an_escrow_that_a_horizon_hides_is_not_taken_for_one_that_was_never_set_up() {
+    let scene = Scene::new().await;
+    let Scene { bed, between, payer, .. } = &scene;
+    let wallet = Wallet::new(payer.key.clone(), payer.outbox.clone());
+    let key = random_key();
+    let newest = bed.horizon.newest_ledger().await.unwrap();
+    let plan = Plan {
+        escrow: Address::of(&key),
+        owner: wallet.address(),
+        farmer: scene.to,
+        auditor: Address::of(&random_key()),
+        start: bed.time(0),
+        period_seconds: 1000,
+        grace_seconds: 1000,
+        amounts: vec![Amount(5)],
+        setup_sequence: payer.outbox.next_sequence(wallet.address()).await.unwrap(),
+        merge_ledger: Plan::merge_ledger_after(newest.number),
+        base_reserve: newest.base_reserve,
+    };
+    between.set(Post::Accepted504);
+    assert_eq!(wallet.set_up(&plan, &key, &NO_LIMITS, bed.time(0)).await.unwrap(), Fate::Open);
+    bed.ledger.until_waiting(1).await;
+    bed.ledger.close_ledger().await.unwrap();
+    let state = async || payer.outbox.rows().escrows().await.unwrap()[0].state;
+    between.show(Shows::Neither(plan.escrow));
+    wallet.reconcile().await.unwrap();
+    assert_eq!(state().await, EscrowState::Expected);
+    between.show(Shows::All);
+    wallet.reconcile().await.unwrap();
+    assert_eq!(state().await, EscrowState::Seen);
 }
 
 #[tokio::test]
