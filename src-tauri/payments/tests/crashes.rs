@@ -1,10 +1,14 @@
 //! An owner's process dies at every point of setting up, settling and recovering, and goes on from what is on its disk.
 //!
-//! The owner is a process of its own, and the only one that has the owner's key. The farmer is in this process, with the
-//! farmer's key alone; it answers over a socket. Then the books must agree with the ledger, and everything has happened
-//! exactly once.
+//! The owner is a process of its own, which makes the owner's key and is the only one that ever has it. The farmer is in this
+//! process, with the farmer's key alone; it answers over a socket. The auditor's key nobody has. Then the books, which hold no
+//! key, must agree with the ledger, and everything has happened exactly once.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use data_encoding::BASE64;
 use hayloft_core::{Amount, Timestamp, keys::StellarKey, spending::Limits};
@@ -26,6 +30,7 @@ use crate::{
     escrow::{HandedIn, Payouts, Plan, look, settle},
     horizon::{BalanceId, HorizonOptions, Page},
     lumens::LUMEN,
+    wallet::decode,
 };
 
 /// What the owner's process is told: its folder, the ledger, the farmer's socket, the farmer's and the auditor's address,
@@ -41,22 +46,33 @@ const HITS: usize = 3;
 
 struct Owner {
     wallet: Wallet,
-    key: StellarKey,
     told: Vec<String>,
     store: Store,
+}
+
+/// Made the first time.
+fn own_key(folder: &Path) -> StellarKey {
+    let file = folder.join("key");
+    if !file.exists() {
+        std::fs::write(&file, rand::random::<[u8; 32]>()).unwrap();
+    }
+    StellarKey::from_bytes(&std::fs::read(file).unwrap().try_into().unwrap())
+}
+
+async fn books(folder: &Path) -> Store {
+    let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
+    Store::open(Home::open(&folder.join("home")).unwrap(), options).await.unwrap().0
 }
 
 impl Owner {
     async fn open(stage: &str) -> Self {
         let told: Vec<String> = stage.lines().map(str::to_owned).collect();
         let folder = PathBuf::from(&told[0]);
-        let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
-        let (store, _) = Store::open(Home::open(&folder.join("home")).unwrap(), options).await.unwrap();
+        let store = books(&folder).await;
         let horizon = Horizon::new(&HorizonOptions::local(&told[1])).unwrap();
         let network = horizon.network().await.unwrap();
-        let key = StellarKey::from_bytes(&std::fs::read(folder.join("key")).unwrap().try_into().unwrap());
-        let wallet = Wallet::new(key.clone(), Outbox::new(horizon, network, store.outbox()));
-        Self { wallet, key, told, store }
+        let wallet = Wallet::new(own_key(&folder), Outbox::new(horizon, network, store.outbox()));
+        Self { wallet, told, store }
     }
 
     fn horizon(&self) -> &Horizon {
@@ -172,9 +188,8 @@ impl Others {
     async fn new() -> Self {
         let bed = Bed::new().await;
         let farmer = Party::new(&bed).await;
-        let auditor = Address::of(&bed.party().await);
+        let auditor = Address::of(&super::bed::random_key());
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("key"), rand::random::<[u8; 32]>()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { bed, farmer, auditor, listener, folder }
     }
@@ -270,8 +285,10 @@ async fn dies_at(point: &str, hit: usize) -> bool {
     }
     assert!(others.run("").await, "{point} {hit}: it did not go on");
 
-    let owner = Owner::open(&others.stage()).await;
-    let rows = owner.wallet.outbox().rows().list().await.unwrap();
+    let store = books(others.folder.path()).await;
+    let rows = store.outbox().list().await.unwrap();
+    let owner = Address(rows[0].row.source);
+    assert!(rows.iter().all(|row| row.row.source == owner.0), "{point} {hit}");
     let mut fees = 0;
     for row in &rows {
         let on_ledger = others.bed.horizon.transaction(&row.row.hash).await.unwrap();
@@ -286,16 +303,16 @@ async fn dies_at(point: &str, hit: usize) -> bool {
         }
     }
     // The ledger knows nothing of this owner that its books do not.
-    let mine = others.bed.horizon.transactions(owner.wallet.address(), &Page::default()).await.unwrap();
-    let mine = mine.iter().filter(|one| one.source == owner.wallet.address());
+    let mine = others.bed.horizon.transactions(owner, &Page::default()).await.unwrap();
+    let mine = mine.iter().filter(|one| one.source == owner);
     let known: Vec<[u8; 32]> = rows.iter().map(|row| row.row.hash).collect();
     assert!(mine.clone().all(|one| known.contains(&one.hash)), "{point} {hit}");
     assert_eq!(mine.count(), 3, "{point} {hit}: setup, settlement, recovery");
 
-    let escrows = owner.wallet.escrows().await.unwrap();
-    assert!(escrows.iter().all(|(.., state)| *state == EscrowState::Over));
+    let escrows = store.outbox().escrows().await.unwrap();
+    assert!(escrows.iter().all(|escrow| escrow.state == EscrowState::Over));
     let mut reserve = 0;
-    for (plan, ..) in &escrows {
+    for plan in escrows.iter().map(|escrow| decode(&escrow.plan).unwrap()) {
         reserve += others.bed.balance(plan.escrow).await.0;
         for period in 0..plan.periods() {
             let left: BalanceId = plan.balance(period);
@@ -305,10 +322,9 @@ async fn dies_at(point: &str, hit: usize) -> bool {
         }
     }
     assert_eq!(others.bed.balance(others.farmer.address()).await.0, farmer.0 + OWED, "{point} {hit}");
-    let left = others.bed.balance(owner.wallet.address()).await.0;
+    let left = others.bed.balance(owner).await.0;
     assert_eq!(left, 10_000 * LUMEN - OWED - fees - reserve, "{point} {hit}");
-    assert_eq!(owner.key.public(), owner.wallet.address().0);
-    owner.store.close().await;
+    store.close().await;
     true
 }
 
