@@ -6,7 +6,7 @@
 //! share(p)        = passed / (passed + failed + missed) over the epochs of settlement period p
 //! owed            = Σ byte-seconds(e) · price / (10¹² · 2,592,000)   over the e that count, in periods whose share
 //!                   reaches what was agreed
-//! pays            = ⌊owed⌋ − paid, once that is 100 fees or the contract closes
+//! pays            = ⌊owed⌋ − paid, once that is 100 fees, or more than its fee and about to be lost
 //! ```
 //! One exact fraction per contract, rounded once: however often is settled in between, the same is paid in the end.
 //!
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Fees that a payment must outweigh to be worth making.
-pub const FEES_PER_PAYMENT: u64 = 100;
+const FEES_PER_PAYMENT: u64 = 100;
 const WHOLE_PPM: u64 = 1_000_000;
 
 /// What became of an epoch's audit.
@@ -95,17 +95,6 @@ impl Owed {
     }
 }
 
-/// What to do about a settlement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
-    /// Pay this now.
-    Pay(Amount),
-    /// So much is owed, and it waits until it outweighs its fee.
-    Wait(Amount),
-    /// Nothing is owed.
-    Nothing,
-}
-
 /// Byte-seconds kept in an epoch. `kept` gives, in ascending order, from when on how many bytes were under contract;
 /// nothing was before the first.
 pub fn byte_seconds(terms: &Terms, epoch: Epoch, end: Timestamp, kept: &[(Timestamp, u64)]) -> u128 {
@@ -163,17 +152,15 @@ fn counts(entry: &Entry, later: &[Entry]) -> bool {
     }
 }
 
-/// What to do when so much is owed in all and so much was paid; a closing contract pays what little there is.
-///
-/// # Errors
-/// [`SettlementError::TooMuch`].
-pub fn due(owed: Owed, paid: Amount, fee: Amount, closing: bool) -> Result<Due, SettlementError> {
-    let open = owed.floor()?.0.saturating_sub(paid.0);
-    Ok(match open {
-        0 => Due::Nothing,
-        open if closing || open >= fee.0.saturating_mul(FEES_PER_PAYMENT) => Due::Pay(Amount(open)),
-        open => Due::Wait(Amount(open)),
-    })
+/// Whether a payment is worth its fee now. What is small waits, but is not lost for that: what comes back to the owner
+/// otherwise is paid if anything of it is left for the farmer.
+pub fn is_worth_paying(open: Amount, fee: Amount, last_chance: bool) -> bool {
+    open.0 > 0 && (open.0 >= least_payment(fee).0 || (last_chance && open.0 > fee.0))
+}
+
+/// While less is open, it waits.
+pub fn least_payment(fee: Amount) -> Amount {
+    Amount(fee.0.saturating_mul(FEES_PER_PAYMENT))
 }
 
 #[cfg(test)]
@@ -274,18 +261,16 @@ mod tests {
     fn more_than_any_amount_is_refused_instead_of_wrapped() {
         let huge = [Entry { byte_seconds: u128::MAX, ..day(0, Verdict::Passed) }];
         assert_eq!(owed(&terms(2), 30, &huge), Err(SettlementError::TooMuch));
-        let much = Owed(u128::MAX);
-        assert_eq!(due(much, Amount(0), FEE, false), Err(SettlementError::TooMuch));
+        assert_eq!(Owed(u128::MAX).floor(), Err(SettlementError::TooMuch));
     }
 
     #[test]
-    fn what_its_fee_would_eat_waits_until_the_contract_closes() {
-        let of = |stroops: u64| Owed(u128::from(stroops) * TB_BYTES * MONTH_SECONDS + 1);
-        assert_eq!(due(of(0), Amount(0), FEE, true), Ok(Due::Nothing));
-        assert_eq!(due(of(9_999), Amount(0), FEE, false), Ok(Due::Wait(Amount(9_999))));
-        assert_eq!(due(of(10_000), Amount(0), FEE, false), Ok(Due::Pay(Amount(10_000))));
-        assert_eq!(due(of(10_000), Amount(9_999), FEE, true), Ok(Due::Pay(Amount(1))));
-        assert_eq!(due(of(10_000), Amount(10_001), FEE, true), Ok(Due::Nothing));
+    fn what_its_fee_would_eat_waits_until_it_would_be_lost() {
+        let is_worth = |open, last_chance| is_worth_paying(Amount(open), FEE, last_chance);
+        assert!(!is_worth(9_999, false) && is_worth(10_000, false));
+        assert!(!is_worth(100, true) && is_worth(101, true));
+        assert!(!is_worth_paying(Amount(0), Amount(0), true), "nothing is nothing");
+        assert!(!is_worth_paying(Amount(u64::MAX - 1), Amount(u64::MAX), false));
     }
 
     #[test]
@@ -334,10 +319,10 @@ mod tests {
             for upto in (0..=entries.len()).filter(|&upto| {
                 upto == entries.len() || upto > 0 && entries[upto].epoch.0 / 7 != entries[upto - 1].epoch.0 / 7
             }) {
-                let owed = owed(&terms, 7, &entries[..upto]).expect("a sum");
-                match due(owed, Amount(paid), FEE, upto == entries.len()).expect("an amount") {
-                    Due::Pay(amount) => paid += amount.0,
-                    Due::Wait(_) | Due::Nothing => {}
+                let owed = owed(&terms, 7, &entries[..upto]).expect("a sum").floor().expect("an amount");
+                let open = Amount(owed.0.checked_sub(paid).expect("no period takes back what another owed"));
+                if is_worth_paying(open, FEE, false) || upto == entries.len() {
+                    paid += open.0;
                 }
             }
             let all = owed(&terms, 7, &entries).expect("a sum").floor().expect("an amount");

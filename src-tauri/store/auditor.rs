@@ -23,10 +23,8 @@ use crate::{
     open::Inner,
 };
 
-/// Verdicts kept of one contract, the newest.
+/// Verdicts kept of one contract, the newest, each with its receipt: what is to be paid is computed from them all.
 pub const VERDICTS_KEPT: u64 = 400;
-/// Receipts kept of one contract, the newest.
-pub const RECEIPTS_KEPT: u64 = 64;
 /// Older revisions kept of one contract, with their shards: without them a receipt cannot be shown whole.
 pub const REVISIONS_KEPT: u64 = 4;
 /// Farmers whose record is kept: those met first.
@@ -219,6 +217,17 @@ impl Auditor {
         Ok(())
     }
 
+    /// Keeps the verifier keys that a contract's shards are tagged with.
+    ///
+    /// # Errors
+    /// [`AuditorError::Database`].
+    pub async fn keep_keys(&self, contract: ContractId, keys: &[Vec<u8>]) -> Result<(), AuditorError> {
+        let mut write = self.inner.db.write().await?;
+        let query = sqlx::query("UPDATE audited SET keys = ? WHERE contract = ?");
+        query.bind(to_blob(&keys)).bind(contract.0.to_vec()).execute(&mut *write).await?;
+        Ok(write.commit().await?)
+    }
+
     /// Writes down what one event changed, all or nothing.
     ///
     /// # Errors
@@ -371,6 +380,22 @@ impl Auditor {
         Ok(judged.collect::<Result<_, _>>()?)
     }
 
+    /// All verdicts of a contract by epoch, each with its receipt, without the shards.
+    ///
+    /// # Errors
+    /// [`AuditorError::Database`].
+    pub async fn evidence(
+        &self,
+        contract: ContractId,
+    ) -> Result<Vec<(Judgement, Option<Vec<u8>>)>, AuditorError> {
+        let query = "SELECT judgement, receipt FROM verdicts WHERE contract = ? ORDER BY epoch";
+        let rows = sqlx::query(query).bind(contract.0.to_vec()).fetch_all(self.inner.db.read()).await?;
+        let judged = rows
+            .iter()
+            .map(|row| -> Result<_, DatabaseError> { Ok((from_blob(&bytes(row, 0)?)?, row.try_get(1)?)) });
+        Ok(judged.collect::<Result<_, _>>()?)
+    }
+
     /// The receipt of an epoch, without the shards, and the number of its revision.
     ///
     /// # Errors
@@ -470,14 +495,11 @@ async fn insert_revision(
     Ok(())
 }
 
-/// Forgets what is beyond the newest verdicts and receipts.
+/// Forgets what is beyond the newest verdicts.
 async fn prune(write: &mut Write, contract: &[u8]) -> Result<(), AuditorError> {
     let old = "DELETE FROM verdicts WHERE contract = ?1 AND epoch <= \
                (SELECT epoch FROM verdicts WHERE contract = ?1 ORDER BY epoch DESC LIMIT 1 OFFSET ?2)";
     sqlx::query(old).bind(contract.to_vec()).bind(int(VERDICTS_KEPT)).execute(&mut **write).await?;
-    let old = "UPDATE verdicts SET receipt = NULL WHERE contract = ?1 AND receipt IS NOT NULL AND epoch <= \
-               (SELECT epoch FROM verdicts WHERE contract = ?1 ORDER BY epoch DESC LIMIT 1 OFFSET ?2)";
-    sqlx::query(old).bind(contract.to_vec()).bind(int(RECEIPTS_KEPT)).execute(&mut **write).await?;
     Ok(())
 }
 

@@ -1,13 +1,15 @@
-//! Which contract an escrow pays for, and what its settlements count from: every revision that was signed under it.
+//! Which contract an escrow pays for, and what its settlements count from: every revision that was signed under it, and what
+//! its auditor was heard to say.
 //!
 //! Invariants: a revision of a contract that is paid for is written down in the transaction that makes it the newest, on
 //! whichever side this node is; of each number there is one, and what is there never changes.
-//! Deliberately absent: what is owed (`core::settlement`), and verdicts, which are the auditor's books.
+//! Deliberately absent: what is owed (`core::settlement`), and an auditor's own verdicts, which are its books.
 
 use std::sync::Arc;
 
 use hayloft_core::{
     ContractId, DeviceId, Timestamp,
+    auditor::Judgement,
     contract::{SignedRevision, Terms},
     record::DeviceCertificate,
     voucher::{MAX_DEVICES, SignedVoucher},
@@ -136,6 +138,35 @@ impl Funds {
         Ok(write.commit().await?)
     }
 
+    /// Keeps what a contract's auditor says, in place of what it said of the same epochs before.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn hear(&self, contract: ContractId, said: &[Judgement]) -> Result<(), DatabaseError> {
+        let known = self.heard(contract).await?;
+        let news = said.iter().filter(|judgement| !known.contains(judgement)).collect::<Vec<_>>();
+        if news.is_empty() {
+            return Ok(());
+        }
+        let mut write = self.inner.db.write().await?;
+        for judgement in news {
+            let query = "INSERT OR REPLACE INTO heard (contract, epoch, judgement) VALUES (?, ?, ?)";
+            let query = sqlx::query(query).bind(contract.0.to_vec()).bind(int(judgement.epoch.0));
+            query.bind(to_blob(judgement)).execute(&mut *write).await?;
+        }
+        Ok(write.commit().await?)
+    }
+
+    /// What a contract's auditor was heard to say last, by epoch.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn heard(&self, contract: ContractId) -> Result<Vec<Judgement>, DatabaseError> {
+        let query = "SELECT judgement FROM heard WHERE contract = ? ORDER BY epoch";
+        let rows = sqlx::query(query).bind(contract.0.to_vec()).fetch_all(self.inner.db.read()).await?;
+        rows.iter().map(|row| from_blob(&bytes(row, 0)?)).collect()
+    }
+
     /// Keeps a voucher in place of its device's last, unless that says as much; the caller has found it right. Of too many
     /// devices in a period those with the most bytes are kept, as `core::voucher::Book::learn` does.
     ///
@@ -236,8 +267,12 @@ impl Funds {
                      (SELECT contract FROM funding JOIN escrows USING (account) WHERE state < 2) \
                      AND contract NOT IN (SELECT contract FROM spans WHERE until > ?)";
         sqlx::query(query).bind(int(now.0)).execute(&mut *write).await?;
-        let query = "DELETE FROM vouchers WHERE contract NOT IN (SELECT contract FROM spans)";
-        sqlx::query(query).execute(&mut *write).await?;
+        for query in [
+            "DELETE FROM vouchers WHERE contract NOT IN (SELECT contract FROM spans)",
+            "DELETE FROM heard WHERE contract NOT IN (SELECT contract FROM spans)",
+        ] {
+            sqlx::query(query).execute(&mut *write).await?;
+        }
         Ok(write.commit().await?)
     }
 }
@@ -297,6 +332,27 @@ mod tests {
         assert_eq!(bytes, [(0, 5), (2, 7)], "what is there stays");
         let later = funds.revisions(terms.id(), 1, 9).await.unwrap();
         assert_eq!(later, [signed(&terms, 2, 7)]);
+    }
+
+    #[tokio::test]
+    async fn what_an_auditor_said_last_of_an_epoch_is_what_it_was_heard_to_say() {
+        use hayloft_core::{audit::Epoch, auditor::Verdict};
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path()).await;
+        let (funds, contract) = (store.funds(), ContractId([1; 32]));
+        let said = |epoch, verdict| Judgement {
+            epoch: Epoch(epoch),
+            revision: 0,
+            verdict,
+            reason: None,
+            at: Timestamp(epoch),
+        };
+        funds.hear(contract, &[said(2, Verdict::Passed), said(1, Verdict::Missed)]).await.unwrap();
+        funds.hear(contract, &[said(1, Verdict::Passed)]).await.unwrap();
+        let heard = funds.heard(contract).await.unwrap();
+        assert_eq!(heard, [said(1, Verdict::Passed), said(2, Verdict::Passed)]);
+        funds.forget_over(Timestamp(0)).await.unwrap();
+        assert_eq!(funds.heard(contract).await.unwrap(), [], "nothing is paid under it");
     }
 
     #[tokio::test]

@@ -269,6 +269,12 @@ impl Shared {
         let asking = Asking { through, ..self.asking(&case.followed) };
         let keys = asking.keys(&case.shards).await?;
         case.followed.keys = keys.iter().map(|key| key.encode().to_vec()).collect();
+        // Whoever is to judge a receipt once more has them at hand.
+        if let Err(error) =
+            self.parts.store.auditor().keep_keys(case.followed.contract, &case.followed.keys).await
+        {
+            tracing::error!(%error, "the auditor's books failed");
+        }
         Ok(keys)
     }
 

@@ -171,7 +171,10 @@ impl Shared {
 
 fn refused(error: &Refused) -> Refusal {
     let code = match error {
-        Refused::Disagreed(_) | Refused::NoSettlement => RefusalCode::Disagreed,
+        Refused::Disagreed(_)
+        | Refused::Unproved { .. }
+        | Refused::AuditorAwaited
+        | Refused::NoSettlement => RefusalCode::Disagreed,
         Refused::Unknown => RefusalCode::UnknownContract,
         Refused::TooMany => RefusalCode::NoSpace,
         Refused::Own(_) => {

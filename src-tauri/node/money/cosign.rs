@@ -3,7 +3,9 @@
 //!
 //! Invariants: an escrow is taken note of only when the ledger shows it as planned, between the right parties, and its owner's
 //! account has signed that it pays for this contract; a settlement is signed only if it is, to the last byte, what these
-//! records say; nothing is signed in the owner's name here.
+//! records say, or pays the farmer that signs what it is glad of. An auditor's say of audits what receipts bear out that were
+//! verified; a farmer's say what the auditor told it, and count only once that is gone. Nothing is signed in the owner's name
+//! here.
 //!
 //! Who binds an escrow to a contract: W alone, by its assignment. So neither a farmer nor a stranger can have one pay for a
 //! contract of their own making, whose books then say that all is owed; and none moves from the contract that was told first.
@@ -30,14 +32,20 @@ use hayloft_net::{
 use hayloft_payments::{
     Address, Outbox, Wallet,
     envelope::Signed,
-    escrow::{Fault, Opinion, Plan, check, check_assigned, look},
+    escrow::{Fault, Opinion, Plan, Takes, check, check_assigned, look},
     wallet::{EscrowState, Role, decode},
 };
-use hayloft_store::{auditor::VERDICTS_KEPT, funding::Funding, outbox::EscrowRow};
+use hayloft_store::{
+    auditor::VERDICTS_KEPT,
+    funding::{Funding, Span},
+    outbox::EscrowRow,
+};
 
 use super::{
     Money, MoneyError,
     account::{Account, Periods},
+    evidence::Unproved,
+    settle::{LAST, LATE, is_left},
     setup::paid_until,
 };
 use crate::owner::lock;
@@ -88,6 +96,19 @@ pub(crate) enum Refused {
     /// Nothing that is understood.
     #[error("the settlement is no transaction that this node understands")]
     NoSettlement,
+    /// What was judged is not borne out.
+    #[error("what this node's books say of epoch {epoch} counts for nothing: {why}")]
+    Unproved {
+        /// Whose verdict.
+        epoch: u64,
+        /// Why.
+        why: Unproved,
+    },
+    /// Who judges has not been silent for long enough.
+    #[error(
+        "the contract's auditor does not answer, and is waited for until the last quarter of the period's grace"
+    )]
+    AuditorAwaited,
     /// Another opinion.
     #[error(transparent)]
     Disagreed(#[from] hayloft_payments::escrow::Disagreement),
@@ -275,7 +296,8 @@ impl Money {
         if until.is_some_and(|until| revision.end <= until) { Ok(()) } else { Err(Refused::TooLittle) }
     }
 
-    /// Signs a settlement that a party to the contract made, if these books say the same. Only the auditor does.
+    /// Signs a settlement that a party to the contract made, if these books say the same: as its auditor, or as its farmer for
+    /// its owner when the auditor is gone.
     pub(crate) async fn cosign(
         &self,
         contract: ContractId,
@@ -295,7 +317,7 @@ impl Money {
         let known = self.inner.store.funds().list(Some(contract)).await.map_err(MoneyError::from)?;
         let funding = known
             .into_iter()
-            .find(|known| known.escrow.account == by.0 && known.escrow.role == Role::Auditor)
+            .find(|known| known.escrow.account == by.0 && known.escrow.role != Role::Owner)
             .ok_or(Refused::Unknown)?;
         let plan = decode(&funding.escrow.plan).ok_or(Refused::NoPlan)?;
         let periods = Periods::of(&plan, &funding.terms).ok_or(Refused::NoPlan)?;
@@ -304,10 +326,62 @@ impl Money {
             Party::Farmer => plan.farmer,
         };
         let outbox = self.outbox().await?;
-        // An owner's device answers no questions; what it knows of, its farmer and its auditor were told.
-        let whom = if party == Party::Farmer { from } else { funding.terms.farmer };
+        let (spans, verdicts, takes) = match funding.escrow.role {
+            Role::Farmer => self.records_as_farmer(&outbox, &funding, &plan).await?,
+            Role::Owner | Role::Auditor => {
+                // An owner's device answers no questions; what it knows of, its farmer and its auditor were told.
+                let whom = if party == Party::Farmer { from } else { funding.terms.farmer };
+                let spans = self.spans_shown(&funding, whom, newest).await?;
+                (spans, self.proved_verdicts(contract).await?, Takes::Exactly)
+            }
+        };
+        // Nobody is asked from here on but the ledger: one contract's parties cannot have others wait.
+        let _one_at_a_time = self.inner.signing.lock().await;
+        self.keep_vouchers(&funding.terms, vouchers).await?;
+        let egress = self.egress(&funding.terms).await?;
+        let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };
+        let opinion = Opinion { takes, ..self.opinion(&outbox, &plan, periods, &account).await? };
+        check(&plan, proposed.draft(), asker, &opinion)?;
+        let wallet = Wallet::new(self.payout_key()?, outbox);
+        let signed = wallet.sign(proposed).to_bytes();
+        crash_point!(SettlementSigned);
+        Ok(signed)
+    }
+
+    /// What a farmer has signed, and what its auditor says; what it said, if it gives no answer any more.
+    async fn records_as_farmer(
+        &self,
+        outbox: &Outbox,
+        funding: &Funding,
+        plan: &Plan,
+    ) -> Result<(Vec<Span>, Vec<Judgement>, Takes), Refused> {
+        let auditor = funding.terms.auditor.ok_or(Refused::WrongPlan(NO_AUDITOR))?;
+        let funds = self.inner.store.funds();
+        let (verdicts, takes) = match self.hear_verdicts(auditor, &funding.terms).await {
+            Ok(verdicts) => (verdicts, Takes::More),
+            Err(_) => {
+                let standing = look(outbox.horizon(), outbox.network(), plan).await;
+                let (standing, now) = (standing.map_err(MoneyError::from)??, self.inner.clock.now());
+                if !is_left(LATE, plan, &standing, now) {
+                    return Err(Refused::AuditorAwaited);
+                }
+                // Its owner may have heard less: then that is what there is to be had.
+                let takes = if is_left(LAST, plan, &standing, now) { Takes::Anything } else { Takes::More };
+                (funds.heard(funding.contract).await.map_err(MoneyError::from)?, takes)
+            }
+        };
+        Ok((funds.spans(funding.contract).await.map_err(MoneyError::from)?, verdicts, takes))
+    }
+
+    /// Revisions up to one, and vouchers, as a party to the contract shows them.
+    async fn spans_shown(
+        &self,
+        funding: &Funding,
+        whom: DeviceId,
+        newest: u64,
+    ) -> Result<Vec<Span>, MoneyError> {
         let asking = async {
-            let spans = self.spans(contract, &funding.terms, whom, Some(newest)).await?;
+            let spans = self.spans(funding.contract, &funding.terms, whom, Some(newest)).await?;
             // A proposal shows the newest vouchers only: who signed for an older period may have hidden that one behind them.
             let learning =
                 tokio::time::timeout(PATIENCE / 2, self.learn_vouchers(&funding.terms, whom)).await;
@@ -317,19 +391,7 @@ impl Money {
             Ok(spans)
         };
         let spans = tokio::time::timeout(PATIENCE, asking).await;
-        let spans = spans.unwrap_or_else(|_| Err(MoneyError::from(NetError::Silent)))?;
-        // Nobody is asked from here on but the ledger: one contract's parties cannot have others wait.
-        let _one_at_a_time = self.inner.signing.lock().await;
-        let verdicts = self.own_verdicts(contract).await?;
-        self.keep_vouchers(&funding.terms, vouchers).await?;
-        let egress = self.egress(&funding.terms).await?;
-        let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };
-        let opinion = self.opinion(&outbox, &plan, periods, &account).await?;
-        check(&plan, proposed.draft(), asker, &opinion)?;
-        let wallet = Wallet::new(self.payout_key()?, outbox);
-        let signed = wallet.sign(proposed).to_bytes();
-        crash_point!(SettlementSigned);
-        Ok(signed)
+        spans.unwrap_or_else(|_| Err(MoneyError::from(NetError::Silent)))
     }
 
     async fn opinion(
@@ -347,14 +409,7 @@ impl Money {
         }
         let paid = self.paid(outbox, plan).await?;
         let own = Address::of(&self.payout_key()?);
-        Ok(Opinion { own, open: standing.open, owed, paid, now })
-    }
-
-    async fn own_verdicts(&self, contract: ContractId) -> Result<Vec<Judgement>, MoneyError> {
-        let most = u32::try_from(VERDICTS_KEPT).unwrap_or(u32::MAX);
-        let judged = self.inner.store.auditor().verdicts(contract, None, most).await;
-        let judged = judged.map_err(|error| MoneyError::Books(error.to_string()))?;
-        Ok(judged.into_iter().map(|judged| judged.judgement).collect())
+        Ok(Opinion { own, open: standing.open, owed, paid, takes: Takes::Exactly, now })
     }
 
     /// Accounts of the escrows that this node pays into and that are not over.

@@ -15,6 +15,7 @@ mod cosign;
 mod egress;
 mod error;
 mod escrows;
+mod evidence;
 mod link;
 mod settle;
 mod setup;
@@ -46,7 +47,7 @@ pub(crate) use self::{
     setup::{GRACE_EPOCHS, Others, PERIOD_EPOCHS, PERIODS, Prices, paid_until},
     wallet::{kept_limits, shown_limits},
 };
-use self::{link::Link, settle::Seen};
+use self::{evidence::Verified, link::Link, settle::Seen};
 use crate::{
     Clock, identity,
     model::{ApiError, Event},
@@ -84,6 +85,8 @@ struct Inner {
     setups: tokio::sync::Mutex<()>,
     /// One settlement is looked at after the other.
     signing: tokio::sync::Mutex<()>,
+    /// Receipts that were found right: one contract's are looked at after the other's.
+    verified: tokio::sync::Mutex<Verified>,
     /// Something is to be done before the next turn.
     wake: Notify,
     /// The ledger began anew.
@@ -155,6 +158,7 @@ impl Money {
             broken: Mutex::default(),
             setups: tokio::sync::Mutex::default(),
             signing: tokio::sync::Mutex::default(),
+            verified: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             anew: Notify::new(),
         };

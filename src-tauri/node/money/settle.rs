@@ -1,9 +1,15 @@
 //! Settling, turn by turn: what is over is paid, what is left comes back, and what an escrow began with returns at its end.
 //!
 //! The farmer proposes, as soon as a period is over and judged, or half of its grace has gone, and what is due outweighs its fee a hundredfold, or would be
-//! lost otherwise. The owner proposes when the farmer has not, late in a period's grace; after that, W claims by itself. Each
-//! proposal is computed from one's own revisions and the auditor's verdicts, and the auditor signs it only if its books say
-//! the same to the stroop.
+//! lost otherwise. The owner proposes when the farmer has not, in the last quarter of a period's grace; after that, W claims by
+//! itself. Each proposal is computed from one's own revisions and the auditor's verdicts, and the auditor signs it only if its
+//! books say the same to the stroop.
+//!
+//! An auditor that has vanished costs no farmer what it had judged: what it was heard to say is kept. Who then gives the second
+//! signature is the farmer, for it is the farmer that can be reached: an owner's device answers no questions. So one that got
+//! no answer from the auditor in three quarters of the grace is paid by its owner's proposal, as this owner heard the auditor;
+//! and it signs only what pays no stroop less than it heard itself; in the last eighth, whatever pays it something, for the
+//! owner may have heard less, and all comes back to W otherwise. What nobody heard before the auditor vanished nobody owes.
 //!
 //! What W claims by itself needs neither E nor anybody else: it comes first, whatever has become of E, and for all escrows
 //! before anyone is asked. An auditor that lets one escrow wait is not asked about others in the same turn. Until no balance of a period is left, an escrow is not over. Getting one's own money back, or one's pay, costs only
@@ -12,7 +18,10 @@
 use std::{collections::HashSet, time::Duration};
 
 use hayloft_core::{
-    Amount, DeviceId, Timestamp, contract::MIN_GRACE_SECONDS, settlement::FEES_PER_PAYMENT, spending::Limits,
+    Amount, DeviceId, Timestamp,
+    contract::MIN_GRACE_SECONDS,
+    settlement::{is_worth_paying, least_payment},
+    spending::Limits,
 };
 use hayloft_net::NetError;
 use hayloft_payments::{
@@ -164,8 +173,7 @@ impl Money {
         let wallet = Wallet::new(self.payout_key()?, case.outbox.clone());
         let Some(due) = self.due(case, &wallet, standing).await? else { return Ok(()) };
         let urgent = case.now >= Timestamp(due.recovers.0.saturating_sub(case.plan.grace_seconds / 2));
-        let worth = due.pays.0 >= due.least() || (urgent && due.pays.0 > due.fee);
-        if !worth {
+        if !is_worth_paying(due.pays, due.fee, urgent) {
             self.waits_for(case.plan, EscrowWait::Worth);
             return Ok(());
         }
@@ -178,8 +186,7 @@ impl Money {
             return self.merge(case).await;
         }
         let Some(due) = self.due(case, &wallet, standing).await? else { return Ok(()) };
-        let late = Timestamp(due.recovers.0.saturating_sub(case.plan.grace_seconds / 4));
-        if case.now < late {
+        if !is_left(LATE, case.plan, standing, case.now) {
             self.waits_for(case.plan, EscrowWait::Farmer);
             return Ok(());
         }
@@ -203,11 +210,21 @@ impl Money {
             lock(&self.inner.seen).insert(plan.escrow, seen);
             return Ok(None);
         };
-        if !case.asks {
-            return Err(NetError::Silent.into());
+        let said = match case.asks {
+            true => self.hear_verdicts(auditor, &funding.terms).await,
+            false => Err(NetError::Silent.into()),
+        };
+        let (cosigner, verdicts) = match said {
+            Ok(verdicts) => (auditor, verdicts),
+            Err(error) if funding.escrow.role == Role::Owner && is_left(LATE, plan, standing, now) => {
+                tracing::debug!(%error, "the auditor is gone: what it said before counts");
+                (funding.terms.farmer, self.inner.store.funds().heard(funding.contract).await?)
+            }
+            Err(error) => return Err(error),
+        };
+        if cosigner == auditor {
+            self.learn_vouchers(&funding.terms, auditor).await?;
         }
-        let verdicts = self.ask_verdicts(auditor, funding.contract).await?;
-        self.learn_vouchers(&funding.terms, auditor).await?;
         if funding.escrow.role == Role::Owner {
             let shown = self.learn_vouchers(&funding.terms, funding.terms.farmer);
             if !matches!(tokio::time::timeout(PATIENCE / 4, shown).await, Ok(Ok(()))) {
@@ -239,9 +256,10 @@ impl Money {
             owed,
             paid,
             pays: Amount(owed.0.saturating_sub(paid.0)),
-            fee: wallet.step_fee().await?.0.saturating_mul(claims + PAYS_AND_RETURNS),
+            fee: Amount(wallet.step_fee().await?.0.saturating_mul(claims + PAYS_AND_RETURNS)),
             recovers: plan.recovers(oldest),
             newest: newest.number,
+            cosigner,
         };
         let tally = account.tally(periods, oldest, through);
         seen.reckoning = Some(reckoning(case, oldest, &due, &tally, newest.bytes));
@@ -261,7 +279,6 @@ impl Money {
     ) -> Result<(), MoneyError> {
         let Case { funding, plan, outbox, now, .. } = *case;
         self.waits_for(plan, EscrowWait::Settlement);
-        let auditor = funding.terms.auditor.ok_or(MoneyError::NoAuditor)?;
         let settlement = settle(plan, &standing.open, due.through, due.owed, due.paid, now)?;
         let handed_in = HandedIn {
             by: wallet.address(),
@@ -271,7 +288,8 @@ impl Money {
         };
         let unsigned: Signed = settlement.draft(plan, &handed_in).unsigned();
         let vouchers = self.newest_vouchers(funding.contract).await?;
-        let signed = self.ask_signature(auditor, funding.contract, due.newest, &unsigned, vouchers).await?;
+        let signed =
+            self.ask_signature(due.cosigner, funding.contract, due.newest, &unsigned, vouchers).await?;
         crash_point!(SettlementCosigned);
         let fate = wallet.hand_in_settlement(plan, due.through, signed, &UNLIMITED, now).await?;
         crash_point!(SettlementHandedIn);
@@ -323,7 +341,7 @@ fn reckoning(case: &Case<'_>, from: u32, due: &Due, tally: &Tally, bytes: u64) -
         share_ppm: terms.audit_share_ppm,
         owed: due.owed.0,
         paid: due.paid.0,
-        least: due.least(),
+        least: least_payment(due.fee).0,
     }
 }
 
@@ -334,17 +352,23 @@ struct Due {
     paid: Amount,
     pays: Amount,
     /// Of the settlement.
-    fee: u64,
+    fee: Amount,
     /// When the oldest of them comes back to W.
     recovers: Timestamp,
     newest: u64,
+    /// Who is to sign.
+    cosigner: DeviceId,
 }
 
-impl Due {
-    /// While less is due, it waits.
-    fn least(&self) -> u64 {
-        self.fee.saturating_mul(FEES_PER_PAYMENT)
-    }
+/// The part of a grace that is left when the owner proposes.
+pub(super) const LATE: u64 = 4;
+/// And when a farmer without its auditor takes what it can get.
+pub(super) const LAST: u64 = 8;
+
+/// Whether no more than such a part of the oldest open period's grace is left: what is not settled in it comes back to W.
+pub(super) fn is_left(part: u64, plan: &Plan, standing: &Standing, now: Timestamp) -> bool {
+    let oldest = standing.open.first().map(|oldest| plan.recovers(*oldest));
+    oldest.is_some_and(|recovers| now.0 >= recovers.0.saturating_sub(plan.grace_seconds / part))
 }
 
 fn done(fate: Fate) -> Result<(), MoneyError> {

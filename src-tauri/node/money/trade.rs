@@ -1,5 +1,7 @@
 //! What owner, farmer and auditor ask of each other about money.
 
+use std::time::Duration;
+
 use hayloft_core::{
     ContractId, DeviceId, Signature,
     audit::Epoch,
@@ -24,6 +26,9 @@ use crate::owner::lock;
 
 /// Revisions that are asked for at once: more have piled up only if somebody plays.
 const MOST_REVISIONS: u64 = 65_536;
+
+/// So long an auditor may take to give its verdicts.
+const AUDITOR_PATIENCE: Duration = Duration::from_secs(20);
 
 fn wrong() -> NetError {
     NetError::Protocol(Fault::WrongAnswer)
@@ -71,7 +76,7 @@ impl Money {
     }
 
     /// All verdicts of a contract's auditor that it still keeps.
-    pub(super) async fn ask_verdicts(
+    async fn ask_verdicts(
         &self,
         auditor: DeviceId,
         contract: ContractId,
@@ -91,6 +96,23 @@ impl Money {
                 return Ok(all);
             }
         }
+    }
+
+    /// The verdicts of a contract's auditor as it gives them now; they are kept, for when it is gone. It has some seconds: other
+    /// escrows wait.
+    pub(super) async fn hear_verdicts(
+        &self,
+        auditor: DeviceId,
+        terms: &Terms,
+    ) -> Result<Vec<Judgement>, MoneyError> {
+        let contract = terms.id();
+        let said = tokio::time::timeout(AUDITOR_PATIENCE, self.ask_verdicts(auditor, contract)).await;
+        let mut said = said.unwrap_or(Err(NetError::Silent))?;
+        // Of what is still to come nobody can say anything.
+        let now = self.inner.clock.now();
+        said.retain(|judgement| judgement.epoch.start(terms) <= now);
+        self.inner.store.funds().hear(contract, &said).await?;
+        Ok(said)
     }
 
     /// The settlement as another signed it.

@@ -18,7 +18,6 @@ use hayloft_net::{
     messages::{Answer, Envelope, Request},
 };
 use hayloft_store::{
-    auditor::RECEIPTS_KEPT,
     own_audits::{About, OwnAudit},
     owner::OwnerContract,
 };
@@ -39,6 +38,8 @@ const OWN: u32 = 500;
 const AT_ONCE: usize = 16;
 /// Verdicts of one contract that are checked by their receipts.
 const CHECKED: usize = 4;
+/// So far back they are: of older ones the auditor may have the receipt, and the revision no longer.
+const CHECKED_BACK: usize = 64;
 
 /// All that was found, or what concerns the farmers of one file, or of those in a folder.
 pub(super) async fn history(owner: &Arc<Inner>, name: Option<&str>) -> Result<AuditHistory, OwnerError> {
@@ -139,7 +140,7 @@ async fn checked(owner: &Inner, stored: &OwnerContract, verdicts: &[(Judgement, 
     for (place, told) in verdicts.iter().enumerate() {
         let (judgement, receipt) = told;
         let mut line = shown::epoch(told);
-        if accuses(judgement) && place < RECEIPTS_KEPT as usize && left > 0 {
+        if accuses(judgement) && place < CHECKED_BACK && left > 0 {
             left -= 1;
             if let Err(why) = borne_out(owner, stored, judgement, *receipt).await {
                 line.verdict = VerdictWord::Undecided;

@@ -13,6 +13,30 @@ use crate::{Address, Draft, envelope::Do, horizon::BalanceId};
 /// How far ahead a settlement's latest time may lie.
 pub const MAX_AHEAD_SECONDS: u64 = 60 * 60;
 
+/// What a co-signer signs for, beside just what is owed by its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Exactly,
+    /// Also more: who is paid has nothing against that.
+    More,
+    /// Also less, if it is anything at all: who is paid has nothing to lose any more.
+    Anything,
+}
+
+impl Takes {
+    /// What counts as owed when so much was asked for, what was paid before included.
+    fn of(self, owed: Amount, paid: Amount, asked: Amount) -> Amount {
+        let with_asked = Amount(paid.0.saturating_add(asked.0));
+        match self {
+            Self::Exactly => owed,
+            Self::More => owed.max(with_asked),
+            Self::Anything if asked > Amount(0) => with_asked,
+            Self::Anything => owed,
+        }
+    }
+}
+
 /// What a co-signer itself holds to be so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opinion {
@@ -24,6 +48,8 @@ pub struct Opinion {
     pub owed: BTreeMap<u32, Amount>,
     /// What the ledger shows as paid.
     pub paid: Amount,
+    /// What else than just what is owed it signs for.
+    pub takes: Takes,
     /// Now.
     pub now: Timestamp,
 }
@@ -78,6 +104,8 @@ pub fn check(
     let until = until.ok_or(Disagreement::BadWindow)?;
     let through = last_claim(plan, draft).ok_or(Disagreement::ForeignClaim)?;
     let owed = *opinion.owed.get(&through).ok_or(Disagreement::NotKnown(through))?;
+    let asked = pays(draft, plan.farmer);
+    let owed = opinion.takes.of(owed, opinion.paid, asked);
     let own = settle(plan, &opinion.open, through, owed, opinion.paid, opinion.now)?;
     let step_fee = Amount(u64::from(draft.fee) / (draft.steps.len().max(1) as u64));
     let handed_in = HandedIn { by: asker, sequence: draft.sequence, step_fee, until };
@@ -87,7 +115,6 @@ pub fn check(
     if *draft == expected {
         return Ok(own);
     }
-    let asked = pays(draft, plan.farmer);
     if asked != own.pays {
         return Err(Disagreement::Amount { asked, own: own.pays });
     }

@@ -19,8 +19,8 @@ use crate::{
     Address, Draft,
     envelope::{Do, Lock, Memo, Signed, Step, Window},
     escrow::{
-        Disagreement, Fault, HandedIn, Opinion, Payouts, Plan, Settlement, SettlementError, check, look,
-        recovery, settle,
+        Disagreement, Fault, HandedIn, Opinion, Payouts, Plan, Settlement, SettlementError, Takes, check,
+        look, recovery, settle,
     },
     horizon::Submission,
     lumens::LUMEN,
@@ -67,7 +67,7 @@ async fn opinion(bed: &Bed, plan: &Plan, own: Address, owed: &BTreeMap<u32, Amou
     let standing = look(&bed.horizon, &bed.network, plan).await.unwrap().unwrap();
     let paid = Payouts::default().catch_up(&bed.horizon, plan).await.unwrap();
     let now = Timestamp(bed.ledger.newest().1);
-    Opinion { own, open: standing.open, owed: owed.clone(), paid, now }
+    Opinion { own, open: standing.open, owed: owed.clone(), paid, takes: Takes::Exactly, now }
 }
 
 pub(super) struct Scene {

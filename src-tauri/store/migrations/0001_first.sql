@@ -306,6 +306,14 @@ CREATE TABLE spans (
     PRIMARY KEY (contract, number)
 ) STRICT, WITHOUT ROWID;
 
+-- What the auditor of a contract with a price has said of each epoch: it still counts when the auditor is gone.
+CREATE TABLE heard (
+    contract BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    judgement BLOB NOT NULL,
+    PRIMARY KEY (contract, epoch)
+) STRICT, WITHOUT ROWID;
+
 -- The newest voucher of each device for what it was served in a settlement period, with the owner's word for that device.
 CREATE TABLE vouchers (
     contract BLOB NOT NULL,

@@ -75,12 +75,17 @@ pub(super) async fn node(home: &Path, ledger: &Ledger, clock: &Clock) -> Node {
     Node::open(options).await.expect("opens")
 }
 
-/// An escrow of three periods that the node's wallet pays into.
+/// An escrow of three periods that the node's wallet pays into, for a farmer that nobody is.
 pub(super) async fn set_up(money: &Money) -> Plan {
+    set_up_for(money, Address::of(&StellarKey::from_bytes(&rand::random())), Amount(1)).await.1
+}
+
+/// The same for a farmer with this account, at this price.
+pub(super) async fn set_up_for(money: &Money, farmer: Address, storage_price: Amount) -> (Terms, Plan) {
     let wallet = money.wallet().await.expect("a wallet");
     wallet.fund().await.expect("funded");
     let key = StellarKey::from_bytes(&rand::random());
-    let [farmer, auditor] = std::array::from_fn(|_| Address::of(&StellarKey::from_bytes(&rand::random())));
+    let auditor = Address::of(&StellarKey::from_bytes(&rand::random()));
     let newest = wallet.outbox().horizon().newest_ledger().await.expect("a ledger");
     let terms = Terms {
         network: "scene".parse().expect("a name"),
@@ -88,7 +93,7 @@ pub(super) async fn set_up(money: &Money) -> Plan {
         farmer: DeviceId([2; 32]),
         start: START,
         epoch_seconds: DAY as u32,
-        storage_price: Amount(1),
+        storage_price,
         egress_price: Amount(0),
         audit_share_ppm: 600_000,
         auditor: Some(DeviceId([3; 32])),
@@ -112,5 +117,5 @@ pub(super) async fn set_up(money: &Money) -> Plan {
     money.inner.store.funds().keep(plan.escrow.0, &terms).await.expect("kept");
     let fate = wallet.set_up(&plan, &key, &Limits::default(), START).await.expect("handed in");
     assert!(matches!(fate, Fate::Applied { .. }), "{fate:?}");
-    plan
+    (terms, plan)
 }

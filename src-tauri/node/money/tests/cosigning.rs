@@ -8,8 +8,11 @@ use std::sync::{
 
 use hayloft_core::{
     Amount, ContractId, DeviceId, ShardId, Signature, Timestamp,
-    audit::Epoch,
-    auditor::{Judgement, Reason, Verdict, follow, record},
+    audit::{
+        self, AuditKey, BLOCKS_PER_EPOCH, Beacon, Challenge, Epoch, KeyProof, Part, Proof, Prover, Receipt,
+        ReceiptError, Scope, Sectors, Tag, Tagger, Transcript,
+    },
+    auditor::{Judgement, Reason, Verdict, exported::NotBorneOut, follow, record},
     contract::{
         Change, MIN_GRACE_SECONDS, ShardEntry, SignedRevision, SignedTerms, State, Terms, apply_signed,
         countersign, propose,
@@ -37,12 +40,12 @@ use tokio::sync::Notify;
 use super::bed::{BriskLedger, DAY, START};
 use crate::{
     Clock, Node, NodeOptions,
-    money::{Money, MoneyError, Party, Refused},
+    money::{Money, MoneyError, Party, Refused, evidence::Unproved},
 };
 
 const MIB: u64 = 1 << 20;
 const PRICE: Amount = Amount(1_000_000_000_000_000);
-const KEPT: u64 = 10 * MIB;
+const KEPT: u64 = 64 << 10;
 /// What an epoch of it owes, rounded down.
 const EPOCH: u64 = KEPT * DAY * 1_000 / 2_592_000;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -75,6 +78,38 @@ async fn show(mut incoming: Incoming, shown: Shown, silence: Arc<Silence>) {
     }
 }
 
+/// The one shard of the contract, as its farmer keeps it.
+struct Kept {
+    entry: ShardEntry,
+    bytes: Vec<u8>,
+    tags: Vec<Tag>,
+    key: AuditKey,
+}
+
+impl Kept {
+    fn new(owner: &OwnerKeys) -> Self {
+        let (id, bytes) = (ShardId([1; 32]), vec![7; KEPT as usize]);
+        let key = AuditKey::derive(&owner.audit, Sectors::MIN);
+        let tags = Tagger::new(&key).tag_shard(id, &bytes);
+        Self {
+            entry: ShardEntry { id, bytes: KEPT, tag_key: Some(key.verifier_key().id()) },
+            bytes,
+            tags,
+            key,
+        }
+    }
+
+    fn prove(&self, part: &Part) -> Proof {
+        let key = self.key.prover_key();
+        let mut prover = Prover::new(&key, part).expect("its key");
+        for block in part.blocks() {
+            let range = block.range.start as usize..block.range.end as usize;
+            prover.push(&self.bytes[range], &self.tags[block.index as usize]).expect("its block");
+        }
+        prover.finish().expect("all blocks")
+    }
+}
+
 /// An auditor that has judged a contract, and those whom it is about.
 struct Scene {
     auditor: Node,
@@ -87,6 +122,7 @@ struct Scene {
     owner: OwnerKeys,
     farmer: DeviceKey,
     farmer_account: Address,
+    kept: Kept,
     shown: Shown,
     silence: Arc<Silence>,
     wallet: Wallet,
@@ -94,12 +130,16 @@ struct Scene {
     _homes: [tempfile::TempDir; 2],
 }
 
+fn judged(epoch: u64, verdict: Verdict) -> Judgement {
+    Judgement { epoch: Epoch(epoch), revision: 0, verdict, reason: None, at: START }
+}
+
 fn entry(seed: u8, bytes: u64) -> ShardEntry {
     ShardEntry { id: ShardId([seed; 32]), bytes, tag_key: None }
 }
 
 impl Scene {
-    /// Ten MiB are kept from the beginning, the first seven epochs were judged so, and the escrow is taken note of.
+    /// Something is kept from the beginning, the first seven epochs were judged so, and the escrow is taken note of.
     async fn new(verdicts: [Verdict; 7]) -> Self {
         let scene = Self::untold(verdicts).await;
         scene.note(&scene.plan).await.expect("taken note of");
@@ -189,6 +229,7 @@ impl Scene {
             farmer: terms.sign_as_farmer(&farmer),
             terms: terms.clone(),
         };
+        let kept = Kept::new(&owner);
         let scene = Self {
             auditor,
             ledger,
@@ -200,13 +241,14 @@ impl Scene {
             owner,
             farmer,
             farmer_account,
+            kept,
             shown,
             silence,
             wallet,
             _net: net,
             _homes: homes,
         };
-        let first = scene.revision(None, entry(1, KEPT), Some(START.plus_seconds(9 * DAY)));
+        let first = scene.revision(None, scene.kept.entry.clone(), Some(START.plus_seconds(9 * DAY)));
         scene.shown.lock().expect("no panic").push(first.1.clone());
         scene.judge(&first.1, verdicts).await;
         scene.at(7 * DAY).await;
@@ -279,32 +321,66 @@ impl Scene {
         (apply_signed(state, &signed, START).expect("it follows"), signed)
     }
 
+    /// The books follow the contract and have judged its first epochs.
     async fn judge(&self, revision: &SignedRevision, verdicts: [Verdict; 7]) {
         let books = self.money().inner.store.auditor();
-        let (state, contract) = (follow::State::new(&self.terms, START), self.contract());
         let until = START.plus_seconds(300 * DAY);
         let followed = Followed {
-            contract,
+            contract: self.contract(),
             terms: self.signed.clone(),
             revision: revision.clone(),
-            keys: Vec::new(),
-            state: state.clone(),
+            keys: vec![self.kept.key.verifier_key().encode().to_vec()],
+            state: follow::State::new(&self.terms, START),
             due: None,
             until,
         };
-        books.follow(&followed, &[entry(1, KEPT)], Bounds::default()).await.expect("followed");
+        books.follow(&followed, &[self.kept.entry.clone()], Bounds::default()).await.expect("followed");
         let judged = (0..).zip(verdicts).map(|(epoch, verdict)| {
             let bad = matches!(verdict, Verdict::Missed | Verdict::Failed);
-            let reason = bad.then_some(Reason::Silence);
-            (Judgement { epoch: Epoch(epoch), revision: 0, verdict, reason, at: START }, None)
+            let judgement = Judgement { reason: bad.then_some(Reason::Silence), ..judged(epoch, verdict) };
+            let passed = verdict == Verdict::Passed;
+            (judgement, passed.then(|| self.receipt(&self.transcript(revision, epoch)).encode()))
         });
+        self.enter(judged.collect()).await;
+    }
+
+    /// Writes into the auditor's books whatever a test wants.
+    async fn enter(&self, judged: Vec<(Judgement, Option<Vec<u8>>)>) {
+        let (state, contract) = (follow::State::new(&self.terms, START), self.contract());
         let farmer = Known {
             farmer: self.farmer.id(),
             address: None,
             record: record::apply(record::Record::new(START), record::Event::Heard, START).0,
         };
-        let step = Step { contract, state, due: None, judged: judged.collect(), farmer: Some(farmer) };
-        books.step(&step).await.expect("judged");
+        let step = Step { contract, state, due: None, judged, farmer: Some(farmer) };
+        self.money().inner.store.auditor().step(&step).await.expect("judged");
+    }
+
+    /// What an epoch's audit asks.
+    fn transcript(&self, revision: &SignedRevision, epoch: u64) -> Transcript {
+        let beacon = Beacon::Revealed { auditor: [epoch as u8; 32], farmer: [9; 32] };
+        Transcript {
+            network: network(),
+            contract: self.contract(),
+            revision: revision.revision.number,
+            root: revision.revision.root,
+            farmer: self.farmer.id(),
+            epoch: Epoch(epoch),
+            order: beacon.clone(),
+            beacon,
+            sectors: Sectors::MIN,
+            scope: Scope::Epoch,
+            blocks: BLOCKS_PER_EPOCH,
+        }
+    }
+
+    /// The farmer's answer, by the shard that it keeps.
+    fn receipt(&self, transcript: &Transcript) -> Receipt {
+        let entries = [self.kept.entry.clone()];
+        let challenge = Challenge::expand(transcript, &entries).expect("a challenge");
+        let prove = |part: &Part| KeyProof { tag_key: part.tag_key(), proof: self.kept.prove(part) };
+        let proofs = challenge.parts().iter().map(prove).collect();
+        Receipt::new(transcript.clone(), audit::Answer::sign(transcript, proofs, &self.farmer), &entries)
     }
 
     /// A settlement up to a period that pays so much in all, handed in by this account.
@@ -369,6 +445,64 @@ async fn neither_other_epochs_audits_nor_forged_passes_earn_anything() {
     // Both periods together owe what the second one owes.
     let both = scene.proposal(1, whole, scene.farmer_account).await;
     scene.ask(0, &both).await.expect("signed");
+}
+
+/// Whatever a farmer's record was made to say: what is signed rests on receipts that are looked at again.
+#[tokio::test]
+async fn a_pass_without_its_own_right_receipt_is_not_paid_for() {
+    let scene = Scene::new(KEPT_IT).await;
+    let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
+    let proposal = scene.proposal(0, whole, scene.farmer_account).await;
+    let first = scene.shown.lock().expect("no panic")[0].clone();
+    let own = scene.transcript(&first, 0);
+    let right = scene.receipt(&own);
+
+    let mut wrong_proof = right.answer.proofs.clone();
+    wrong_proof[0].proof = scene.receipt(&scene.transcript(&first, 1)).answer.proofs[0].proof;
+    let wrong_proof = audit::Answer::sign(&own, wrong_proof, &scene.farmer);
+    let stranger =
+        audit::Answer::sign(&own, right.answer.proofs.clone(), &DeviceKey::random(&mut rand::rng()));
+    let of_another = Transcript { contract: ContractId([9; 32]), ..own.clone() };
+    let higher = Transcript { revision: 1, ..own.clone() };
+    let easier = Transcript { blocks: 1, ..own.clone() };
+    let signed = |transcript: &Transcript| {
+        let answer = audit::Answer::sign(transcript, right.answer.proofs.clone(), &scene.farmer);
+        Receipt { transcript: transcript.clone(), answer, shards: right.shards.clone() }
+    };
+    let forged: [(Option<Receipt>, Unproved); 8] = [
+        (None, Unproved::NoReceipt),
+        (Some(scene.receipt(&scene.transcript(&first, 4))), NotBorneOut::OtherEpoch.into()),
+        (Some(Receipt { answer: wrong_proof, ..right.clone() }), NotBorneOut::OtherOutcome.into()),
+        (Some(Receipt { answer: stranger, ..right.clone() }), ReceiptError::BadSignature.into()),
+        (
+            Some(Receipt { transcript: scene.transcript(&first, 4), ..right.clone() }),
+            ReceiptError::BadSignature.into(),
+        ),
+        (Some(signed(&of_another)), ReceiptError::WrongContract.into()),
+        (Some(signed(&higher)), ReceiptError::WrongRevision.into()),
+        (Some(scene.receipt(&easier)), NotBorneOut::OtherOutcome.into()),
+    ];
+    for (receipt, expected) in forged {
+        scene.enter(vec![(judged(0, Verdict::Passed), receipt.map(|receipt| receipt.encode()))]).await;
+        match scene.ask(0, &proposal).await {
+            Err(Refused::Unproved { epoch: 0, why }) => assert_eq!(why, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+    // Nor does a verdict about a revision that nobody signed count, or a loss that was turned into the auditor's own fault.
+    let revised = Judgement { revision: 1, ..judged(0, Verdict::Passed) };
+    scene.enter(vec![(revised, Some(scene.receipt(&higher).encode()))]).await;
+    let refused = scene.ask(0, &proposal).await;
+    assert!(matches!(refused, Err(Refused::Unproved { why: Unproved::NoRevision, .. })), "{refused:?}");
+    let excused = Judgement { reason: Some(Reason::AuditorHindered), ..judged(0, Verdict::Undecided) };
+    let admitted = audit::Answer::admit(&own, scene.kept.entry.id, &scene.farmer);
+    scene.enter(vec![(excused, Some(Receipt { answer: admitted, ..right.clone() }.encode()))]).await;
+    let refused = scene.ask(0, &proposal).await;
+    let why = Unproved::from(NotBorneOut::OtherOutcome);
+    assert!(matches!(&refused, Err(Refused::Unproved { why: said, .. }) if *said == why), "{refused:?}");
+
+    scene.enter(vec![(judged(0, Verdict::Passed), Some(right.encode()))]).await;
+    scene.ask(0, &proposal).await.expect("signed");
 }
 
 #[tokio::test]

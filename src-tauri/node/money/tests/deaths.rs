@@ -24,6 +24,8 @@ use crate::crash::Point;
 
 /// Seconds within which all is over: a setup that never got in is given up after two minutes.
 const LIFE_SECONDS: u64 = 600;
+/// Just before the first period can be settled, when most of it has been judged.
+const VANISHES: u64 = 9;
 /// Scenes at once.
 const AT_ONCE: usize = 5;
 
@@ -80,35 +82,70 @@ impl Scene {
         Player::start(stage, at).await
     }
 
+    /// Owner, farmer and auditor.
+    async fn all(&self, dies: Option<(Role, Point)>) -> [Player; 3] {
+        let auditor = self.start(Part::Auditor, &[], dies).await;
+        let farmer = self.start(Part::Farmer, &[&auditor], dies).await;
+        let owner = self.start(Part::Owner, &[&auditor, &farmer], dies).await;
+        [owner, farmer, auditor]
+    }
+
+    /// Plays a second; for whom all is over then.
+    async fn second(&self, second: u64, [owner, farmer, auditor]: &mut [Player; 3]) -> [bool; 3] {
+        let now = START.plus_seconds(second);
+        self.ledger.set_time(Some(now.0));
+        self.ledger.close_ledger().await.expect("closes");
+        let over = watch::Sender::new([None; 3]);
+        let mut said = over.subscribe();
+        let playing =
+            async { tokio::join!(auditor.play(now, &over), farmer.play(now, &over), owner.play(now, &over)) };
+        let all = said.wait_for(|over| over.iter().all(Option::is_some));
+        let over = tokio::select! {
+            _ = playing => unreachable!("they play until no more is told"),
+            over = tokio::time::timeout(2 * PATIENCE, all) => *over.expect("it goes on").expect("is told"),
+        };
+        over.map(|over| over == Some(true))
+    }
+
     /// Plays to the end.
     async fn play(&self, dies: (Role, Point)) {
-        let mut auditor = self.start(Part::Auditor, &[], Some(dies)).await;
-        let mut farmer = self.start(Part::Farmer, &[&auditor], Some(dies)).await;
-        let mut owner = self.start(Part::Owner, &[&auditor, &farmer], Some(dies)).await;
-        for second in 0.. {
-            assert!(second < LIFE_SECONDS, "{dies:?}: it is never over");
-            let now = START.plus_seconds(second);
-            self.ledger.set_time(Some(now.0));
-            self.ledger.close_ledger().await.expect("closes");
-            let over = watch::Sender::new([None; 3]);
-            let mut said = over.subscribe();
-            let playing = async {
-                tokio::join!(auditor.play(now, &over), farmer.play(now, &over), owner.play(now, &over))
-            };
-            let all = said.wait_for(|over| over.iter().all(Option::is_some));
-            let over = tokio::select! {
-                _ = playing => unreachable!("they play until no more is told"),
-                over = tokio::time::timeout(2 * PATIENCE, all) => *over.expect("it goes on").expect("is told"),
-            };
-            if over == [Some(true); 3] {
-                break;
-            }
-        }
-        for player in [auditor, farmer, owner] {
+        let mut players = self.all(Some(dies)).await;
+        let mut seconds = 0..LIFE_SECONDS;
+        let is_over = async |second| self.second(second, &mut players).await == [true; 3];
+        assert!(reaches(&mut seconds, is_over).await, "{dies:?}: it is never over");
+        for player in players {
             assert!(!player.dies, "{dies:?}: nothing comes by it");
             player.end().await;
         }
     }
+
+    /// Plays to the end, though from one second on a stranger is where the auditor was.
+    async fn play_without_auditor(&self) {
+        let mut players = self.all(None).await;
+        for second in 0..VANISHES {
+            self.second(second, &mut players).await;
+        }
+        let [owner, farmer, auditor] = players;
+        let stranger = auditor.stranger(self.folder.path().join("stranger"), START.plus_seconds(VANISHES));
+        auditor.end().await;
+        let mut players = [owner, farmer, Player::start(stranger, None).await];
+        let mut seconds = VANISHES..LIFE_SECONDS;
+        let is_over = async |second| self.second(second, &mut players).await[..2] == [true; 2];
+        assert!(reaches(&mut seconds, is_over).await, "it is never over");
+        for player in players {
+            player.end().await;
+        }
+    }
+}
+
+/// Whether it is so in one of these seconds.
+async fn reaches(seconds: &mut std::ops::Range<u64>, mut is_so: impl AsyncFnMut(u64) -> bool) -> bool {
+    for second in seconds {
+        if is_so(second).await {
+            return true;
+        }
+    }
+    false
 }
 
 /// Plays all deaths, some side by side: most of their time they wait. Or one of the parts, if this process was started for it.
@@ -125,6 +162,17 @@ fn whoever_dies_between_two_steps_everything_is_paid_once_and_nothing_is_stuck()
         scene.check(*dies).await;
     });
     runtime.block_on(stream::iter(scenes).buffer_unordered(AT_ONCE).collect::<()>());
+}
+
+/// Two of three signatures are left, and what the auditor had said.
+#[test]
+fn an_auditor_that_vanishes_costs_no_farmer_what_it_had_judged() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let scene = Scene::new().await;
+        scene.play_without_auditor().await;
+        scene.check_without_auditor().await;
+    });
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod cosigning;
 mod deaths;
 mod elsewhere;
 mod recovering;
+mod without_auditor;

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use hayloft_core::Amount;
+use hayloft_core::{
+    Amount,
+    auditor::{Judgement, Verdict},
+};
 use hayloft_payments::{
     Address, Horizon,
     escrow::{Payouts, Plan},
@@ -65,7 +68,9 @@ impl Scene {
                 let further = dies.1 == Point::FurtherRaised;
                 assert!(noted || !further, "{dies:?}: nobody was told of an escrow");
             }
-            let most = owed(&auditor, &farmer, &funding, &plan).await;
+            let judged = auditor.auditor().verdicts(funding.contract, None, 1000).await.expect("verdicts");
+            let verdicts: Vec<_> = judged.into_iter().map(|judged| judged.judgement).collect();
+            let most = owed(&verdicts, &farmer, &funding, &plan).await;
             assert!(paid <= most, "{dies:?}: {} was paid and {} owed", paid.0, most.0);
         }
         assert!(paid_in_all > 0, "{dies:?}");
@@ -85,6 +90,26 @@ impl Scene {
             store.close().await;
         }
     }
+
+    /// What the owner had heard of was paid to the stroop, and the rest came back.
+    pub(super) async fn check_without_auditor(&self) {
+        let horizon = Horizon::new(&HorizonOptions::local(self.ledger.url())).expect("an address");
+        let (owner, farmer) = (self.books(Part::Owner).await, self.books(Part::Farmer).await);
+        let funded = owner.funds().list(None).await.expect("funding");
+        assert_eq!(funded.len(), 1);
+        let plan: Plan = decode(&funded[0].escrow.plan).expect("a plan");
+        let heard = owner.funds().heard(funded[0].contract).await.expect("verdicts");
+        let owed = owed(&heard, &farmer, &funded[0], &plan).await;
+        let paid = Payouts::default().catch_up(&horizon, &plan).await.expect("asked");
+        assert!(paid > Amount(0) && heard.iter().any(|said| said.verdict == Verdict::Passed), "{heard:?}");
+        assert_eq!(paid, owed, "{heard:?}");
+        let stands = horizon.account(plan.escrow).await.expect("asked").is_some();
+        let locked = horizon.balances(plan.escrow, &Page::default()).await.expect("asked");
+        assert!(!stands && locked.is_empty(), "something is stuck in the escrow");
+        for store in [owner, farmer] {
+            store.close().await;
+        }
+    }
 }
 
 async fn open(home: &Path) -> Store {
@@ -96,13 +121,11 @@ async fn balance(horizon: &Horizon, account: Address) -> u64 {
     horizon.account(account).await.expect("asked").map_or(0, |account| account.balance.0)
 }
 
-/// What an escrow owes in all by the auditor's verdicts and the farmer's revisions.
-async fn owed(auditor: &Store, farmer: &Store, funding: &Funding, plan: &Plan) -> Amount {
-    let judged = auditor.auditor().verdicts(funding.contract, None, 1000).await.expect("verdicts");
-    let verdicts: Vec<_> = judged.into_iter().map(|judged| judged.judgement).collect();
+/// What an escrow owes in all by these verdicts and the farmer's revisions.
+async fn owed(verdicts: &[Judgement], farmer: &Store, funding: &Funding, plan: &Plan) -> Amount {
     let spans = farmer.funds().spans(funding.contract).await.expect("spans");
     let periods = Periods::of(plan, &funding.terms).expect("its periods are the contract's");
     let egress = farmer.funds().vouched(funding.contract).await.expect("vouchers");
-    let account = Account { terms: &funding.terms, spans: &spans, verdicts: &verdicts, egress: &egress };
+    let account = Account { terms: &funding.terms, spans: &spans, verdicts, egress: &egress };
     account.owed_so_far(periods).expect("a sum")
 }

@@ -1,6 +1,6 @@
 //! One of the three as the test sees it: a process that is told the time, and starts again after its death.
 
-use std::process::Stdio;
+use std::{path::PathBuf, process::Stdio};
 
 use hayloft_core::Timestamp;
 use tokio::{
@@ -88,6 +88,11 @@ impl Player {
             let listen = Some(without_peer(&self.address));
             *self = Self::start(Stage { now, listen, ..self.stage.clone() }, None).await;
         }
+    }
+
+    /// Somebody else, with a home of its own, who is reached where this one was.
+    pub(super) fn stranger(&self, home: PathBuf, now: Timestamp) -> Stage {
+        Stage { home, now, listen: Some(without_peer(&self.address)), ..self.stage.clone() }
     }
 
     /// It came by its death, and by no other.
