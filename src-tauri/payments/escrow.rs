@@ -23,7 +23,7 @@
 //! of the three signed. By E: claim all open balances of periods up to one that is over; pay the farmer what is owed;
 //! return the rest to W. It happens once, because a balance is claimed once; a wrong one fails whole. E's sequence number
 //! never moves. A co-signer makes the transaction again from its own records and signs only if it is the same to the last
-//! byte ([`check`]).
+//! byte ([`check`]); a farmer that signs for an owner, the auditor being gone, may be paid more than its own say ([`Takes`]).
 //!
 //! **Merge**: prepared with the setup, without signatures: its hash is a signer of E. From the last period's end plus the
 //! grace, and after ledger L, anyone may hand it in; it gives E's lumens back to W. Its sequence number is L's first: that

@@ -113,7 +113,9 @@ impl Money {
             }
             for signed in page {
                 let revision = &signed.revision;
-                revision.removed.iter().for_each(|gone| drop(shards.remove(gone)));
+                for gone in &revision.removed {
+                    shards.remove(gone);
+                }
                 shards.extend(revision.added.iter().map(|shard| (shard.id, shard.clone())));
                 next = revision.number.saturating_add(1);
                 let Some(judged) = due.remove(&revision.number) else { continue };

@@ -1,4 +1,7 @@
 //! What the ledger shows of an escrow, and whether that is what was planned.
+//!
+//! Limits: what it shows is Horizon's word. A farmer whose Horizon shows an escrow that nobody set up keeps data for nothing,
+//! until the end of the first period finds nothing to claim. Its auditor, by a Horizon of its own, would have to see it too.
 
 use std::collections::{BTreeMap, BTreeSet};
 

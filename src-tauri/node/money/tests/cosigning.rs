@@ -334,7 +334,10 @@ impl Scene {
             due: None,
             until,
         };
-        books.follow(&followed, &[self.kept.entry.clone()], Bounds::default()).await.expect("followed");
+        books
+            .follow(&followed, std::slice::from_ref(&self.kept.entry), Bounds::default())
+            .await
+            .expect("followed");
         let judged = (0..).zip(verdicts).map(|(epoch, verdict)| {
             let bad = matches!(verdict, Verdict::Missed | Verdict::Failed);
             let judgement = Judgement { reason: bad.then_some(Reason::Silence), ..judged(epoch, verdict) };

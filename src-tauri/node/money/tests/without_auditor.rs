@@ -75,7 +75,7 @@ impl Scene {
         let signed = SignedRevision { revision, owner: nobodys, farmer: nobodys };
         let scene = Self { owner, farmer, ledger, clock, terms, plan, _homes: homes };
         for party in [scene.owner.money_for_tests(), farms] {
-            party.inner.store.funds().learn(&[signed.clone()]).await.expect("learnt");
+            party.inner.store.funds().learn(std::slice::from_ref(&signed)).await.expect("learnt");
         }
         scene
     }
