@@ -1,8 +1,8 @@
 //! Named points at which tests let the process die. Nothing of this is in a build that people get: there a point is no
 //! instruction at all.
 //!
-//! Every point must be hit: the owner's crash scene dies at each in turn and plays on, the auditor's at its own, and those
-//! about money are died at by whom they concern; a point that its scene does not come by makes it fail. What a store does on
+//! Every point must be hit: the owner's crash scene dies at each in turn and plays on, the auditor's at its own, its ordeals at
+//! those of its brake, and those about money are died at by whom they concern; a point that its scene does not come by makes it fail. What a store does on
 //! its own has its points there.
 
 /// Lets the process die here if a test wants it.
@@ -37,7 +37,12 @@ pub(crate) const OF_THE_AUDITOR: &[Point] = &[
     Point::PlantingTakenBack,
     Point::LastRevisionFollowed,
     Point::OutcomeEntered,
+    Point::RoundEnded,
 ];
+
+/// Points that an auditor comes by only while its brake holds.
+#[cfg(test)]
+pub(crate) const OF_THE_BRAKE: &[Point] = &[Point::SecondHeard, Point::HeldLetGo];
 
 #[cfg(test)]
 dying::points! {
@@ -87,6 +92,10 @@ dying::points! {
     PlantingTakenBack,
     LastRevisionFollowed,
     OutcomeEntered,
+    // While its brake holds, another auditor asked the same; a round of farmers ends, and what was held acts.
+    SecondHeard,
+    HeldLetGo,
+    RoundEnded,
     // An escrow is set up, and the others take note of it.
     FundingKept,
     EscrowRaised,

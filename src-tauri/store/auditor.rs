@@ -11,7 +11,7 @@ use std::sync::Arc;
 use hayloft_core::{
     ContractId, DeviceId, OwnerId, Timestamp,
     audit::Epoch,
-    auditor::{Judgement, follow, record},
+    auditor::{Judgement, follow, record, round},
     contract::{ShardEntry, SignedRevision, SignedTerms},
 };
 use sqlx::{Row, sqlite::SqliteRow};
@@ -29,7 +29,7 @@ pub const VERDICTS_KEPT: u64 = 400;
 pub const REVISIONS_KEPT: u64 = 4;
 /// Farmers whose record is kept: those met first.
 pub const FARMERS_KEPT: u64 = 65_536;
-const USUAL: &str = "audits usually bad";
+const ROUND: &str = "audits round";
 
 /// How much an auditor lets others make it keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +128,8 @@ pub struct Step {
     pub judged: Vec<(Judgement, Option<Vec<u8>>)>,
     /// The farmer's record, if it changed.
     pub farmer: Option<Known>,
+    /// The round of all farmers, if it changed.
+    pub round: Option<round::Kept>,
 }
 
 /// The auditor's part of the store. Cheap to clone.
@@ -252,6 +254,9 @@ impl Auditor {
         }
         if let Some(farmer) = &step.farmer {
             keep_farmer(&mut write, farmer).await?;
+        }
+        if let Some(round) = &step.round {
+            keep_round(&mut write, round).await?;
         }
         crash_point!(AuditWritten);
         write.commit().await?;
@@ -432,21 +437,23 @@ impl Auditor {
         Ok(rows.iter().map(known).collect::<Result<_, DatabaseError>>()?)
     }
 
-    /// The share of farmers that was usually bad, as it was kept.
+    /// The round of all farmers, as it was kept.
     ///
     /// # Errors
     /// [`AuditorError::Database`].
-    pub async fn usually_bad(&self) -> Result<f64, AuditorError> {
-        let value = self.inner.db.home_value(USUAL).await?;
-        Ok(value.map(|value| from_blob(&value)).transpose()?.unwrap_or(0.0))
+    pub async fn round(&self) -> Result<Option<round::Kept>, AuditorError> {
+        let value = self.inner.db.home_value(ROUND).await?;
+        Ok(value.map(|value| from_blob(&value)).transpose()?)
     }
 
-    /// Keeps that share.
+    /// Keeps it.
     ///
     /// # Errors
     /// [`AuditorError::Database`].
-    pub async fn keep_usually_bad(&self, share: f64) -> Result<(), AuditorError> {
-        Ok(self.inner.db.set_home_value(USUAL, &to_blob(&share)).await?)
+    pub async fn keep_round(&self, round: &round::Kept) -> Result<(), AuditorError> {
+        let mut write = self.inner.db.write().await?;
+        keep_round(&mut write, round).await?;
+        Ok(write.commit().await?)
     }
 }
 
@@ -511,5 +518,11 @@ async fn keep_farmer(write: &mut Write, known: &Known) -> Result<(), AuditorErro
                  ON CONFLICT (farmer) DO UPDATE SET address = coalesce(?2, address), record = ?3";
     let query = sqlx::query(query).bind(known.farmer.0.to_vec()).bind(known.address.clone());
     query.bind(to_blob(&known.record)).bind(int(FARMERS_KEPT)).execute(&mut **write).await?;
+    Ok(())
+}
+
+async fn keep_round(write: &mut Write, round: &round::Kept) -> Result<(), AuditorError> {
+    let query = sqlx::query("INSERT OR REPLACE INTO home (key, value) VALUES (?, ?)");
+    query.bind(ROUND).bind(to_blob(round)).execute(&mut **write).await?;
     Ok(())
 }

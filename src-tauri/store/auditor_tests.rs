@@ -7,6 +7,7 @@ use hayloft_core::{
         Judgement, Reason, Verdict,
         follow::State,
         record::{self, Record},
+        round::Kept,
     },
 };
 
@@ -40,7 +41,7 @@ pub(crate) fn step(seed: u8, judged: Vec<(Judgement, Option<Vec<u8>>)>) -> Step 
     let farmer = Known { farmer: DeviceId([9; 32]), address: Some("192.0.2.1".into()), record };
     let (followed, _) = followed(seed, 0, 0);
     let (contract, due) = (contract_id(seed), Some(NOW.plus_seconds(9)));
-    Step { contract, state: followed.state, due, judged, farmer: Some(farmer) }
+    Step { contract, state: followed.state, due, judged, farmer: Some(farmer), round: None }
 }
 
 #[tokio::test]
@@ -67,8 +68,13 @@ async fn what_was_written_is_read_again_and_due_contracts_come_in_order() {
     assert_eq!(auditor.receipt(contract_id(2), Epoch(1)).await.unwrap(), None);
     assert_eq!(auditor.kept_by(DeviceId([9; 32])).await.unwrap(), (3, 0));
     assert_eq!(auditor.farmers().await.unwrap(), [step(2, vec![]).farmer.unwrap()]);
-    auditor.keep_usually_bad(0.25).await.unwrap();
-    assert_eq!(auditor.usually_bad().await.unwrap(), 0.25);
+    assert_eq!(auditor.round().await.unwrap(), None);
+    let round = Kept { begun: NOW, braked: true, usual: 0.25 };
+    auditor.step(&Step { round: Some(round), ..step(2, vec![]) }).await.unwrap();
+    assert_eq!(auditor.round().await.unwrap(), Some(round));
+    let round = Kept { braked: false, ..round };
+    auditor.keep_round(&round).await.unwrap();
+    assert_eq!(auditor.round().await.unwrap(), Some(round));
 }
 
 #[tokio::test]

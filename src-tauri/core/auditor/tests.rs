@@ -430,7 +430,7 @@ fn a_contract_id_is_what_the_commitment_is_for() {
 #[test]
 fn sybils_that_trip_the_brake_put_off_their_punishment_and_do_not_escape_it() {
     let farmer = |number: u8| DeviceId([number; 32]);
-    let mut round = Round::new(EPOCH, 0.0, START);
+    let mut round = Round::new(EPOCH, None, START);
     let mut records: BTreeMap<DeviceId, Record> =
         (0..30).map(|number| (farmer(number), Record::new(START))).collect();
     let seen = |record: &mut Record, observation, braked| {
@@ -440,7 +440,7 @@ fn sybils_that_trip_the_brake_put_off_their_punishment_and_do_not_escape_it() {
     };
     for number in 0..30 {
         let bad = number < 10;
-        round.saw(farmer(number), bad, START);
+        round.saw(farmer(number), bad);
         let observation = if bad { Observation::Failed } else { Observation::Passed };
         seen(records.get_mut(&farmer(number)).unwrap(), observation, round.brakes());
     }
@@ -455,8 +455,9 @@ fn sybils_that_trip_the_brake_put_off_their_punishment_and_do_not_escape_it() {
     let (mut now, mut rounds) = (START, 0);
     while round.brakes() {
         now = now.plus_seconds(EPOCH);
+        round.turn(now);
         for number in 0..30 {
-            round.saw(farmer(number), number < 10, now);
+            round.saw(farmer(number), number < 10);
         }
         rounds += 1;
     }

@@ -1,6 +1,7 @@
 //! Farmers' records and the brake: what an event does to them goes to the disk in one transaction with it.
 //!
-//! Invariant: one event at a time changes them, and memory holds nothing that a crash would lose but the round's lists.
+//! Invariants: one event at a time changes them, and memory holds nothing that a crash would lose but whom the round has seen;
+//! what the brake holds acts when a round ends without it, and not before.
 
 use hayloft_core::{
     ContractId, DeviceId, Timestamp,
@@ -9,7 +10,7 @@ use hayloft_core::{
         Judgement,
         follow::{Action, State},
         record::{self, Event, Origin, Record},
-        round::Round,
+        round::{Ended, Kept, Round},
     },
     score::{self, Observation},
 };
@@ -23,8 +24,8 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn new(round_seconds: u64, usual: f64, now: Timestamp) -> Self {
-        Self { round: Round::new(round_seconds, usual, now) }
+    pub(super) fn new(round_seconds: u64, kept: Option<Kept>, now: Timestamp) -> Self {
+        Self { round: Round::new(round_seconds, kept, now) }
     }
 
     /// Whether consequences wait for a second auditor.
@@ -33,8 +34,8 @@ impl Books {
     }
 
     #[cfg(test)]
-    pub(super) fn saw_for_tests(&mut self, farmer: DeviceId, bad: bool, now: Timestamp) {
-        self.round.saw(farmer, bad, now);
+    pub(super) fn saw_for_tests(&mut self, farmer: DeviceId, bad: bool) {
+        self.round.saw(farmer, bad);
     }
 }
 
@@ -74,13 +75,12 @@ impl Shared {
         let before = known.map(|known| known.record);
         let mut record = before.clone().unwrap_or_else(|| Record::new(now));
         let mut said = Vec::new();
-        let braked_before = books.round.brakes();
-        let mut ended = books.round.turn(now);
+        let round = books.round.kept();
         for event in outcome.events() {
             if let Event::Observed { observation, .. } = event
                 && let Some(bad) = is_bad(observation)
             {
-                ended |= books.round.saw(outcome.farmer, bad, now);
+                books.round.saw(outcome.farmer, bad);
             }
             let event = with_brake(event, books.round.brakes() && !outcome.confirmed);
             let (next, actions) = record::apply(record, event, now);
@@ -95,18 +95,29 @@ impl Shared {
             due: outcome.due,
             judged: outcome.judged(),
             farmer: (before.as_ref() != Some(&farmer.record)).then_some(farmer),
+            round: Some(books.round.kept()).filter(|now| *now != round),
         };
         store.step(&step).await?;
         tell(outcome.farmer, &said);
         if !step.judged.is_empty() {
             let _ = self.parts.events.send(crate::model::Event::StatusChanged);
         }
-        if ended {
-            store.keep_usually_bad(books.round.usual()).await?;
-        }
-        if braked_before && !books.round.brakes() {
+        Ok(())
+    }
+
+    /// Ends the round if its time is over. If it ended without the brake, what was held acts before that is written down, so
+    /// that whoever dies meanwhile ends it again.
+    pub(super) async fn turn(&self) -> Result<(), AuditorError> {
+        let now = self.parts.clock.now();
+        let mut books = self.books.lock().await;
+        let mut round = books.round.clone();
+        let Some(ended) = round.turn(now) else { return Ok(()) };
+        if ended == Ended::Free {
             self.let_go(now).await?;
         }
+        crash_point!(RoundEnded);
+        self.parts.store.auditor().keep_round(&round.kept()).await?;
+        books.round = round;
         Ok(())
     }
 
@@ -138,6 +149,7 @@ impl Shared {
             let (record, said) = record::apply(known.record, Event::Released, now);
             store.keep_farmer(&Known { record, ..known }).await?;
             tell(known.farmer, &said);
+            crash_point!(HeldLetGo);
         }
         Ok(())
     }

@@ -85,9 +85,9 @@ impl Auditor {
     /// # Errors
     /// [`AuditorError`] if the books cannot be read.
     pub(crate) async fn start(parts: Parts, enabled: bool, vets: bool) -> Result<Self, AuditorError> {
-        let usual = parts.store.auditor().usually_bad().await?;
+        let kept = parts.store.auditor().round().await?;
         let round = parts.epoch_seconds.map_or(ROUND_SECONDS, u64::from);
-        let books = Books::new(round, usual, parts.clock.now());
+        let books = Books::new(round, kept, parts.clock.now());
         let shared = Arc::new(Shared {
             parts,
             enabled,

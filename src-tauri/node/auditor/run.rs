@@ -1,4 +1,4 @@
-//! When: contracts come due by the books, so many are worked at at once, and what is over is forgotten.
+//! When: contracts come due by the books, so many are worked at at once, rounds end, and what is over is forgotten.
 //!
 //! Contracts are spread over an epoch by their ids (`core::audit::Epoch::beacon_due`), so they need no further jitter.
 
@@ -59,6 +59,7 @@ impl Shared {
     async fn begin_due(self: &Arc<Self>, tasks: &TaskTracker) -> Result<Duration, AuditorError> {
         let (store, now) = (self.parts.store.auditor(), self.parts.clock.now());
         store.forget_over(self.parts.witness.credible()).await?;
+        self.turn().await?;
         let most = u32::try_from(self.bounds.contracts).unwrap_or(u32::MAX);
         let mut due = store.due(now, most).await?;
         due.retain(|(contract, _)| !lock(&self.under_way).contains_key(contract));

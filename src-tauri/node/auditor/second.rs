@@ -160,6 +160,7 @@ impl Shared {
         }
         let Some(through) = self.through(&case.followed, epoch).await else { return Ok(seen) };
         let other = self.see(case, epoch, commitment, Some(&through)).await?;
+        crash_point!(SecondHeard);
         let wrong = matches!(other.event, Event::Answered { outcome: Err(_), .. });
         let heard = matches!(other.event, Event::Fixed { .. } | Event::Answered { .. });
         let confirmed = through.heard_silence() || wrong;

@@ -20,24 +20,35 @@ pub(crate) fn dies_at_each(
     points: impl IntoIterator<Item = Point>,
     play: impl AsyncFn(PathBuf) + Sync,
 ) {
+    dies_at_hits(test, points.into_iter().map(|point| (point, 1)), async |_| (), play);
+}
+
+/// The same at hits of points other than their first, on folders that are prepared first.
+pub(crate) fn dies_at_hits(
+    test: &str,
+    hits: impl IntoIterator<Item = (Point, usize)>,
+    prepare: impl AsyncFn(PathBuf) + Sync,
+    play: impl AsyncFn(PathBuf) + Sync,
+) {
     if let Some(stage) = std::env::var_os(STAGE) {
         return block_on(play(stage.into()));
     }
-    let points: Vec<Point> = points.into_iter().collect();
-    let next = Mutex::new(points.into_iter());
+    let hits: Vec<(Point, usize)> = hits.into_iter().collect();
+    let next = Mutex::new(hits.into_iter());
     let one_after_the_other = || {
         loop {
-            let Some(point) = next.lock().expect("no panic").next() else { return };
+            let Some((point, hit)) = next.lock().expect("no panic").next() else { return };
             let folder = tempfile::tempdir().expect("a temp folder can be made");
+            block_on(prepare(folder.path().to_owned()));
             let played = Command::new(std::env::current_exe().expect("this test"))
                 .args(["--exact", test, "--nocapture"])
                 .env(STAGE, folder.path())
-                .env(AT, format!("{point:?} 1"))
+                .env(AT, format!("{point:?} {hit}"))
                 .output()
                 .expect("it can be started");
-            assert!(!played.status.success(), "nothing comes by {point:?}");
+            assert!(!played.status.success(), "nothing comes by {point:?} for the {hit}. time");
             let said = String::from_utf8_lossy(&played.stderr);
-            assert!(!said.contains("panicked"), "{point:?}: {said}");
+            assert!(!said.contains("panicked"), "{point:?} {hit}: {said}");
             block_on(play(folder.path().to_owned()));
         }
     };

@@ -107,6 +107,12 @@ async fn node(home: &tempfile::TempDir, clock: &Clock, bootstrap: &[String]) -> 
     Node::open(options).await.expect("opens")
 }
 
+/// Somebody whom others may know.
+pub(super) async fn witness() -> (Net, Incoming) {
+    let config = NetConfig { memory: true, listen: vec!["/memory/0".into()], ..NetConfig::new(network()) };
+    Net::start(config, &DeviceKey::random(&mut rand::rng())).await.expect("starts")
+}
+
 async fn stranger(auditor: &Node) -> (Net, Incoming, DeviceKey) {
     let key = DeviceKey::random(&mut rand::rng());
     let config = NetConfig { memory: true, listen: vec!["/memory/0".into()], ..NetConfig::new(network()) };
@@ -117,7 +123,7 @@ async fn stranger(auditor: &Node) -> (Net, Incoming, DeviceKey) {
 }
 
 /// Asks until there is a connection.
-async fn reach(net: &Net, auditor: DeviceId) {
+pub(super) async fn reach(net: &Net, auditor: DeviceId) {
     let reached = async {
         while let Err(NetError::Unreachable(_)) =
             net.ask(auditor, &Envelope { certificate: None, request: Request::Offer }).await

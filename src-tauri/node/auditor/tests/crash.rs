@@ -23,7 +23,7 @@ use crate::{
 };
 
 const NAME: &str = "auditor::tests::crash::an_auditor_that_dies_at_any_stage_counts_each_audit_once";
-const HOUR: u64 = 3600;
+pub(super) const HOUR: u64 = 3600;
 const HOURS: u64 = 3 * 24;
 
 /// An auditor and a farmer on a folder, and how many hours were lived there.
@@ -34,12 +34,18 @@ struct Scene {
     auditor: Node,
 }
 
-fn hours(folder: &Path) -> u64 {
+pub(super) fn hours(folder: &Path) -> u64 {
     std::fs::read(folder.join("hours")).map_or(0, |marks| marks.len() as u64)
 }
 
+/// One more hour was lived.
+pub(super) fn mark(folder: &Path) {
+    let marks = File::options().append(true).create(true).open(folder.join("hours"));
+    marks.and_then(|mut marks| marks.write_all(b".")).expect("a mark can be written");
+}
+
 /// When the scene began.
-fn start(folder: &Path) -> Timestamp {
+pub(super) fn start(folder: &Path) -> Timestamp {
     let path = folder.join("start");
     if let Ok(text) = std::fs::read_to_string(&path) {
         return Timestamp(text.parse().expect("a number"));
@@ -78,8 +84,7 @@ impl Scene {
         while hours(&self.folder) < HOURS {
             auditor.vet_for_tests().await;
             auditor.work().await;
-            let marks = File::options().append(true).create(true).open(self.folder.join("hours"));
-            marks.and_then(|mut marks| marks.write_all(b".")).expect("a mark can be written");
+            mark(&self.folder);
             self.clock.advance(HOUR);
         }
     }

@@ -14,7 +14,7 @@ impl Auditor {
     pub(crate) async fn brake_for_tests(&self) {
         let mut books = self.shared.books.lock().await;
         for number in 0..20 {
-            books.saw_for_tests(DeviceId([number; 32]), true, self.shared.parts.clock.now());
+            books.saw_for_tests(DeviceId([number; 32]), true);
         }
     }
 
@@ -107,6 +107,7 @@ impl Auditor {
 
     /// Does now all that is due.
     pub(crate) async fn work(&self) {
+        self.shared.turn().await.expect("the books are written");
         let store = self.shared.parts.store.auditor();
         loop {
             let due = store.due(self.shared.parts.clock.now(), 1000).await.expect("the books are read");

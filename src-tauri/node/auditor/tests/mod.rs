@@ -5,5 +5,6 @@ mod crash;
 mod following;
 mod hooks;
 mod judging;
+mod ordeal;
 mod second;
 mod vetting;

@@ -355,7 +355,7 @@ impl Scene {
             address: None,
             record: record::apply(record::Record::new(START), record::Event::Heard, START).0,
         };
-        let step = Step { contract, state, due: None, judged, farmer: Some(farmer) };
+        let step = Step { contract, state, due: None, judged, farmer: Some(farmer), round: None };
         self.money().inner.store.auditor().step(&step).await.expect("judged");
     }
 

@@ -14,5 +14,6 @@ mod loss;
 mod month;
 mod prices;
 mod repair;
+mod repair_deaths;
 mod transfers;
 mod upkeep;
