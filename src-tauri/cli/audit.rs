@@ -126,7 +126,7 @@ fn text_of(shown: &ReceiptShown) -> String {
     let random = if shown.publicly_random {
         "drawn from public randomness"
     } else {
-        "not publicly random: auditor and farmer drew it together"
+        "not publicly random: drawn by auditor and farmer, as far as it shows"
     };
     let whole = if shown.stands_for_epoch { "the whole contract" } else { "a part of the contract" };
     format!(

@@ -72,7 +72,8 @@ pub fn show(exported: &Exported) -> Result<ReceiptShown, ApiError> {
         revision: transcript.revision,
         epoch: transcript.epoch.0,
         asked: (transcript.epoch.start(terms).0, Epoch(transcript.epoch.0.saturating_add(1)).start(terms).0),
-        publicly_random: shown.finding.publicly_random,
+        // What a receipt says of a ledger, only that ledger could confirm, and no node asks it.
+        publicly_random: false,
         stands_for_epoch: shown.finding.stands_for_epoch,
     })
 }

@@ -7,7 +7,8 @@
 //! commitment  = BLAKE3("hayloft beacon commitment 1" ‖ contract ‖ u64 epoch ‖ role ‖ nonce)
 //! ```
 //! The offset spreads contracts over time. Where there is no ledger, auditor and farmer exchange commitments and then
-//! the nonces; whoever reveals last can still withhold, so such a beacon is not publicly random and says so.
+//! the nonces; whoever reveals last can still withhold, so such a beacon is not publicly random and says so. No farmer takes a
+//! ledger from whoever asks until it can ask that ledger itself.
 //! Deliberately absent: how a ledger's hash is learnt, which only the ledger can tell.
 
 use serde::{Deserialize, Serialize};
@@ -67,8 +68,9 @@ pub enum Beacon {
 }
 
 impl Beacon {
-    /// Whether neither auditor nor farmer could choose it.
-    pub fn is_publicly_random(&self) -> bool {
+    /// Whether it is said to be a ledger. That neither auditor nor farmer chose it is only shown once that ledger is asked: for
+    /// its hash, and whether it was the first.
+    pub fn names_ledger(&self) -> bool {
         matches!(self, Self::Ledger { .. })
     }
 }

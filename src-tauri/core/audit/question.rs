@@ -152,7 +152,7 @@ mod tests {
         let revealed = Opening::Revealed { auditor: [6; 32] };
         assert_eq!(whole(ledger, Some([1; 32])), None);
         assert_eq!(whole(revealed, None), None);
-        assert!(whole(ledger, None).is_some_and(|whole| whole.is_publicly_random()));
+        assert!(whole(ledger, None).is_some_and(|whole| whole.names_ledger()));
         let whole = whole(revealed, Some([7; 32])).expect("both nonces are there");
         assert_eq!(whole.beacon, Beacon::Revealed { auditor: [6; 32], farmer: [7; 32] });
         assert_eq!(whole.order, whole.beacon, "the first audit fixes the order");

@@ -121,8 +121,8 @@ pub enum Failure {
 pub struct Finding {
     /// Whether the farmer proved that it had the data.
     pub outcome: Result<(), Failure>,
-    /// Whether the challenge came from public randomness; if not, people are told so.
-    pub publicly_random: bool,
+    /// Whether the challenge is said to come from a ledger, which nothing in a receipt proves.
+    pub names_ledger: bool,
     /// Whether it is a whole audit of its epoch, rather than one of fewer blocks or of some shards.
     pub stands_for_epoch: bool,
 }
@@ -215,7 +215,7 @@ impl Receipt {
         let challenge = Challenge::expand(&self.transcript, shards)?;
         Ok(Finding {
             outcome: self.outcome(&challenge, evidence.keys)?,
-            publicly_random: self.transcript.is_publicly_random(),
+            names_ledger: self.transcript.names_ledger(),
             stands_for_epoch: self.transcript.stands_for_epoch(),
         })
     }

@@ -63,9 +63,9 @@ impl Transcript {
         self.scope == Scope::Epoch && self.blocks >= BLOCKS_PER_EPOCH
     }
 
-    /// Whether neither side could choose the challenge.
-    pub fn is_publicly_random(&self) -> bool {
-        self.beacon.is_publicly_random()
+    /// Whether the challenge is said to come from a ledger; see [`super::Beacon::names_ledger`].
+    pub fn names_ledger(&self) -> bool {
+        self.beacon.names_ledger()
     }
 
     /// What the challenge expands from.

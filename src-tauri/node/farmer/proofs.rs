@@ -2,8 +2,8 @@
 //! admitted, signed like a proof: silence would be no cheaper, and nobody could repair it.
 //!
 //! Invariants: an answer is signed for the newest revision and for no epoch that has not begun; a question costs the disk
-//! nothing but the blocks it names, and the database no write; the same question gets the same answer. Deliberately
-//! absent: whether a ledger's hash is that of its number, which a farmer need not know.
+//! nothing but the blocks it names, and the database no write; the same question gets the same answer; nothing is signed that
+//! names a ledger, since this farmer asks none for its hash. Deliberately absent: ledgers as beacons.
 
 use std::{
     collections::HashMap,
@@ -130,6 +130,10 @@ impl Shared {
         question: Question,
     ) -> Result<Answer, Refusal> {
         self.check_epoch(contract, question.epoch)?;
+        if question.commitment().is_none() {
+            let sentence = "This farmer cannot tell whether that ledger's hash is true: commit to a nonce.";
+            return Err(refuse::refuse(RefusalCode::BadRequest, sentence));
+        }
         // What is told of a contract's shards takes memory: only those whose turn it is have it.
         let turn = self.proofs.admit(worker)?.turn().await?;
         let (id, revision) = (contract.id, question.revision);

@@ -130,7 +130,7 @@ pub struct ReceiptShown {
     pub epoch: u64,
     /// When the epoch began and ended: the question was asked between.
     pub asked: (u64, u64),
-    /// Whether the challenge came from public randomness.
+    /// Whether the challenge is known to come from public randomness, and not only said to.
     pub publicly_random: bool,
     /// Whether it is a whole audit of its epoch.
     pub stands_for_epoch: bool,

@@ -9,7 +9,7 @@ use crate::{
     contract::{RevisionError, TermsError},
 };
 
-const PASSED: Finding = Finding { outcome: Ok(()), publicly_random: true, stands_for_epoch: true };
+const PASSED: Finding = Finding { outcome: Ok(()), names_ledger: true, stands_for_epoch: true };
 
 fn world() -> World {
     World::new(&[3 * BLOCK, 2 * BLOCK + 7])
@@ -89,7 +89,7 @@ fn a_beacon_of_nonces_and_an_easier_audit_are_told_apart() {
     let revealed = Beacon::Revealed { auditor: [1; 32], farmer: [2; 32] };
     let finding = |transcript| world.judge(&world.receipt(&transcript));
     let private = finding(Transcript { beacon: revealed, ..world.transcript() });
-    assert_eq!(private, Ok(Finding { publicly_random: false, ..PASSED }));
+    assert_eq!(private, Ok(Finding { names_ledger: false, ..PASSED }));
     let easier = finding(Transcript { blocks: 1, ..world.transcript() });
     assert_eq!(easier, Ok(Finding { stands_for_epoch: false, ..PASSED }));
     let scope = Scope::Shards(vec![world.shards[0].entry.id]);

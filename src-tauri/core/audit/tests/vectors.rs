@@ -187,7 +187,7 @@ fn the_stored_receipt_is_judged_from_stored_bytes_alone() {
     let keys = [VerifierKey::decode(&decode("prover_key")[..VerifierKey::BYTES]).unwrap()];
     let evidence = Evidence { terms: &terms, revision: &revision, shards: None, keys: &keys };
     let finding = Receipt::decode(&decode("receipt")).unwrap().judge(&evidence);
-    assert_eq!(finding, Ok(Finding { outcome: Ok(()), publicly_random: true, stands_for_epoch: true }));
+    assert_eq!(finding, Ok(Finding { outcome: Ok(()), names_ledger: true, stands_for_epoch: true }));
 }
 
 #[test]

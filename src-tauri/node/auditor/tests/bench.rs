@@ -73,7 +73,7 @@ struct Kept {
 
 /// The farmer.
 pub(super) struct Farmer {
-    key: Arc<DeviceKey>,
+    pub(super) key: Arc<DeviceKey>,
     prover: Arc<ProverKey>,
     kept: Arc<Mutex<Kept>>,
     _net: Net,

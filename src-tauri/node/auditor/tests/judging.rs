@@ -2,7 +2,7 @@
 
 use hayloft_core::{
     ShardId,
-    audit::{Epoch, Failure},
+    audit::{self, Beacon, Epoch, Failure, Receipt, Transcript},
     auditor::{Reason, Verdict, exported::Exported},
     score::{Kind, Standing},
 };
@@ -37,11 +37,32 @@ async fn an_honest_farmer_passes_each_epoch_once_and_its_receipts_hold_for_anybo
     let exported = Exported::new(bench.state.signed_terms(), &revision, &shards, &keys, &receipt);
     let text = serde_json::to_string(&exported).expect("text");
     let shown = serde_json::from_str::<Exported>(&text).expect("read").judge().expect("it holds");
-    assert_eq!((shown.finding.outcome, shown.finding.publicly_random), (Ok(()), false));
+    assert_eq!((shown.finding.outcome, shown.finding.names_ledger), (Ok(()), false));
     assert!(shown.finding.stands_for_epoch);
     let forged = text.replacen("\"shards\":\"01", "\"shards\":\"02", 1);
     assert_ne!(forged, text);
     assert!(serde_json::from_str::<Exported>(&forged).expect("read").judge().is_err());
+}
+
+/// A farmer of another make may sign for a ledger that nobody has asked.
+#[tokio::test]
+async fn a_receipt_that_names_a_ledger_is_not_called_publicly_random() {
+    let bench = Bench::new().await;
+    bench.follow().await.expect("followed");
+    bench.pass(DAY).await;
+    let request = Request::Receipt { contract: bench.state.contract(), epoch: Epoch(0) };
+    let answer = bench.ask(request).await.expect("a receipt");
+    let Answer::Receipt { revision, receipt } = answer else { panic!("{answer:?}") };
+    let honest = Receipt::decode(&receipt).expect("a receipt");
+    let beacon = Beacon::Ledger { sequence: 7, hash: [7; 32] };
+    let transcript = Transcript { order: beacon.clone(), beacon, ..honest.transcript };
+    let answer = audit::Answer::admit(&transcript, bench.shard_ids()[0], &bench.farmer.key);
+    let receipt = Receipt { transcript, answer, shards: None };
+    let shards: Vec<_> = bench.state.shards().cloned().collect();
+    let keys = [audit::AuditKey::derive(&bench.owner.audit, audit::Sectors::MIN).verifier_key()];
+    let exported = Exported::new(bench.state.signed_terms(), &revision, &shards, &keys, &receipt);
+    assert!(exported.judge().expect("the farmer signed it").finding.names_ledger);
+    assert!(!crate::receipts::show(&exported).expect("the farmer signed it").publicly_random);
 }
 
 #[tokio::test]

@@ -184,11 +184,10 @@ async fn farmer_proves_what_it_keeps_and_whoever_has_the_public_data_can_check_i
     let sizes = [40 * BLOCK, 1, 17 * BLOCK + 3, 5 * BLOCK];
     let stored = owner.kept(owner.agree().await, Sectors::MIN, &sizes).await;
     assert_eq!(stored.audit(&owner).await, Ok(Ok(())));
-    let ledger = Opening::Ledger { sequence: 7, hash: [7; 32] };
-    let few = Question { beacon: ledger, blocks: 3, ..stored.question() };
+    let few = Question { blocks: 3, ..stored.question() };
     let receipt = owner.challenge(few.clone(), stored.root()).await.expect("proved");
     let finding = stored.judged(&owner, &receipt).await.expect("sound");
-    assert_eq!((finding.outcome, finding.publicly_random, finding.stands_for_epoch), (Ok(()), true, false));
+    assert_eq!((finding.outcome, finding.names_ledger, finding.stands_for_epoch), (Ok(()), false, false));
     let again = owner.challenge(few, stored.root()).await.expect("proved");
     assert_eq!(again, receipt, "the same question gets the same answer");
     let one = Scope::Shards(vec![stored.shards[2]]);
@@ -202,6 +201,17 @@ async fn farmer_proves_what_it_keeps_and_whoever_has_the_public_data_can_check_i
     let contract = stored.state.contract();
     let keys = owner.ask(Request::AuditKeys { contract }).await.expect("shown");
     assert_eq!(keys, Answer::AuditKeys(vec![stored.tagging.verifier().encode().to_vec()]));
+}
+
+/// Its receipt would pass for publicly random: whoever asks could have chosen the blocks.
+#[tokio::test]
+async fn a_question_drawn_from_an_invented_ledger_is_not_answered() {
+    let (_bench, owner) = bench().await;
+    let stored = owner.kept(owner.agree().await, Sectors::MIN, &[5 * BLOCK]).await;
+    let ledger = Opening::Ledger { sequence: 7, hash: [7; 32] };
+    let question = Question { beacon: ledger, ..stored.question() };
+    refused(owner.challenge(question, stored.root()).await, RefusalCode::BadRequest);
+    assert_eq!(stored.audit(&owner).await, Ok(Ok(())), "with nonces it is");
 }
 
 #[tokio::test]
@@ -266,8 +276,7 @@ async fn an_answer_reads_the_challenged_blocks_and_their_tags_and_nothing_else()
     let sizes = [40 * BLOCK, 25 * BLOCK + 17, 1, 60 * BLOCK];
     let stored = owner.kept(owner.agree().await, Sectors::MIN, &sizes).await;
     for blocks in [1, 20, ALL] {
-        let beacon = Opening::Ledger { sequence: 7, hash: rand::random() };
-        let question = Question { beacon, blocks, ..stored.question() };
+        let question = Question { blocks, ..stored.question() };
         let receipt = owner.challenge(question.clone(), stored.root()).await.expect("proved");
         let finding = stored.judged(&owner, &receipt).await.expect("sound");
         assert_eq!(finding.outcome, Ok(()));
