@@ -214,6 +214,8 @@ impl Ordeal {
                 auditor.vet_for_tests().await;
             }
             auditor.work().await;
+            // What the auditor began by itself ends in the hour in which it began.
+            self.clock.kept_up().await;
             self.write_page().await;
             mark(&self.folder);
             // Nothing is due before the clock moves.
@@ -436,14 +438,11 @@ fn an_auditor_that_dies_counts_each_silence_and_each_failure_of_its_farmer_once(
     use Day::{Away, Spoilt, Well};
     let days = &[Well, Well, Away, Away, Away, Away, Away, Well, Well, Spoilt, Spoilt, Spoilt];
     let hits = [
-        (Point::CommitmentHeard, 1),
         (Point::CommitmentHeard, 9),
         (Point::CommitmentHeard, 90),
-        (Point::OutcomeEntered, 2),
         (Point::OutcomeEntered, 10),
         (Point::OutcomeEntered, 101),
         (Point::AnswerHeard, 1),
-        (Point::AnswerHeard, 2),
         (Point::AnswerHeard, 4),
         (Point::AnswerHeard, 6),
         (Point::RoundEnded, 4),
@@ -464,7 +463,6 @@ fn an_auditor_that_dies_while_its_brake_holds_counts_each_failure_once() {
         (Point::RoundEnded, 2),
         (Point::CommitmentHeard, 8),
         (Point::SecondHeard, 1),
-        (Point::SecondHeard, 4),
         (Point::OutcomeEntered, 30),
         (Point::HeldLetGo, 1),
         (Point::HeldLetGo, 2),
@@ -511,7 +509,7 @@ async fn what_the_brake_holds_outlasts_the_outage_and_restarts_and_acts_when_a_r
     ordeal.restart_auditor().await;
     ordeal.play(2 * DAY + 14).await;
     assert_eq!(ordeal.held().await, 8, "nor does a restart begin anew");
-    ordeal.play(4 * DAY).await;
+    ordeal.play(4 * DAY - 1).await;
     assert_eq!(ordeal.held().await, 8, "the round without it has not ended");
     ordeal.play(4 * DAY + 1).await;
     assert_eq!(ordeal.held().await, 0);
