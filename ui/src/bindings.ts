@@ -692,7 +692,7 @@ export type ReceiptShown = {
 	epoch: number,
 	/**  When the epoch began and ended: the question was asked between. */
 	asked: [number, number],
-	/**  Whether the challenge came from public randomness. */
+	/**  Whether the challenge is known to come from public randomness, and not only said to. */
 	publicly_random: boolean,
 	/**  Whether it is a whole audit of its epoch. */
 	stands_for_epoch: boolean,
