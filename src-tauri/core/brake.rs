@@ -1,8 +1,8 @@
 //! The safety brake: when many farmers seem to fail at once, it is more likely the one who asks that fails.
 //!
 //! ```text
-//! holds  ⇔  bad ≥ 5 and bad > usual + (all − usual) / 5,   all = farmers asked in the epoch, bad = those that seem to
-//!           fail or are silent, usual = all · share of them that was bad in the epochs before
+//! holds  ⇔  bad ≥ 5 and bad > usual + all / 5,   all = farmers asked in the epoch, bad = those that seem to fail or are
+//!           silent, usual = all · share of them that was bad in the epochs before
 //! ```
 //! It holds on, from one round of farmers to the next, as long as `bad` is too many, however few were asked.
 //!
@@ -24,7 +24,7 @@ pub fn holds(asked: usize, bad: usize, usual: f64) -> bool {
 /// The same of a brake that held already.
 pub fn holds_on(asked: usize, bad: usize, usual: f64) -> bool {
     let usual = if usual.is_finite() { usual.clamp(0.0, 1.0) } else { 0.0 } * asked as f64;
-    bad as f64 > usual + (asked as f64 - usual) / 5.0
+    bad as f64 > usual + asked as f64 / 5.0
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ mod settlement;
 mod standing;
 
 pub use assignment::{assign, check_assigned};
-pub use check::{Disagreement, MAX_AHEAD_SECONDS, Opinion, Takes, check};
+pub use check::{Disagreement, MAX_AHEAD_SECONDS, Opinion, Takes, check, last_claim};
 pub use plan::{MAX_PERIODS, MERGE_FEE, Plan, PlanError, own_reserve, reserves};
 pub use settlement::{HandedIn, Settlement, SettlementError, recovery, settle};
 pub use standing::{Fault, Payouts, Standing, look};

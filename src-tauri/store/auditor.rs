@@ -23,8 +23,11 @@ use crate::{
     open::Inner,
 };
 
-/// Verdicts kept of one contract, the newest, each with its receipt: what is to be paid is computed from them all.
+/// Verdicts kept of one contract, the newest; of one that is paid for each with its receipt, for what is to be paid is computed
+/// from them all.
 pub const VERDICTS_KEPT: u64 = 400;
+/// Receipts kept of any other contract, the newest.
+pub const RECEIPTS_KEPT: u64 = 64;
 /// Older revisions kept of one contract, with their shards: without them a receipt cannot be shown whole.
 pub const REVISIONS_KEPT: u64 = 4;
 /// Farmers whose record is kept: those met first.
@@ -102,6 +105,17 @@ pub struct Judged {
     pub judgement: Judgement,
     /// Whether a receipt is kept.
     pub receipt: bool,
+}
+
+/// A verdict with what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exhibit {
+    /// The verdict.
+    pub judgement: Judgement,
+    /// Its receipt, without the shards.
+    pub receipt: Option<Vec<u8>>,
+    /// The verifier keys that the contract's shards were tagged with then, encoded.
+    pub keys: Vec<Vec<u8>>,
 }
 
 /// A farmer's record as it is kept.
@@ -243,8 +257,8 @@ impl Auditor {
             return Err(AuditorError::NotFollowed);
         }
         for (judgement, receipt) in &step.judged {
-            let query = "INSERT OR REPLACE INTO verdicts (contract, epoch, number, judgement, receipt) \
-                         VALUES (?, ?, ?, ?, ?)";
+            let query = "INSERT OR REPLACE INTO verdicts (contract, epoch, number, judgement, receipt, keys) \
+                         SELECT ?1, ?2, ?3, ?4, ?5, iif(?5 IS NULL, NULL, keys) FROM audited WHERE contract = ?1";
             let query = sqlx::query(query).bind(contract.clone()).bind(int(judgement.epoch.0));
             let query = query.bind(int(judgement.revision)).bind(to_blob(judgement)).bind(receipt.clone());
             query.execute(&mut *write).await?;
@@ -385,20 +399,19 @@ impl Auditor {
         Ok(judged.collect::<Result<_, _>>()?)
     }
 
-    /// All verdicts of a contract by epoch, each with its receipt, without the shards.
+    /// All verdicts of a contract by epoch, each with what it rests on.
     ///
     /// # Errors
     /// [`AuditorError::Database`].
-    pub async fn evidence(
-        &self,
-        contract: ContractId,
-    ) -> Result<Vec<(Judgement, Option<Vec<u8>>)>, AuditorError> {
-        let query = "SELECT judgement, receipt FROM verdicts WHERE contract = ? ORDER BY epoch";
+    pub async fn exhibits(&self, contract: ContractId) -> Result<Vec<Exhibit>, AuditorError> {
+        let query = "SELECT judgement, receipt, keys FROM verdicts WHERE contract = ? ORDER BY epoch";
         let rows = sqlx::query(query).bind(contract.0.to_vec()).fetch_all(self.inner.db.read()).await?;
-        let judged = rows
-            .iter()
-            .map(|row| -> Result<_, DatabaseError> { Ok((from_blob(&bytes(row, 0)?)?, row.try_get(1)?)) });
-        Ok(judged.collect::<Result<_, _>>()?)
+        let exhibits = rows.iter().map(|row| -> Result<_, DatabaseError> {
+            let keys: Option<Vec<u8>> = row.try_get(2)?;
+            let keys = keys.map_or_else(|| Ok(Vec::new()), |keys| from_blob(&keys))?;
+            Ok(Exhibit { judgement: from_blob(&bytes(row, 0)?)?, receipt: row.try_get(1)?, keys })
+        });
+        Ok(exhibits.collect::<Result<_, _>>()?)
     }
 
     /// The receipt of an epoch, without the shards, and the number of its revision.
@@ -502,11 +515,15 @@ async fn insert_revision(
     Ok(())
 }
 
-/// Forgets what is beyond the newest verdicts.
+/// Forgets what is beyond the newest verdicts, and receipts that nothing is paid by.
 async fn prune(write: &mut Write, contract: &[u8]) -> Result<(), AuditorError> {
     let old = "DELETE FROM verdicts WHERE contract = ?1 AND epoch <= \
                (SELECT epoch FROM verdicts WHERE contract = ?1 ORDER BY epoch DESC LIMIT 1 OFFSET ?2)";
     sqlx::query(old).bind(contract.to_vec()).bind(int(VERDICTS_KEPT)).execute(&mut **write).await?;
+    let old = "UPDATE verdicts SET receipt = NULL, keys = NULL WHERE contract = ?1 AND receipt IS NOT NULL \
+               AND contract NOT IN (SELECT contract FROM funding) AND epoch <= \
+               (SELECT epoch FROM verdicts WHERE contract = ?1 ORDER BY epoch DESC LIMIT 1 OFFSET ?2)";
+    sqlx::query(old).bind(contract.to_vec()).bind(int(RECEIPTS_KEPT)).execute(&mut **write).await?;
     Ok(())
 }
 

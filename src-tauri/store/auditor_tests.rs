@@ -12,7 +12,7 @@ use hayloft_core::{
 };
 
 use crate::{
-    auditor::{AuditorError, Bounds, Followed, Known, REVISIONS_KEPT, Step, VERDICTS_KEPT},
+    auditor::{AuditorError, Bounds, Followed, Known, RECEIPTS_KEPT, REVISIONS_KEPT, Step, VERDICTS_KEPT},
     farmer_tests::{NOW, open},
     samples::{END, contract_id, entry, revision, terms},
 };
@@ -141,11 +141,31 @@ async fn a_later_verdict_replaces_that_of_its_epoch_and_old_ones_go() {
     auditor.step(&step(1, many.collect())).await.unwrap();
     let verdicts = auditor.verdicts(contract_id(1), None, u32::MAX).await.unwrap();
     assert_eq!(verdicts.len() as u64, VERDICTS_KEPT);
-    assert!(verdicts.iter().all(|one| one.receipt), "what a verdict rests on stays as long as it");
-    let evidence = auditor.evidence(contract_id(1)).await.unwrap();
-    let said: Vec<_> = evidence.iter().rev().map(|(judgement, _)| *judgement).collect();
-    assert_eq!(said, verdicts.iter().map(|one| one.judgement).collect::<Vec<_>>());
-    assert!(evidence.iter().all(|(_, receipt)| receipt.as_deref() == Some(&[1][..])));
+    assert_eq!(verdicts.iter().filter(|one| one.receipt).count() as u64, RECEIPTS_KEPT);
     let page = auditor.verdicts(contract_id(1), Some(Epoch(10)), 1).await.unwrap();
     assert_eq!(page[0].judgement.epoch, Epoch(9));
+}
+
+#[tokio::test]
+async fn what_a_verdict_that_is_paid_for_rests_on_stays_as_long_as_it_with_the_keys_of_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let (auditor, (one, shards)) = (store.auditor(), followed(1, 0, 1));
+    let contract = one.terms.terms.id();
+    store.funds().keep([1; 32], &one.terms.terms).await.unwrap();
+    auditor.follow(&Followed { contract, ..one.clone() }, &shards, Bounds::default()).await.unwrap();
+    let passed = |epoch| (judgement(epoch, Verdict::Passed), Some(vec![1]));
+    let all = (0..VERDICTS_KEPT - 1).map(passed).collect();
+    auditor.step(&Step { contract, ..step(1, all) }).await.unwrap();
+    auditor.keep_keys(contract, &[vec![9]]).await.unwrap();
+    auditor.step(&Step { contract, ..step(1, vec![passed(VERDICTS_KEPT)]) }).await.unwrap();
+    let exhibits = auditor.exhibits(contract).await.unwrap();
+    assert_eq!(exhibits.len() as u64, VERDICTS_KEPT);
+    assert!(exhibits.iter().all(|exhibit| exhibit.receipt.as_deref() == Some(&[1][..])));
+    let (newest, older) = exhibits.split_last().unwrap();
+    assert_eq!(newest.keys, [vec![9]]);
+    assert!(
+        older.iter().all(|exhibit| exhibit.keys == one.keys),
+        "an owner that changes its key changes no past"
+    );
 }

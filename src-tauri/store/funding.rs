@@ -144,12 +144,11 @@ impl Funds {
     /// [`DatabaseError`].
     pub async fn hear(&self, contract: ContractId, said: &[Judgement]) -> Result<(), DatabaseError> {
         let known = self.heard(contract).await?;
-        let news = said.iter().filter(|judgement| !known.contains(judgement)).collect::<Vec<_>>();
-        if news.is_empty() {
+        if said.iter().all(|judgement| known.contains(judgement)) {
             return Ok(());
         }
         let mut write = self.inner.db.write().await?;
-        for judgement in news {
+        for judgement in said {
             let query = "INSERT OR REPLACE INTO heard (contract, epoch, judgement) VALUES (?, ?, ?)";
             let query = sqlx::query(query).bind(contract.0.to_vec()).bind(int(judgement.epoch.0));
             query.bind(to_blob(judgement)).execute(&mut *write).await?;

@@ -105,8 +105,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends the round if its time is over. If it ended without the brake, what was held acts before that is written down, so
-    /// that whoever dies meanwhile ends it again.
+    /// Ends the round if its time is over. If it ended without the brake, what was held acts before that is written down: what
+    /// an auditor that dies meanwhile still holds acts when the next round ends so.
     pub(super) async fn turn(&self) -> Result<(), AuditorError> {
         let now = self.parts.clock.now();
         let mut books = self.books.lock().await;

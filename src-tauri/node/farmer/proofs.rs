@@ -15,7 +15,7 @@ use std::{
 use hayloft_core::{
     ContractId, DeviceId, ShardId,
     audit::{
-        self, Challenge, ChallengeError, Commitment, Committer, Epoch, KeyProof, LossReport, Part,
+        self, Beacon, Challenge, ChallengeError, Commitment, Committer, Epoch, KeyProof, LossReport, Part,
         ProveError, Prover, ProverKey, Question, TagKeyId, Transcript, farmer_nonce,
     },
     contract::{CLOCK_TOLERANCE_SECONDS, RevisionError},
@@ -130,7 +130,7 @@ impl Shared {
         question: Question,
     ) -> Result<Answer, Refusal> {
         self.check_epoch(contract, question.epoch)?;
-        if question.commitment().is_none() {
+        if question.commitment().is_none() || matches!(question.order, Some(Beacon::Ledger { .. })) {
             let sentence = "This farmer cannot tell whether that ledger's hash is true: commit to a nonce.";
             return Err(refuse::refuse(RefusalCode::BadRequest, sentence));
         }

@@ -32,7 +32,7 @@ use hayloft_net::{
 use hayloft_payments::{
     Address, Outbox, Wallet,
     envelope::Signed,
-    escrow::{Fault, Opinion, Plan, Takes, check, check_assigned, look},
+    escrow::{Disagreement, Fault, Opinion, Plan, Takes, check, check_assigned, last_claim, look},
     wallet::{EscrowState, Role, decode},
 };
 use hayloft_store::{
@@ -111,7 +111,7 @@ pub(crate) enum Refused {
     AuditorAwaited,
     /// Another opinion.
     #[error(transparent)]
-    Disagreed(#[from] hayloft_payments::escrow::Disagreement),
+    Disagreed(#[from] Disagreement),
     /// No escrow.
     #[error("no escrow that this node has taken note of pays for the contract")]
     NotFunded,
@@ -327,7 +327,10 @@ impl Money {
         };
         let outbox = self.outbox().await?;
         let (spans, verdicts, takes) = match funding.escrow.role {
-            Role::Farmer => self.records_as_farmer(&outbox, &funding, &plan).await?,
+            Role::Farmer => {
+                let through = last_claim(&plan, proposed.draft()).ok_or(Disagreement::ForeignClaim)?;
+                self.records_as_farmer(&funding, &plan, through).await?
+            }
             Role::Owner | Role::Auditor => {
                 // An owner's device answers no questions; what it knows of, its farmer and its auditor were told.
                 let whom = if party == Party::Farmer { from } else { funding.terms.farmer };
@@ -351,24 +354,24 @@ impl Money {
     /// What a farmer has signed, and what its auditor says; what it said, if it gives no answer any more.
     async fn records_as_farmer(
         &self,
-        outbox: &Outbox,
         funding: &Funding,
         plan: &Plan,
+        through: u32,
     ) -> Result<(Vec<Span>, Vec<Judgement>, Takes), Refused> {
         let auditor = funding.terms.auditor.ok_or(Refused::WrongPlan(NO_AUDITOR))?;
         let funds = self.inner.store.funds();
         let (verdicts, takes) = match self.hear_verdicts(auditor, &funding.terms).await {
             Ok(verdicts) => (verdicts, Takes::More),
-            Err(_) => {
-                let standing = look(outbox.horizon(), outbox.network(), plan).await;
-                let (standing, now) = (standing.map_err(MoneyError::from)??, self.inner.clock.now());
-                if !is_left(LATE, plan, &standing, now) {
+            Err(MoneyError::Net(_)) => {
+                let now = self.inner.clock.now();
+                if !is_left(LATE, plan, through, now) {
                     return Err(Refused::AuditorAwaited);
                 }
                 // Its owner may have heard less: then that is what there is to be had.
-                let takes = if is_left(LAST, plan, &standing, now) { Takes::Anything } else { Takes::More };
+                let takes = if is_left(LAST, plan, through, now) { Takes::Anything } else { Takes::More };
                 (funds.heard(funding.contract).await.map_err(MoneyError::from)?, takes)
             }
+            Err(error) => return Err(error.into()),
         };
         Ok((funds.spans(funding.contract).await.map_err(MoneyError::from)?, verdicts, takes))
     }

@@ -85,8 +85,10 @@ struct Inner {
     setups: tokio::sync::Mutex<()>,
     /// One settlement is looked at after the other.
     signing: tokio::sync::Mutex<()>,
-    /// Receipts that were found right: one contract's are looked at after the other's.
-    verified: tokio::sync::Mutex<Verified>,
+    /// Receipts that were found right.
+    verified: Mutex<Verified>,
+    /// One receipt is looked at after the other.
+    proving: Arc<tokio::sync::Mutex<()>>,
     /// Something is to be done before the next turn.
     wake: Notify,
     /// The ledger began anew.
@@ -158,7 +160,8 @@ impl Money {
             broken: Mutex::default(),
             setups: tokio::sync::Mutex::default(),
             signing: tokio::sync::Mutex::default(),
-            verified: tokio::sync::Mutex::default(),
+            verified: Mutex::default(),
+            proving: Arc::default(),
             wake: Notify::new(),
             anew: Notify::new(),
         };

@@ -1,21 +1,22 @@
 //! Settling, turn by turn: what is over is paid, what is left comes back, and what an escrow began with returns at its end.
 //!
-//! The farmer proposes, as soon as a period is over and judged, or half of its grace has gone, and what is due outweighs its fee a hundredfold, or would be
-//! lost otherwise. The owner proposes when the farmer has not, in the last quarter of a period's grace; after that, W claims by
-//! itself. Each proposal is computed from one's own revisions and the auditor's verdicts, and the auditor signs it only if its
-//! books say the same to the stroop.
+//! The farmer proposes, as soon as a period is over and judged, or half of its grace has gone, and what is due outweighs its fee
+//! a hundredfold, or would be lost otherwise. The owner proposes when the farmer has not, in the last quarter of the oldest open
+//! period's grace; after that, W claims by itself. Each proposal is computed from one's own revisions and the auditor's
+//! verdicts, and the auditor signs it only if its books say the same to the stroop.
 //!
-//! An auditor that has vanished costs no farmer what it had judged: what it was heard to say is kept. Who then gives the second
-//! signature is the farmer, for it is the farmer that can be reached: an owner's device answers no questions. So one that got
-//! no answer from the auditor in three quarters of the grace is paid by its owner's proposal, as this owner heard the auditor;
-//! and it signs only what pays no stroop less than it heard itself; in the last eighth, whatever pays it something, for the
-//! owner may have heard less, and all comes back to W otherwise. What nobody heard before the auditor vanished nobody owes.
+//! An auditor that has vanished costs no farmer what it had judged: what it was heard to say is kept. The second signature is
+//! then the farmer's, for an owner's device answers no questions: its owner proposes, as this owner heard the auditor, and only
+//! for periods that are in the last quarter of their grace. The farmer signs what pays no stroop less than it heard itself; once
+//! all of these periods are in their last eighth, whatever pays something: the owner may have heard less, and all comes back
+//! to W otherwise. What nobody heard before the auditor vanished nobody owes.
 //!
 //! What W claims by itself needs neither E nor anybody else: it comes first, whatever has become of E, and for all escrows
-//! before anyone is asked. An auditor that lets one escrow wait is not asked about others in the same turn. Until no balance of a period is left, an escrow is not over. Getting one's own money back, or one's pay, costs only
-//! bounded fees and waits for no spending limit.
+//! before anyone is asked. An auditor that lets one escrow wait is not asked about others in the same turn; it counts as gone
+//! only if it gave no verdicts. Until no balance of a period is left, an escrow is not over. Getting one's own money back, or
+//! one's pay, costs only bounded fees and waits for no spending limit.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use hayloft_core::{
     Amount, DeviceId, Timestamp,
@@ -59,8 +60,17 @@ struct Case<'a> {
     periods: Periods,
     outbox: &'a Outbox,
     now: Timestamp,
-    /// Whether its auditor is asked in this turn.
-    asks: bool,
+    /// Auditors that are not asked again in this turn.
+    away: &'a Mutex<HashMap<DeviceId, Away>>,
+}
+
+/// Why an auditor is not asked again in a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Away {
+    /// It gave no verdicts.
+    Silent,
+    /// An escrow of its took too long, for whatever reason.
+    Slow,
 }
 
 impl Money {
@@ -81,10 +91,9 @@ impl Money {
         for (funding, plan, _) in &live {
             recovered.push(self.recover(funding, plan, outbox, now).await);
         }
-        let mut away: HashSet<DeviceId> = HashSet::new();
+        let away = Mutex::default();
         for ((funding, plan, periods), recovered) in live.iter().zip(recovered) {
-            let asks = funding.terms.auditor.is_none_or(|auditor| !away.contains(&auditor));
-            let case = Case { funding, plan, periods: *periods, outbox, now, asks };
+            let case = Case { funding, plan, periods: *periods, outbox, now, away: &away };
             if case.funding.escrow.role == Role::Auditor {
                 // It only signs; what it signs for, it looks at then.
                 if now >= plan.merges() {
@@ -99,7 +108,9 @@ impl Money {
                 Ok(Some(fate)) => done(fate),
                 Ok(None) => {
                     tokio::time::timeout(PATIENCE, self.settle_one(&case)).await.unwrap_or_else(|_| {
-                        away.extend(funding.terms.auditor);
+                        if let Some(auditor) = funding.terms.auditor {
+                            lock(&away).entry(auditor).or_insert(Away::Slow);
+                        }
                         Err(NetError::Silent.into())
                     })
                 }
@@ -186,8 +197,12 @@ impl Money {
             return self.merge(case).await;
         }
         let Some(due) = self.due(case, &wallet, standing).await? else { return Ok(()) };
-        if !is_left(LATE, case.plan, standing, case.now) {
+        if lost_soon(case.plan, standing, case.now).is_none() {
             self.waits_for(case.plan, EscrowWait::Farmer);
+            return Ok(());
+        }
+        if due.cosigner == case.funding.terms.farmer && due.pays == Amount(0) {
+            // A farmer gives no period away, and W gets all of it back by itself.
             return Ok(());
         }
         self.propose(case, &wallet, standing, &due).await
@@ -210,13 +225,21 @@ impl Money {
             lock(&self.inner.seen).insert(plan.escrow, seen);
             return Ok(None);
         };
-        let said = match case.asks {
-            true => self.hear_verdicts(auditor, &funding.terms).await,
-            false => Err(NetError::Silent.into()),
+        let before = lock(case.away).get(&auditor).copied();
+        let said = if before.is_some() {
+            Err(NetError::Silent.into())
+        } else {
+            self.hear_verdicts(auditor, &funding.terms).await
         };
+        // An owner whose auditor is gone settles only what is about to be lost.
+        let lost_soon = lost_soon(plan, standing, now);
         let (cosigner, verdicts) = match said {
             Ok(verdicts) => (auditor, verdicts),
-            Err(error) if funding.escrow.role == Role::Owner && is_left(LATE, plan, standing, now) => {
+            Err(MoneyError::Net(error)) if before != Some(Away::Slow) => {
+                lock(case.away).insert(auditor, Away::Silent);
+                if funding.escrow.role != Role::Owner || lost_soon.is_none() {
+                    return Err(error.into());
+                }
                 tracing::debug!(%error, "the auditor is gone: what it said before counts");
                 (funding.terms.farmer, self.inner.store.funds().heard(funding.contract).await?)
             }
@@ -237,6 +260,7 @@ impl Money {
         let so_far = account.owed_so_far(periods)?;
         let over = (0..plan.periods()).rfind(|period| plan.end(*period) <= now);
         let ripe = account.settles(plan, periods, now);
+        let ripe = if cosigner == auditor { ripe } else { ripe.min(lost_soon) };
         let is_final = |period: &u32| plan.end(*period) <= now && !account.may_change(periods, *period, now);
         let sure = (0..plan.periods()).rfind(is_final).map(|period| account.owed(periods, period));
         let sure = sure.transpose()?.unwrap_or_default().max(paid);
@@ -365,10 +389,17 @@ pub(super) const LATE: u64 = 4;
 /// And when a farmer without its auditor takes what it can get.
 pub(super) const LAST: u64 = 8;
 
-/// Whether no more than such a part of the oldest open period's grace is left: what is not settled in it comes back to W.
-pub(super) fn is_left(part: u64, plan: &Plan, standing: &Standing, now: Timestamp) -> bool {
-    let oldest = standing.open.first().map(|oldest| plan.recovers(*oldest));
-    oldest.is_some_and(|recovers| now.0 >= recovers.0.saturating_sub(plan.grace_seconds / part))
+/// Whether no more than such a part of a period's grace is left: what is not settled in it comes back to W.
+pub(super) fn is_left(part: u64, plan: &Plan, period: u32, now: Timestamp) -> bool {
+    now.0 >= plan.recovers(period).0.saturating_sub(plan.grace_seconds / part)
+}
+
+/// The last open period that is as near to being lost as the oldest one; none while that is not near to it. No other is
+/// settled with those: of what is not lost yet more may still be heard.
+fn lost_soon(plan: &Plan, standing: &Standing, now: Timestamp) -> Option<u32> {
+    let oldest = *standing.open.first()?;
+    let part = [LAST, LATE].into_iter().find(|part| is_left(*part, plan, oldest, now))?;
+    standing.open.iter().rfind(|period| is_left(part, plan, **period, now)).copied()
 }
 
 fn done(fate: Fate) -> Result<(), MoneyError> {

@@ -100,6 +100,9 @@ impl Money {
 
     /// The verdicts of a contract's auditor as it gives them now; they are kept, for when it is gone. It has some seconds: other
     /// escrows wait.
+    ///
+    /// # Errors
+    /// [`MoneyError::Net`]: it gave no answer, or none that can be used.
     pub(super) async fn hear_verdicts(
         &self,
         auditor: DeviceId,
@@ -111,7 +114,9 @@ impl Money {
         // Of what is still to come nobody can say anything.
         let now = self.inner.clock.now();
         said.retain(|judgement| judgement.epoch.start(terms) <= now);
-        self.inner.store.funds().hear(contract, &said).await?;
+        if let Err(error) = self.inner.store.funds().hear(contract, &said).await {
+            tracing::error!(%contract, %error, "what an auditor said could not be kept");
+        }
         Ok(said)
     }
 

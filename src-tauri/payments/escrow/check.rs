@@ -20,7 +20,7 @@ pub enum Takes {
     Exactly,
     /// Also more: who is paid has nothing against that.
     More,
-    /// Also less, if it is anything at all: who is paid has nothing to lose any more.
+    /// Also less: who is paid has nothing to lose any more.
     Anything,
 }
 
@@ -31,8 +31,7 @@ impl Takes {
         match self {
             Self::Exactly => owed,
             Self::More => owed.max(with_asked),
-            Self::Anything if asked > Amount(0) => with_asked,
-            Self::Anything => owed,
+            Self::Anything => with_asked,
         }
     }
 }
@@ -69,6 +68,9 @@ pub enum Disagreement {
     /// Nothing is to be settled.
     #[error(transparent)]
     Nothing(#[from] SettlementError),
+    /// Who is paid would give a period away for nothing.
+    #[error("the settlement pays nothing")]
+    PaysNothing,
     /// What is owed for that period is not known here.
     #[error("the audits of period {0} are not all known here yet")]
     NotKnown(u32),
@@ -105,6 +107,9 @@ pub fn check(
     let through = last_claim(plan, draft).ok_or(Disagreement::ForeignClaim)?;
     let owed = *opinion.owed.get(&through).ok_or(Disagreement::NotKnown(through))?;
     let asked = pays(draft, plan.farmer);
+    if opinion.takes != Takes::Exactly && asked == Amount(0) {
+        return Err(Disagreement::PaysNothing);
+    }
     let owed = opinion.takes.of(owed, opinion.paid, asked);
     let own = settle(plan, &opinion.open, through, owed, opinion.paid, opinion.now)?;
     let step_fee = Amount(u64::from(draft.fee) / (draft.steps.len().max(1) as u64));
@@ -121,7 +126,8 @@ pub fn check(
     Err(Disagreement::Other)
 }
 
-fn last_claim(plan: &Plan, draft: &Draft) -> Option<u32> {
+/// The last period that a settlement claims; none if it claims nothing, or what is no period.
+pub fn last_claim(plan: &Plan, draft: &Draft) -> Option<u32> {
     let known: BTreeMap<BalanceId, u32> =
         (0..plan.periods()).map(|period| (plan.balance(period), period)).collect();
     let claims = draft.steps.iter().filter_map(|step| match step.deed {

@@ -231,6 +231,7 @@ CREATE TABLE verdicts (
     number INTEGER NOT NULL,
     judgement BLOB NOT NULL,
     receipt BLOB,
+    keys BLOB,
     PRIMARY KEY (contract, epoch)
 ) STRICT, WITHOUT ROWID;
 

@@ -6,9 +6,9 @@ use std::{fs, path::PathBuf};
 use hayloft_core::{
     ContractId, ShardId,
     audit::{
-        AuditKey, Challenge, Commitment, Committer, Epoch, Evidence, Failure, Finding, MAX_BLOCKS_ASKED,
-        Opening, ProofError, ProverKey, Question, Receipt, ReceiptError, Scope, Sectors, Tag, Tagger,
-        VerifierKey,
+        AuditKey, Beacon, Challenge, Commitment, Committer, Epoch, Evidence, Failure, Finding,
+        MAX_BLOCKS_ASKED, Opening, ProofError, ProverKey, Question, Receipt, ReceiptError, Scope, Sectors,
+        Tag, Tagger, VerifierKey,
     },
     contract::{ShardEntry, SignedRevision, SignedTerms, State, quota_bytes},
 };
@@ -210,6 +210,9 @@ async fn a_question_drawn_from_an_invented_ledger_is_not_answered() {
     let stored = owner.kept(owner.agree().await, Sectors::MIN, &[5 * BLOCK]).await;
     let ledger = Opening::Ledger { sequence: 7, hash: [7; 32] };
     let question = Question { beacon: ledger, ..stored.question() };
+    refused(owner.challenge(question, stored.root()).await, RefusalCode::BadRequest);
+    let order = Some(Beacon::Ledger { sequence: 7, hash: [7; 32] });
+    let question = Question { order, ..stored.question() };
     refused(owner.challenge(question, stored.root()).await, RefusalCode::BadRequest);
     assert_eq!(stored.audit(&owner).await, Ok(Ok(())), "with nonces it is");
 }

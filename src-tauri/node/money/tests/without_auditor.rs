@@ -101,12 +101,18 @@ impl Scene {
 
     /// What the owner would have signed, paying so much for the first period.
     async fn proposal(&self, owed: u64) -> Signed {
+        self.proposal_through(0, owed).await
+    }
+
+    /// The same for the periods up to one.
+    async fn proposal_through(&self, through: u32, owed: u64) -> Signed {
         let wallet = self.owner.money_for_tests().wallet().await.expect("a wallet");
         let outbox = wallet.outbox();
         let standing =
             look(outbox.horizon(), outbox.network(), &self.plan).await.expect("asked").expect("stands");
         let now = self.clock.now();
-        let settlement = settle(&self.plan, &standing.open, 0, Amount(owed), Amount(0), now).expect("due");
+        let settlement =
+            settle(&self.plan, &standing.open, through, Amount(owed), Amount(0), now).expect("due");
         let handed_in = HandedIn {
             by: wallet.address(),
             sequence: outbox.next_sequence(wallet.address()).await.expect("a number"),
@@ -141,7 +147,9 @@ async fn a_farmer_signs_what_pays_all_that_it_heard_of_and_not_a_stroop_less() {
     scene.hears(&scene.farmer.money_for_tests(), 0..3).await;
     scene.at(LATE).await;
     let owed = owed_for(3);
-    for less in [0, 1, owed_for(2), owed - 1] {
+    let nothing = scene.ask(&scene.proposal(0).await).await;
+    assert!(matches!(nothing, Err(Refused::Disagreed(Disagreement::PaysNothing))), "{nothing:?}");
+    for less in [1, owed_for(2), owed - 1] {
         match scene.ask(&scene.proposal(less).await).await {
             Err(Refused::Disagreed(Disagreement::Amount { asked, own })) => {
                 assert_eq!((asked, own), (Amount(less), Amount(owed)));
@@ -162,12 +170,12 @@ async fn a_farmer_signs_what_pays_all_that_it_heard_of_and_not_a_stroop_less() {
 #[tokio::test]
 async fn a_farmer_waits_for_its_auditor_until_the_last_quarter_of_the_grace() {
     let scene = Scene::new().await;
-    // It heard nothing of what was judged meanwhile: whoever hurries would have it sign that nothing is owed.
+    // It heard nothing of what was judged meanwhile: whoever hurries would have it sign for little.
     scene.at(LATE - 1).await;
-    let refused = scene.ask(&scene.proposal(0).await).await;
+    let refused = scene.ask(&scene.proposal(1).await).await;
     assert!(matches!(refused, Err(Refused::AuditorAwaited)), "{refused:?}");
     scene.at(LATE).await;
-    scene.ask(&scene.proposal(0).await).await.expect("nobody knows of more");
+    scene.ask(&scene.proposal(1).await).await.expect("nobody knows of more");
 }
 
 #[tokio::test]
@@ -179,7 +187,9 @@ async fn a_farmer_whose_owner_heard_less_takes_what_there_is_before_all_is_lost(
     assert!(matches!(refused, Err(Refused::Disagreed(Disagreement::Amount { .. }))), "{refused:?}");
     scene.at(LAST).await;
     let refused = scene.ask(&scene.proposal(0).await).await;
-    assert!(matches!(refused, Err(Refused::Disagreed(Disagreement::Amount { .. }))), "{refused:?}");
+    assert!(matches!(refused, Err(Refused::Disagreed(Disagreement::PaysNothing))), "{refused:?}");
+    let more = scene.ask(&scene.proposal_through(1, owed_for(2)).await).await;
+    assert!(matches!(more, Err(Refused::AuditorAwaited)), "the second period is not lost yet: {more:?}");
     scene.ask(&scene.proposal(owed_for(2)).await).await.expect("better than nothing");
 }
 
