@@ -1,43 +1,32 @@
-//! An auditor is asked to sign settlements: it signs what its own books say, to the stroop, and nothing else. The farmer that
-//! asks shows it whatever a test wants.
+//! An auditor is asked to sign settlements: it signs what its own books say, to the stroop, and nothing else. The auditor is a
+//! node in the test's own process; owner and farmer are others, with keys that nobody else has, and do whatever a test wants.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
-};
+mod parties;
 
 use hayloft_core::{
-    Amount, ContractId, DeviceId, ShardId, Signature, Timestamp,
+    Amount, ContractId, DeviceId, OwnerId, ShardId, Signature, Timestamp,
     audit::{
-        self, AuditKey, BLOCKS_PER_EPOCH, Beacon, Challenge, Epoch, KeyProof, Part, Proof, Prover, Receipt,
-        ReceiptError, Scope, Sectors, Tag, Tagger, Transcript,
+        self, BLOCKS_PER_EPOCH, Beacon, Challenge, Epoch, KeyProof, Proof, Prover, ProverKey, Receipt,
+        ReceiptError, Scope, Sectors, Tag, Transcript,
     },
     auditor::{Judgement, Reason, Verdict, exported::NotBorneOut, follow, record},
-    contract::{
-        Change, MIN_GRACE_SECONDS, ShardEntry, SignedRevision, SignedTerms, State, Terms, apply_signed,
-        countersign, propose,
-    },
-    keys::{DeviceKey, OwnerKeys, RecoveryPhrase, StellarKey},
-    spending::Limits,
-};
-use hayloft_net::{
-    Incoming, Net, NetConfig, NetError,
-    messages::{Answer, Envelope, Request},
+    contract::{Change, MIN_GRACE_SECONDS, ShardEntry, SignedRevision, SignedTerms, Terms, propose},
+    keys::{DeviceKey, StellarKey},
 };
 use hayloft_payments::{
-    Address, Horizon, Outbox, Wallet,
+    Address, Horizon,
     envelope::Signed,
-    escrow::{Disagreement, HandedIn, Plan, assign, look, settle},
+    escrow::{Disagreement, HandedIn, Plan, look, settle},
     horizon::HorizonOptions,
-    wallet::{Fate, Role, encode},
+    wallet::{Role, encode},
 };
-use hayloft_store::{
-    Guard, Home, Store, StoreOptions,
-    auditor::{Bounds, Followed, Known, Step},
-};
-use tokio::sync::Notify;
+use hayloft_store::auditor::{Bounds, Followed, Known, Step};
 
-use super::bed::{BriskLedger, DAY, START};
+use self::parties::{OfFarmer, OfOwner, Part, state_after};
+use super::{
+    bed::{BriskLedger, DAY, START},
+    process::{self, LOOPBACK, Process},
+};
 use crate::{
     Clock, Node, NodeOptions,
     money::{Money, MoneyError, Party, Refused, evidence::Unproved},
@@ -49,62 +38,55 @@ const KEPT: u64 = 64 << 10;
 /// What an epoch of it owes, rounded down.
 const EPOCH: u64 = KEPT * DAY * 1_000 / 2_592_000;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const SHARD: ShardId = ShardId([1; 32]);
 
 fn network() -> hayloft_core::NetworkName {
     "scene".parse().expect("a name")
 }
 
-type Shown = Arc<Mutex<Vec<SignedRevision>>>;
-
-/// Whether a farmer lets whoever asks it wait, and that it was asked.
-#[derive(Default)]
-struct Silence {
-    is_kept: AtomicBool,
-    asked: Notify,
+/// The one shard of the contract.
+fn shard() -> Vec<u8> {
+    vec![7; KEPT as usize]
 }
 
-/// Shows these revisions to whoever asks.
-async fn show(mut incoming: Incoming, shown: Shown, silence: Arc<Silence>) {
-    let mut waiting = Vec::new();
-    while let Some(inbound) = incoming.next().await {
-        if silence.is_kept.load(Ordering::SeqCst) {
-            waiting.push(inbound);
-            silence.asked.notify_one();
-        } else if let Request::History { from, .. } = inbound.envelope.request {
-            let known = shown.lock().expect("no panic").clone();
-            let revisions = known.into_iter().filter(|signed| signed.revision.number >= from).collect();
-            tokio::spawn(inbound.answer(Answer::History { revisions, more: false }));
-        }
-    }
-}
-
-/// The one shard of the contract, as its farmer keeps it.
-struct Kept {
-    entry: ShardEntry,
-    bytes: Vec<u8>,
+/// An owner in a process of its own, and what it tells everybody.
+struct Owner {
+    process: Process,
+    id: OwnerId,
+    account: Address,
+    key: ProverKey,
     tags: Vec<Tag>,
-    key: AuditKey,
 }
 
-impl Kept {
-    fn new(owner: &OwnerKeys) -> Self {
-        let (id, bytes) = (ShardId([1; 32]), vec![7; KEPT as usize]);
-        let key = AuditKey::derive(&owner.audit, Sectors::MIN);
-        let tags = Tagger::new(&key).tag_shard(id, &bytes);
-        Self {
-            entry: ShardEntry { id, bytes: KEPT, tag_key: Some(key.verifier_key().id()) },
-            bytes,
-            tags,
-            key,
-        }
+impl Owner {
+    async fn start(ledger: &BriskLedger) -> Self {
+        let process = Part::Owner { ledger: ledger.url().to_owned() }.start();
+        let said: (OwnerId, Address, Vec<u8>, Vec<Vec<u8>>) = process.ask(&OfOwner::Who).await;
+        let (id, account, key, tags) = said;
+        let key = ProverKey::decode(&key, &mut rand::rng()).expect("a key");
+        let tags = tags.into_iter().map(|tag| Tag(tag.try_into().expect("a tag"))).collect();
+        Self { process, id, account, key, tags }
     }
 
-    fn prove(&self, part: &Part) -> Proof {
-        let key = self.key.prover_key();
-        let mut prover = Prover::new(&key, part).expect("its key");
+    async fn set_up(&self, (auditor, farmer): (Address, Address), each: Amount, now: Timestamp) -> Plan {
+        self.process.ask(&OfOwner::SetUp { auditor, farmer, each, now }).await
+    }
+
+    async fn assign(&self, plan: &Plan, terms: &Terms) -> Signature {
+        let assigned: Option<Signature> = self.process.ask(&OfOwner::Assign(terms.id(), plan.clone())).await;
+        assigned.expect("the owner's own")
+    }
+
+    fn entry(&self) -> ShardEntry {
+        ShardEntry { id: SHARD, bytes: KEPT, tag_key: Some(self.key.verifier().id()) }
+    }
+
+    /// What whoever keeps the shard can prove.
+    fn prove(&self, part: &audit::Part) -> Proof {
+        let (mut prover, shard) = (Prover::new(&self.key, part).expect("its key"), shard());
         for block in part.blocks() {
             let range = block.range.start as usize..block.range.end as usize;
-            prover.push(&self.bytes[range], &self.tags[block.index as usize]).expect("its block");
+            prover.push(&shard[range], &self.tags[block.index as usize]).expect("its block");
         }
         prover.finish().expect("all blocks")
     }
@@ -119,15 +101,11 @@ struct Scene {
     plan: Plan,
     terms: Terms,
     signed: SignedTerms,
-    owner: OwnerKeys,
-    farmer: DeviceKey,
-    farmer_account: Address,
-    kept: Kept,
-    shown: Shown,
-    silence: Arc<Silence>,
-    wallet: Wallet,
-    _net: Net,
-    _homes: [tempfile::TempDir; 2],
+    owner: Owner,
+    farmer: Process,
+    /// Signed by both.
+    first: SignedRevision,
+    _home: tempfile::TempDir,
 }
 
 fn judged(epoch: u64, verdict: Verdict) -> Judgement {
@@ -136,6 +114,27 @@ fn judged(epoch: u64, verdict: Verdict) -> Judgement {
 
 fn entry(seed: u8, bytes: u64) -> ShardEntry {
     ShardEntry { id: ShardId([seed; 32]), bytes, tag_key: None }
+}
+
+/// A further revision, signed by both.
+async fn revise(
+    owner: &Owner,
+    farmer: &Process,
+    terms: &SignedTerms,
+    before: &[SignedRevision],
+    added: ShardEntry,
+    end: Option<Timestamp>,
+) -> SignedRevision {
+    let change = Change { capacity_bytes: Some(1 << 30), end, added: vec![added], removed: vec![] };
+    let revision = propose(&state_after(terms, before), change, START).expect("sound");
+    let asked = OfOwner::Revision(terms.terms.clone().into(), revision.clone());
+    let question = OfFarmer::Revision {
+        terms: terms.clone().into(),
+        before: before.to_vec(),
+        revision: revision.into(),
+        owner: owner.process.ask(&asked).await,
+    };
+    farmer.ask(&question).await
 }
 
 impl Scene {
@@ -148,14 +147,13 @@ impl Scene {
 
     /// The same, but nobody told the auditor what pays for it.
     async fn untold(verdicts: [Verdict; 7]) -> Self {
-        let homes = std::array::from_fn(|_| tempfile::tempdir().expect("a temp folder"));
+        let home = tempfile::tempdir().expect("a temp folder");
         let ledger = BriskLedger::at(START).await;
         let clock = Clock::by_hand(START);
         let auditor = NodeOptions {
-            home: homes[0].path().to_owned(),
+            home: home.path().to_owned(),
             network: Some(network()),
-            listen: vec!["/memory/0".into()],
-            memory: true,
+            listen: vec![LOOPBACK.into()],
             audit: Some(true),
             vet: Some(false),
             ledger: Some(ledger.url().to_owned()),
@@ -166,91 +164,40 @@ impl Scene {
         let auditor = Node::open(auditor).await.expect("opens");
         let status = auditor.status().await.expect("status");
         let device: DeviceId = status.device.parse().expect("a device");
-
-        let farmer = DeviceKey::random(&mut rand::rng());
-        let config = NetConfig { memory: true, ..NetConfig::new(network()) };
-        let (net, incoming) = Net::start(config, &farmer).await.expect("starts");
-        net.hint(device, &status.addresses);
-        net.announce_farmer(true);
-        let shown = Shown::default();
-        let silence = Arc::<Silence>::default();
-        tokio::spawn(show(incoming, shown.clone(), silence.clone()));
-        let reached = async {
-            let offer = Envelope { certificate: None, request: Request::Offer };
-            while let Err(NetError::Unreachable(_)) = net.ask(device, &offer).await {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, reached).await.expect("the auditor is reached");
+        let account = auditor.money_for_tests().own_account(false).await.expect("an account");
 
         let horizon = Horizon::new(&HorizonOptions::local(ledger.url())).expect("an address");
-        let farmer_account = Address::of(&StellarKey::from_bytes(&rand::random()));
+        let owner = Owner::start(&ledger).await;
+        let farmer = Part::Farmer { auditor: device, addresses: status.addresses }.start();
+        let (farmer_device, farmer_account) = farmer.ask(&OfFarmer::Who).await;
         horizon.befriend(farmer_account).await.expect("funded");
-        let owner = RecoveryPhrase::random(&mut rand::rng()).seed().keys(&network());
-        let escrow = StellarKey::from_bytes(&rand::random());
+        let each = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount");
+        let plan = owner.set_up((account, farmer_account), each, START).await;
         let terms = Terms {
             network: network(),
-            owner: owner.owner.id(),
-            farmer: farmer.id(),
+            owner: owner.id,
+            farmer: farmer_device,
             start: START,
             epoch_seconds: DAY as u32,
             storage_price: PRICE,
             egress_price: Amount(0),
             audit_share_ppm: 600_000,
             auditor: Some(device),
-            escrow: Some(Address::of(&escrow).0),
+            escrow: Some(plan.escrow.0),
             grace_seconds: MIN_GRACE_SECONDS,
             nonce: rand::random(),
         };
-        let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
-        let store =
-            Store::open(Home::open(homes[1].path()).expect("a home"), options).await.expect("opens").0;
-        let known = horizon.network().await.expect("a network");
-        let wallet = Wallet::new(owner.stellar.clone(), Outbox::new(horizon.clone(), known, store.outbox()));
-        wallet.fund().await.expect("funded");
-        let newest = horizon.newest_ledger().await.expect("a ledger");
-        let plan = Plan {
-            escrow: Address::of(&escrow),
-            owner: wallet.address(),
-            farmer: farmer_account,
-            auditor: auditor.money_for_tests().own_account(false).await.expect("an account"),
-            start: START,
-            period_seconds: 3 * DAY,
-            grace_seconds: 7 * DAY,
-            amounts: vec![PRICE.for_storage(KEPT, 3 * DAY).expect("an amount"); 3],
-            setup_sequence: wallet.outbox().next_sequence(wallet.address()).await.expect("a number"),
-            merge_ledger: Plan::merge_ledger_after(newest.number),
-            base_reserve: newest.base_reserve,
-        };
-        let fate = wallet.set_up(&plan, &escrow, &Limits::default(), START).await.expect("handed in");
-        assert!(matches!(fate, Fate::Applied { .. }), "{fate:?}");
         let signed = SignedTerms {
-            owner: terms.sign_as_owner(&owner.owner),
-            farmer: terms.sign_as_farmer(&farmer),
+            owner: owner.process.ask(&OfOwner::Terms(terms.clone())).await,
+            farmer: farmer.ask(&OfFarmer::Terms(terms.clone())).await,
             terms: terms.clone(),
         };
-        let kept = Kept::new(&owner);
-        let scene = Self {
-            auditor,
-            ledger,
-            clock,
-            horizon,
-            plan,
-            terms,
-            signed,
-            owner,
-            farmer,
-            farmer_account,
-            kept,
-            shown,
-            silence,
-            wallet,
-            _net: net,
-            _homes: homes,
-        };
-        let first = scene.revision(None, scene.kept.entry.clone(), Some(START.plus_seconds(9 * DAY)));
-        scene.shown.lock().expect("no panic").push(first.1.clone());
-        scene.judge(&first.1, verdicts).await;
+        let end = Some(START.plus_seconds(9 * DAY));
+        let first = revise(&owner, &farmer, &signed, &[], owner.entry(), end).await;
+        let scene =
+            Self { auditor, ledger, clock, horizon, plan, terms, signed, owner, farmer, first, _home: home };
+        scene.show(std::slice::from_ref(&scene.first)).await;
+        scene.judge(verdicts).await;
         scene.at(7 * DAY).await;
         scene
     }
@@ -265,7 +212,7 @@ impl Scene {
 
     /// The farmer that terms name tells the auditor of an escrow that the owner's account has assigned to them.
     async fn note_for(&self, terms: &Terms, plan: &Plan) -> Result<(), Refused> {
-        let assigned = assign(&self.owner.stellar, &network(), terms.id(), plan).expect("the owner's own");
+        let assigned = self.owner.assign(plan, terms).await;
         self.note_as(terms, plan, &assigned).await
     }
 
@@ -275,24 +222,7 @@ impl Scene {
 
     /// A further escrow of the owner's whose periods hold this much.
     async fn further(&self, amount: Amount) -> Plan {
-        let key = StellarKey::from_bytes(&rand::random());
-        let newest = self.horizon.newest_ledger().await.expect("a ledger");
-        let plan = Plan {
-            escrow: Address::of(&key),
-            amounts: vec![amount; 3],
-            setup_sequence: self
-                .wallet
-                .outbox()
-                .next_sequence(self.wallet.address())
-                .await
-                .expect("a number"),
-            merge_ledger: Plan::merge_ledger_after(newest.number),
-            ..self.plan.clone()
-        };
-        let fate = self.wallet.set_up(&plan, &key, &Limits::default(), self.clock.now()).await;
-        let fate = fate.expect("handed in");
-        assert!(matches!(fate, Fate::Applied { .. }), "{fate:?}");
-        plan
+        self.owner.set_up((self.plan.auditor, self.plan.farmer), amount, self.clock.now()).await
     }
 
     fn contract(&self) -> ContractId {
@@ -305,53 +235,43 @@ impl Scene {
         self.ledger.close_ledger().await.expect("closes");
     }
 
-    /// A further revision, signed by both.
-    fn revision(
-        &self,
-        before: Option<&State>,
-        added: ShardEntry,
-        end: Option<Timestamp>,
-    ) -> (State, SignedRevision) {
-        let fresh = State::new(self.signed.clone()).expect("signed by both");
-        let state = before.unwrap_or(&fresh);
-        let change = Change { capacity_bytes: Some(1 << 30), end, added: vec![added], removed: vec![] };
-        let revision = propose(state, change, START).expect("sound");
-        let owner = revision.sign_as_owner(state.terms(), &self.owner.owner);
-        let (_, signed) = countersign(state, &revision, &owner, &self.farmer, START).expect("countersigned");
-        (apply_signed(state, &signed, START).expect("it follows"), signed)
+    /// From now on the farmer shows these.
+    async fn show(&self, revisions: &[SignedRevision]) {
+        self.farmer.ask(&OfFarmer::Show(revisions.to_vec())).await
     }
 
     /// The books follow the contract and have judged its first epochs.
-    async fn judge(&self, revision: &SignedRevision, verdicts: [Verdict; 7]) {
+    async fn judge(&self, verdicts: [Verdict; 7]) {
         let books = self.money().inner.store.auditor();
         let until = START.plus_seconds(300 * DAY);
         let followed = Followed {
             contract: self.contract(),
             terms: self.signed.clone(),
-            revision: revision.clone(),
-            keys: vec![self.kept.key.verifier_key().encode().to_vec()],
+            revision: self.first.clone(),
+            keys: vec![self.owner.key.verifier().encode().to_vec()],
             state: follow::State::new(&self.terms, START),
             due: None,
             until,
         };
-        books
-            .follow(&followed, std::slice::from_ref(&self.kept.entry), Bounds::default())
-            .await
-            .expect("followed");
-        let judged = (0..).zip(verdicts).map(|(epoch, verdict)| {
+        books.follow(&followed, &[self.owner.entry()], Bounds::default()).await.expect("followed");
+        let mut judgements = Vec::new();
+        for (epoch, verdict) in (0..).zip(verdicts) {
             let bad = matches!(verdict, Verdict::Missed | Verdict::Failed);
             let judgement = Judgement { reason: bad.then_some(Reason::Silence), ..judged(epoch, verdict) };
-            let passed = verdict == Verdict::Passed;
-            (judgement, passed.then(|| self.receipt(&self.transcript(revision, epoch)).encode()))
-        });
-        self.enter(judged.collect()).await;
+            let receipt = match verdict {
+                Verdict::Passed => Some(self.receipt(&self.transcript(epoch)).await.encode()),
+                _ => None,
+            };
+            judgements.push((judgement, receipt));
+        }
+        self.enter(judgements).await;
     }
 
     /// Writes into the auditor's books whatever a test wants.
     async fn enter(&self, judged: Vec<(Judgement, Option<Vec<u8>>)>) {
         let (state, contract) = (follow::State::new(&self.terms, START), self.contract());
         let farmer = Known {
-            farmer: self.farmer.id(),
+            farmer: self.terms.farmer,
             address: None,
             record: record::apply(record::Record::new(START), record::Event::Heard, START).0,
         };
@@ -360,14 +280,14 @@ impl Scene {
     }
 
     /// What an epoch's audit asks.
-    fn transcript(&self, revision: &SignedRevision, epoch: u64) -> Transcript {
+    fn transcript(&self, epoch: u64) -> Transcript {
         let beacon = Beacon::Revealed { auditor: [epoch as u8; 32], farmer: [9; 32] };
         Transcript {
             network: network(),
             contract: self.contract(),
-            revision: revision.revision.number,
-            root: revision.revision.root,
-            farmer: self.farmer.id(),
+            revision: self.first.revision.number,
+            root: self.first.revision.root,
+            farmer: self.terms.farmer,
             epoch: Epoch(epoch),
             order: beacon.clone(),
             beacon,
@@ -378,12 +298,16 @@ impl Scene {
     }
 
     /// The farmer's answer, by the shard that it keeps.
-    fn receipt(&self, transcript: &Transcript) -> Receipt {
-        let entries = [self.kept.entry.clone()];
-        let challenge = Challenge::expand(transcript, &entries).expect("a challenge");
-        let prove = |part: &Part| KeyProof { tag_key: part.tag_key(), proof: self.kept.prove(part) };
-        let proofs = challenge.parts().iter().map(prove).collect();
-        Receipt::new(transcript.clone(), audit::Answer::sign(transcript, proofs, &self.farmer), &entries)
+    async fn receipt(&self, transcript: &Transcript) -> Receipt {
+        let challenge = Challenge::expand(transcript, &[self.owner.entry()]).expect("a challenge");
+        let prove = |part: &audit::Part| KeyProof { tag_key: part.tag_key(), proof: self.owner.prove(part) };
+        self.answered(transcript, challenge.parts().iter().map(prove).collect()).await
+    }
+
+    /// Its answer, whatever it proves.
+    async fn answered(&self, transcript: &Transcript, proofs: Vec<KeyProof>) -> Receipt {
+        let answer = self.farmer.ask(&OfFarmer::Answer(transcript.clone(), proofs)).await;
+        Receipt::new(transcript.clone(), answer, &[self.owner.entry()])
     }
 
     /// A settlement up to a period that pays so much in all, handed in by this account.
@@ -404,13 +328,13 @@ impl Scene {
     }
 
     async fn ask(&self, newest: u64, proposal: &Signed) -> Result<Vec<u8>, Refused> {
-        let asker = (self.farmer.id(), Party::Farmer);
+        let asker = (self.terms.farmer, Party::Farmer);
         self.money().cosign(self.contract(), asker, newest, &proposal.to_bytes(), &[]).await
     }
 
     /// Refused for its amount: these books say this.
     async fn disagrees(&self, owed: u64, own: u64) {
-        let proposal = self.proposal(0, owed, self.farmer_account).await;
+        let proposal = self.proposal(0, owed, self.plan.farmer).await;
         match self.ask(0, &proposal).await {
             Err(Refused::Disagreed(Disagreement::Amount { asked, own: said })) => {
                 assert_eq!((asked, said), (Amount(owed), Amount(own)));
@@ -424,12 +348,15 @@ const KEPT_IT: [Verdict; 7] = [Verdict::Passed; 7];
 
 #[tokio::test]
 async fn what_the_auditors_own_books_say_is_signed_and_not_a_stroop_more_or_less() {
+    if let Some((home, part)) = process::part::<Part>() {
+        return part.play(&home).await;
+    }
     let scene = Scene::new(KEPT_IT).await;
     let owed = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
     assert!((3 * EPOCH..=3 * EPOCH + 3).contains(&owed));
     scene.disagrees(owed - 1, owed).await;
     scene.disagrees(1, owed).await;
-    let signed = scene.ask(0, &scene.proposal(0, owed, scene.farmer_account).await).await.expect("signed");
+    let signed = scene.ask(0, &scene.proposal(0, owed, scene.plan.farmer).await).await.expect("signed");
     let signed = Signed::decode(&signed).expect("a transaction");
     let network = scene.horizon.network().await.expect("a network");
     assert!(signed.is_signed_by(scene.plan.auditor, &network) && signed.signatures() == 1);
@@ -446,7 +373,7 @@ async fn neither_other_epochs_audits_nor_forged_passes_earn_anything() {
         scene.disagrees(claimed, 0).await;
     }
     // Both periods together owe what the second one owes.
-    let both = scene.proposal(1, whole, scene.farmer_account).await;
+    let both = scene.proposal(1, whole, scene.plan.farmer).await;
     scene.ask(0, &both).await.expect("signed");
 }
 
@@ -455,35 +382,28 @@ async fn neither_other_epochs_audits_nor_forged_passes_earn_anything() {
 async fn a_pass_without_its_own_right_receipt_is_not_paid_for() {
     let scene = Scene::new(KEPT_IT).await;
     let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
-    let proposal = scene.proposal(0, whole, scene.farmer_account).await;
-    let first = scene.shown.lock().expect("no panic")[0].clone();
-    let own = scene.transcript(&first, 0);
-    let right = scene.receipt(&own);
+    let proposal = scene.proposal(0, whole, scene.plan.farmer).await;
+    let own = scene.transcript(0);
+    let right = scene.receipt(&own).await;
+    let proofs = &right.answer.proofs;
 
-    let mut wrong_proof = right.answer.proofs.clone();
-    wrong_proof[0].proof = scene.receipt(&scene.transcript(&first, 1)).answer.proofs[0].proof;
-    let wrong_proof = audit::Answer::sign(&own, wrong_proof, &scene.farmer);
-    let stranger =
-        audit::Answer::sign(&own, right.answer.proofs.clone(), &DeviceKey::random(&mut rand::rng()));
+    let others = scene.receipt(&scene.transcript(1)).await.answer.proofs;
+    let stranger = audit::Answer::sign(&own, proofs.clone(), &DeviceKey::random(&mut rand::rng()));
     let of_another = Transcript { contract: ContractId([9; 32]), ..own.clone() };
     let higher = Transcript { revision: 1, ..own.clone() };
     let easier = Transcript { blocks: 1, ..own.clone() };
-    let signed = |transcript: &Transcript| {
-        let answer = audit::Answer::sign(transcript, right.answer.proofs.clone(), &scene.farmer);
-        Receipt { transcript: transcript.clone(), answer, shards: right.shards.clone() }
-    };
     let forged: [(Option<Receipt>, Unproved); 8] = [
         (None, Unproved::NoReceipt),
-        (Some(scene.receipt(&scene.transcript(&first, 4))), NotBorneOut::OtherEpoch.into()),
-        (Some(Receipt { answer: wrong_proof, ..right.clone() }), NotBorneOut::OtherOutcome.into()),
+        (Some(scene.receipt(&scene.transcript(4)).await), NotBorneOut::OtherEpoch.into()),
+        (Some(scene.answered(&own, others).await), NotBorneOut::OtherOutcome.into()),
         (Some(Receipt { answer: stranger, ..right.clone() }), ReceiptError::BadSignature.into()),
         (
-            Some(Receipt { transcript: scene.transcript(&first, 4), ..right.clone() }),
+            Some(Receipt { transcript: scene.transcript(4), ..right.clone() }),
             ReceiptError::BadSignature.into(),
         ),
-        (Some(signed(&of_another)), ReceiptError::WrongContract.into()),
-        (Some(signed(&higher)), ReceiptError::WrongRevision.into()),
-        (Some(scene.receipt(&easier)), NotBorneOut::OtherOutcome.into()),
+        (Some(scene.answered(&of_another, proofs.clone()).await), ReceiptError::WrongContract.into()),
+        (Some(scene.answered(&higher, proofs.clone()).await), ReceiptError::WrongRevision.into()),
+        (Some(scene.receipt(&easier).await), NotBorneOut::OtherOutcome.into()),
     ];
     for (receipt, expected) in forged {
         scene.enter(vec![(judged(0, Verdict::Passed), receipt.map(|receipt| receipt.encode()))]).await;
@@ -494,11 +414,11 @@ async fn a_pass_without_its_own_right_receipt_is_not_paid_for() {
     }
     // Nor does a verdict about a revision that nobody signed count, or a loss that was turned into the auditor's own fault.
     let revised = Judgement { revision: 1, ..judged(0, Verdict::Passed) };
-    scene.enter(vec![(revised, Some(scene.receipt(&higher).encode()))]).await;
+    scene.enter(vec![(revised, Some(scene.receipt(&higher).await.encode()))]).await;
     let refused = scene.ask(0, &proposal).await;
     assert!(matches!(refused, Err(Refused::Unproved { why: Unproved::NoRevision, .. })), "{refused:?}");
     let excused = Judgement { reason: Some(Reason::AuditorHindered), ..judged(0, Verdict::Undecided) };
-    let admitted = audit::Answer::admit(&own, scene.kept.entry.id, &scene.farmer);
+    let admitted = scene.farmer.ask(&OfFarmer::Admission(own.clone(), SHARD)).await;
     scene.enter(vec![(excused, Some(Receipt { answer: admitted, ..right.clone() }.encode()))]).await;
     let refused = scene.ask(0, &proposal).await;
     let why = Unproved::from(NotBorneOut::OtherOutcome);
@@ -512,14 +432,14 @@ async fn a_pass_without_its_own_right_receipt_is_not_paid_for() {
 async fn no_period_is_settled_before_it_is_over_and_none_twice_at_once() {
     let scene = Scene::new(KEPT_IT).await;
     let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
-    let early = scene.proposal(2, 3 * whole, scene.farmer_account).await;
+    let early = scene.proposal(2, 3 * whole, scene.plan.farmer).await;
     let refused = scene.ask(0, &early).await;
     assert!(matches!(refused, Err(Refused::Disagreed(Disagreement::NotKnown(2)))), "{refused:?}");
-    let proposal = scene.proposal(0, whole, scene.farmer_account).await;
+    let proposal = scene.proposal(0, whole, scene.plan.farmer).await;
     let signed = scene.ask(0, &proposal).await.expect("signed");
     // What is signed already is no proposal.
     let again =
-        scene.money().cosign(scene.contract(), (scene.farmer.id(), Party::Farmer), 0, &signed, &[]).await;
+        scene.money().cosign(scene.contract(), (scene.terms.farmer, Party::Farmer), 0, &signed, &[]).await;
     assert!(matches!(again, Err(Refused::NoSettlement)), "{again:?}");
 }
 
@@ -534,12 +454,12 @@ async fn a_period_is_not_signed_for_while_its_audits_may_still_change() {
     // The owner hurries: one of three audits of the second period is asked once more.
     let both = scene.proposal(1, two, scene.plan.owner).await;
     let hurry = async |settlement: &Signed| {
-        let asker = (scene.farmer.id(), Party::Owner);
+        let asker = (scene.terms.farmer, Party::Owner);
         scene.money().cosign(scene.contract(), asker, 0, &settlement.to_bytes(), &[]).await
     };
     let refused = hurry(&both).await;
     assert!(matches!(refused, Err(Refused::Disagreed(Disagreement::NotKnown(1)))), "{refused:?}");
-    scene.ask(0, &scene.proposal(0, whole, scene.farmer_account).await).await.expect("that is final");
+    scene.ask(0, &scene.proposal(0, whole, scene.plan.farmer).await).await.expect("that is final");
     // Half of its grace has gone, or the question is closed.
     scene.at(10 * DAY - 1).await;
     hurry(&scene.proposal(1, two, scene.plan.owner).await).await.expect("signed");
@@ -558,9 +478,11 @@ async fn whoever_hands_a_settlement_in_is_whom_it_is_signed_for() {
             "{refused:?}"
         );
     }
-    let unknown = scene.proposal(0, whole, scene.farmer_account).await.to_bytes();
-    let elsewhere =
-        scene.money().cosign(ContractId([9; 32]), (scene.farmer.id(), Party::Farmer), 0, &unknown, &[]).await;
+    let unknown = scene.proposal(0, whole, scene.plan.farmer).await.to_bytes();
+    let elsewhere = scene
+        .money()
+        .cosign(ContractId([9; 32]), (scene.terms.farmer, Party::Farmer), 0, &unknown, &[])
+        .await;
     assert!(matches!(elsewhere, Err(Refused::Unknown)), "{elsewhere:?}");
 }
 
@@ -568,11 +490,10 @@ async fn whoever_hands_a_settlement_in_is_whom_it_is_signed_for() {
 async fn a_higher_revision_counts_only_if_both_signed_it() {
     let scene = Scene::new(KEPT_IT).await;
     let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
-    let proposal = scene.proposal(0, whole, scene.farmer_account).await;
-    let first = scene.shown.lock().expect("no panic").clone();
-    let state = apply_signed(&State::new(scene.signed.clone()).expect("signed"), &first[0], START)
-        .expect("it follows");
-    let (_, second) = scene.revision(Some(&state), entry(2, 20 * MIB), None);
+    let proposal = scene.proposal(0, whole, scene.plan.farmer).await;
+    let first = [scene.first.clone()];
+    let added = entry(2, 20 * MIB);
+    let second = revise(&scene.owner, &scene.farmer, &scene.signed, &first, added, None).await;
 
     // Nobody shows it; it is of another contract; the farmer signed it alone; it is not the number that was asked for.
     let mut alone = second.clone();
@@ -582,7 +503,7 @@ async fn a_higher_revision_counts_only_if_both_signed_it() {
     let mut grown = second.clone();
     grown.revision.bytes *= 2;
     for forged in [vec![], vec![alone], vec![elsewhere], vec![grown], vec![first[0].clone()]] {
-        *scene.shown.lock().expect("no panic") = [first.clone(), forged].concat();
+        scene.show(&[&first[..], &forged[..]].concat()).await;
         let refused = scene.ask(1, &proposal).await;
         assert!(matches!(refused, Err(Refused::Own(MoneyError::History))), "{refused:?}");
     }
@@ -592,7 +513,7 @@ async fn a_higher_revision_counts_only_if_both_signed_it() {
     assert!(kept.iter().all(|span| span.bytes == KEPT), "{kept:?}");
 
     // What both signed counts; yet a period never pays more than it holds.
-    *scene.shown.lock().expect("no panic") = [first, vec![second]].concat();
+    scene.show(&[scene.first.clone(), second]).await;
     assert_eq!(scene.plan.amounts[0].0, whole);
     scene.ask(1, &proposal).await.expect("signed");
     let kept = scene.money().inner.store.funds().spans(scene.contract()).await.expect("spans");
@@ -603,11 +524,11 @@ async fn a_higher_revision_counts_only_if_both_signed_it() {
 async fn a_farmer_that_shows_nothing_has_nobody_else_wait() {
     let scene = Scene::new(KEPT_IT).await;
     let whole = PRICE.for_storage(KEPT, 3 * DAY).expect("an amount").0;
-    let proposal = scene.proposal(0, whole, scene.farmer_account).await;
+    let proposal = scene.proposal(0, whole, scene.plan.farmer).await;
     scene.ask(0, &proposal).await.expect("signed, and its revisions are known from now on");
-    scene.silence.is_kept.store(true, Ordering::SeqCst);
+    let () = scene.farmer.ask(&OfFarmer::Silence).await;
     let meanwhile = async {
-        scene.silence.asked.notified().await;
+        let () = scene.farmer.ask(&OfFarmer::UntilAsked).await;
         scene.ask(0, &proposal).await
     };
     tokio::select! {
@@ -623,7 +544,7 @@ async fn a_contract_that_is_followed_may_be_paid_by_another_escrow_than_its_term
     // The ledger began anew before the auditor was told of the first one.
     let anew = scene.further(whole).await;
     scene.note(&anew).await.expect("taken note of");
-    let proposal = scene.proposal_of(&anew, 0, whole.0, scene.farmer_account).await;
+    let proposal = scene.proposal_of(&anew, 0, whole.0, scene.plan.farmer).await;
     scene.ask(0, &proposal).await.expect("signed");
 }
 
@@ -631,8 +552,8 @@ async fn a_contract_that_is_followed_may_be_paid_by_another_escrow_than_its_term
 async fn an_auditor_that_is_told_late_takes_note_of_what_still_pays() {
     let scene = Scene::untold(KEPT_IT).await;
     scene.at(11 * DAY).await;
-    let fate = scene.wallet.recover(&scene.plan, &Limits::default(), scene.clock.now()).await;
-    assert!(matches!(fate, Ok(Some(Fate::Applied { .. }))), "the first period came back: {fate:?}");
+    // The first period comes back.
+    let () = scene.owner.process.ask(&OfOwner::Recover(scene.plan.clone(), scene.clock.now())).await;
     scene.note(&scene.plan).await.expect("the third is ahead, or not over");
 }
 
@@ -652,19 +573,18 @@ async fn a_contract_that_nobody_agreed_on_is_paid_only_by_the_escrow_that_its_te
 #[tokio::test]
 async fn an_escrow_pays_only_for_the_contract_that_its_owners_account_assigned_it_to() {
     let scene = Scene::untold(KEPT_IT).await;
-    let attacker = RecoveryPhrase::random(&mut rand::rng()).seed().keys(&network());
+    let attacker = Owner::start(&scene.ledger).await;
     // A farmer, or anybody, who knows the plan: an owner and a farmer of its own making, at a price that takes all.
     let own = Terms {
-        owner: attacker.owner.id(),
+        owner: attacker.id,
         farmer: DeviceKey::random(&mut rand::rng()).id(),
         storage_price: Amount(u64::MAX),
         ..scene.terms.clone()
     };
-    let of_attacker = Plan { owner: Address::of(&attacker.stellar), ..scene.plan.clone() };
-    let assigned = |plan: &Plan, key, terms: &Terms| assign(key, &network(), terms.id(), plan).expect("own");
-    let borrowed = assigned(&scene.plan, &scene.owner.stellar, &scene.terms);
-    let forged = assigned(&of_attacker, &attacker.stellar, &own);
-    for signature in [borrowed, forged, Signature([0; 64])] {
+    let of_attacker = Plan { owner: attacker.account, ..scene.plan.clone() };
+    let assigned = scene.owner.assign(&scene.plan, &scene.terms).await;
+    let forged = attacker.assign(&of_attacker, &own).await;
+    for signature in [assigned, forged, Signature([0; 64])] {
         let refused = scene.note_as(&own, &scene.plan, &signature).await;
         let unassigned = "its owner's account has not assigned it to this contract";
         assert!(matches!(refused, Err(Refused::WrongPlan(what)) if what == unassigned), "{refused:?}");
@@ -673,7 +593,6 @@ async fn an_escrow_pays_only_for_the_contract_that_its_owners_account_assigned_i
     assert!(matches!(refused, Err(Refused::Fault(_))), "{refused:?}");
     // Nor does the one it is told of pay another than the farmer's own account.
     let owners = DeviceKey::random(&mut rand::rng()).id();
-    let assigned = assigned(&scene.plan, &scene.owner.stellar, &scene.terms);
     let money = scene.money();
     let refused = money.take_note(Role::Auditor, owners, &scene.terms, &encode(&scene.plan), &assigned).await;
     assert!(matches!(refused, Err(Refused::NotBorneOut { whom: "farmer", .. })), "{refused:?}");
@@ -689,5 +608,5 @@ async fn a_smaller_escrow_replaces_none_and_takes_nothing_from_the_farmer() {
     // The same account with other amounts is no other escrow.
     scene.note(&Plan { amounts: smaller.amounts.clone(), ..scene.plan.clone() }).await.expect("known");
     scene.disagrees(1, whole).await;
-    scene.ask(0, &scene.proposal(0, whole, scene.farmer_account).await).await.expect("signed");
+    scene.ask(0, &scene.proposal(0, whole, scene.plan.farmer).await).await.expect("signed");
 }

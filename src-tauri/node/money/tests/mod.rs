@@ -4,5 +4,6 @@ pub(crate) mod bed;
 mod cosigning;
 mod deaths;
 mod elsewhere;
+pub(crate) mod process;
 mod recovering;
 mod without_auditor;
