@@ -46,19 +46,6 @@ impl Bench {
         Self { home, clock, node }
     }
 
-    /// A node that farms and is told where a ledger and another node are.
-    pub(crate) async fn on_ledger(farm: FarmSettings, ledger: &str, other: &str) -> Self {
-        let home = tempfile::tempdir().expect("temp dir");
-        let clock = Clock::by_hand(START);
-        let options = NodeOptions {
-            ledger: Some(ledger.to_owned()),
-            bootstrap: vec![other.to_owned()],
-            ..Self::options(&home, &clock, Some(farm))
-        };
-        let node = Node::open(options).await.expect("opens");
-        Self { home, clock, node }
-    }
-
     async fn open(home: &tempfile::TempDir, clock: &Clock, farm: Option<FarmSettings>) -> Node {
         Node::open(Self::options(home, clock, farm)).await.expect("opens")
     }
@@ -120,16 +107,22 @@ pub(crate) struct Script {
 impl Script {
     pub(crate) async fn new(bench: &Bench, device: DeviceKey) -> Self {
         let config = NetConfig { memory: true, ..NetConfig::new(network()) };
+        let mut script = Self::start(config, &bench.clock, device).await;
+        script.meet(bench).await;
+        script
+    }
+
+    /// One that knows no farmer yet.
+    pub(crate) async fn start(config: NetConfig, clock: &Clock, device: DeviceKey) -> Self {
         let (net, _) = Net::start(config, &device).await.expect("starts");
         let mut script = Self {
             keys: RecoveryPhrase::random(&mut rand::rng()).seed().keys(&network()),
             net,
             farmer: DeviceId([0; 32]),
-            clock: bench.clock.clone(),
+            clock: clock.clone(),
             certificate: None,
         };
         script.certificate = Some(script.certify(script.net.local_id(), START, 300 * DAY));
-        script.meet(bench).await;
         script
     }
 
@@ -144,8 +137,12 @@ impl Script {
 
     pub(crate) async fn meet(&mut self, bench: &Bench) {
         let status = bench.node.status().await.expect("status");
-        self.farmer = status.device.parse().expect("a device");
-        self.net.hint(self.farmer, &status.addresses);
+        self.meet_at(status.device.parse().expect("a device"), &status.addresses).await;
+    }
+
+    pub(crate) async fn meet_at(&mut self, farmer: DeviceId, addresses: &[String]) {
+        self.farmer = farmer;
+        self.net.hint(farmer, addresses);
         // After a restart, what is left of the old connection must be noticed first.
         let reached = async {
             while let Err(NetError::Unreachable(_)) = self.ask(Request::Offer).await {

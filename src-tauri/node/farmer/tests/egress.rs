@@ -38,7 +38,7 @@ impl Stage {
     async fn new() -> Self {
         let scene = Scene::serving_for(PRICE).await;
         let escrow = key();
-        let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+        let (terms, plan) = (scene.terms(&escrow), scene.plan(&escrow).await);
         scene.set_up(&plan, &escrow).await;
         scene.fund(&terms, &plan).await.expect("taken note of");
         let owner = &scene.owner;
@@ -64,7 +64,7 @@ impl Stage {
     /// A further device of the same owner.
     async fn device(&self) -> Device {
         let secret: [u8; 32] = rand::random();
-        let mut script = Script::new(&self.scene.bench, DeviceKey::from_bytes(&secret)).await;
+        let mut script = self.scene.asker(DeviceKey::from_bytes(&secret)).await;
         script.keys = self.scene.owner.keys.clone();
         script.certificate = Some(script.certify(script.net.local_id(), START, 300 * DAY));
         Device { script, key: DeviceKey::from_bytes(&secret) }
@@ -148,7 +148,7 @@ async fn what_a_device_that_is_gone_did_not_vouch_for_holds_nobody_up_in_the_nex
         let asked = Request::Tab { contract: stage.contract(), period };
         gone.script.ask(asked).await
     };
-    stage.scene.bench.clock.set(START.plus_seconds(3 * DAY));
+    stage.scene.at(START.plus_seconds(3 * DAY)).await;
     assert_eq!(other.read(&stage, 0, 5).await, (5, Ok(())));
     assert_eq!((owed(0).await, owed(1).await), (tab(0, AHEAD_BYTES), tab(0, 0)));
     // It may still come, and counts where it belongs.
@@ -179,7 +179,7 @@ async fn vouchers_that_are_old_forged_borrowed_or_beyond_the_cap_are_refused() {
     refused(two.give(signed(stage.voucher(&one, 700))).await, RefusalCode::NotVouched);
     let elsewhere = signed(Voucher { contract: ContractId([9; 32]), ..stage.voucher(&one, 600) });
     refused(one.give(elsewhere).await, RefusalCode::UnknownContract);
-    let stranger = stage.scene.bench.owner().await;
+    let stranger = stage.scene.asker(DeviceKey::random(&mut rand::rng())).await;
     let request = Request::Vouch(Box::new(signed(stage.voucher(&one, 700))));
     refused(stranger.ask(request).await, RefusalCode::UnknownContract);
     refused(
@@ -201,8 +201,7 @@ async fn a_voucher_comes_with_a_certificate_of_a_time_within_its_period() {
     let stage = Stage::new().await;
     let mut one = stage.device().await;
     one.vouch(&stage, 500).await.expect("taken");
-    let bench = &stage.scene.bench;
-    bench.clock.set(START.plus_seconds(3 * DAY + 60));
+    stage.scene.at(START.plus_seconds(3 * DAY + 60)).await;
     let first = one.script.certificate.clone();
     let later = one.script.certify(one.script.net.local_id(), START.plus_seconds(3 * DAY), 300 * DAY);
     one.script.certificate = Some(later);
@@ -226,14 +225,10 @@ async fn whoever_is_shown_other_vouchers_counts_the_same_in_the_end() {
     refused(refusal, RefusalCode::Disagreed);
 
     let (terms, scene) = (stage.state.terms(), &stage.scene);
-    let (farmer, auditor) = scene.moneys();
-    assert_eq!(farmer.egress(terms).await.expect("counted"), [(0, CAP - 5)]);
-    assert_eq!(
-        auditor.egress(terms).await.expect("counted"),
-        [(0, CAP)],
-        "it asked the farmer before it judged"
-    );
-    farmer.learn_vouchers(terms, terms.auditor.expect("an auditor")).await.expect("shown");
-    assert_eq!(farmer.egress(terms).await.expect("counted"), [(0, CAP)]);
-    assert_eq!(auditor.egress(terms).await.expect("counted"), [(0, CAP)]);
+    let (farmer, auditor) = (&scene.farmer, &scene.auditor);
+    assert_eq!(farmer.egress(terms).await, [(0, CAP - 5)]);
+    assert_eq!(auditor.egress(terms).await, [(0, CAP)], "it asked the farmer before it judged");
+    farmer.learn_vouchers(terms).await;
+    assert_eq!(farmer.egress(terms).await, [(0, CAP)]);
+    assert_eq!(auditor.egress(terms).await, [(0, CAP)]);
 }

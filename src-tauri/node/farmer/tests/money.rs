@@ -1,13 +1,16 @@
-//! A farmer that takes a price: what it demands of an escrow before it signs, and what it keeps under one.
+//! A farmer that takes a price: what it demands of an escrow before it signs, and what it keeps under one. Farmer and auditor
+//! are nodes in processes of their own; the owner is the test.
+
+use std::path::PathBuf;
 
 use hayloft_core::{
-    Amount, DeviceId, Signature,
+    Amount, DeviceId, Signature, Timestamp,
     contract::{State, Terms},
-    keys::StellarKey,
+    keys::{DeviceKey, StellarKey},
     spending::Limits,
 };
 use hayloft_net::{
-    NetError,
+    NetConfig, NetError,
     messages::{Answer, RefusalCode, Request, ShownVoucher},
 };
 use hayloft_payments::{
@@ -18,34 +21,125 @@ use hayloft_payments::{
     wallet::{Fate, encode},
 };
 use hayloft_store::{Guard, Home, Store, StoreOptions};
+use serde::{Deserialize, Serialize};
 
-use super::bench::{Bench, DAY, MIB, PATIENCE, START, Script, network, offering, refused};
+use super::bench::{DAY, MIB, PATIENCE, START, Script, network, offering, refused};
 use crate::{
     Clock, Node, NodeOptions,
-    money::{Money, Prices, tests::bed::BriskLedger},
+    model::FarmSettings,
+    money::{
+        Prices,
+        tests::{
+            bed::BriskLedger,
+            process::{self, Asked, LOOPBACK, Process, answer},
+        },
+    },
 };
 
 const PRICE: Amount = Amount(1_000_000_000);
+const NAME: &str =
+    "farmer::tests::money::an_escrow_is_taken_note_of_only_if_it_stands_and_pays_the_right_ones";
+
+/// A node that farms, or audits.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    ledger: String,
+    farm: Option<FarmSettings>,
+    bootstrap: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Question {
+    /// Its device, its account, and where it is reached.
+    Who,
+    Now(Timestamp),
+    /// Has it ask the contract's auditor for vouchers.
+    Learn(Terms),
+    /// The bytes that count as served, by period.
+    Egress(Terms),
+}
+
+impl Part {
+    async fn play(self, home: PathBuf) {
+        let (clock, farms) = (Clock::by_hand(START), self.farm.is_some());
+        let options = NodeOptions {
+            home,
+            network: Some(network()),
+            listen: vec![LOOPBACK.into()],
+            bootstrap: self.bootstrap,
+            farm: self.farm,
+            audit: (!farms).then_some(true),
+            ledger: Some(self.ledger),
+            disk_guard_bytes: Some(0),
+            clock: clock.clone(),
+            ..NodeOptions::default()
+        };
+        let node = Node::open(options).await.expect("opens");
+        if farms {
+            node.wallet_fund().await.expect("funded");
+        }
+        let money = node.money_for_tests();
+        let mut asked = Asked::new();
+        while let Some(question) = asked.next().await {
+            match question {
+                Question::Who => {
+                    let status = node.status().await.expect("status");
+                    let account = node.wallet().await.expect("a wallet").status.address;
+                    answer(&(status.device, account, status.addresses));
+                }
+                Question::Now(now) => {
+                    clock.set(now);
+                    answer(&());
+                }
+                Question::Learn(terms) => {
+                    money.learn_vouchers(&terms, terms.auditor.expect("an auditor")).await.expect("shown");
+                    answer(&());
+                }
+                Question::Egress(terms) => answer(&money.egress(&terms).await.expect("counted")),
+            }
+        }
+    }
+}
+
+/// One that plays its part elsewhere.
+pub(super) struct Other {
+    process: Process,
+    device: DeviceId,
+    account: Address,
+    addresses: Vec<String>,
+}
+
+impl Other {
+    async fn start(part: &Part) -> Self {
+        let process = Process::start(NAME, part);
+        let (device, account, addresses) = process.ask(&Question::Who).await;
+        Self { process, device, account, addresses }
+    }
+
+    pub(super) async fn learn_vouchers(&self, terms: &Terms) {
+        self.process.ask(&Question::Learn(terms.clone())).await
+    }
+
+    pub(super) async fn egress(&self, terms: &Terms) -> Vec<(u32, u64)> {
+        self.process.ask(&Question::Egress(terms.clone())).await
+    }
+}
 
 /// A ledger that stands at the tests' time and closes as soon as something waits; a farmer and an auditor on it; and the
 /// owner's wallet.
 pub(super) struct Scene {
-    pub(super) bench: Bench,
     pub(super) owner: Script,
-    auditor: Node,
+    pub(super) farmer: Other,
+    pub(super) auditor: Other,
     wallet: Wallet,
     horizon: Horizon,
     egress_price: Amount,
     _ledger: BriskLedger,
-    _homes: [tempfile::TempDir; 2],
+    _home: tempfile::TempDir,
 }
 
 fn wallet_key() -> StellarKey {
     StellarKey::from_bytes(&[7; 32])
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("temp dir")
 }
 
 impl Scene {
@@ -55,47 +149,42 @@ impl Scene {
 
     /// With a price for serving.
     pub(super) async fn serving_for(egress_price: Amount) -> Self {
-        let homes = [folder(), folder()];
         let ledger = BriskLedger::at(START).await;
         let url = ledger.url().to_owned();
-        let auditor = NodeOptions {
-            home: homes[0].path().to_owned(),
-            network: Some(network()),
-            listen: vec!["/memory/0".into()],
-            memory: true,
-            audit: Some(true),
-            ledger: Some(url.clone()),
-            disk_guard_bytes: Some(0),
-            clock: Clock::by_hand(START),
-            ..NodeOptions::default()
-        };
-        let auditor = Node::open(auditor).await.expect("opens");
-        let address = auditor.status().await.expect("status").addresses[0].clone();
+        let auditor = Other::start(&Part { ledger: url.clone(), farm: None, bootstrap: vec![] }).await;
         let mut farm = offering(64 * MIB);
         (farm.storage_price, farm.egress_price) = (PRICE.0, egress_price.0);
-        let bench = Bench::on_ledger(farm, &url, &address).await;
-        bench.node.wallet_fund().await.expect("funded");
-        let owner = bench.owner().await;
+        let bootstrap = auditor.addresses.clone();
+        let farmer = Other::start(&Part { ledger: url.clone(), farm: Some(farm), bootstrap }).await;
+        let key = DeviceKey::random(&mut rand::rng());
+        let owner = asker(&farmer, &Clock::by_hand(START), key).await;
         let horizon = Horizon::new(&HorizonOptions::local(&url)).expect("an address");
+        let home = tempfile::tempdir().expect("a temp folder");
         let options = StoreOptions::new(None, Guard { bytes: 0, percent: 0 });
-        let store = Store::open(Home::open(homes[1].path()).expect("a home"), options).await.expect("opens");
+        let store = Store::open(Home::open(home.path()).expect("a home"), options).await.expect("opens");
         let known = horizon.network().await.expect("a network");
         let outbox = Outbox::new(horizon.clone(), known, store.0.outbox());
         let wallet = Wallet::new(wallet_key(), outbox);
         wallet.fund().await.expect("funded");
-        Self { bench, owner, auditor, wallet, horizon, egress_price, _ledger: ledger, _homes: homes }
+        Self { owner, farmer, auditor, wallet, horizon, egress_price, _ledger: ledger, _home: home }
     }
 
-    async fn account_of(&self, node: &Node) -> Address {
-        node.wallet().await.expect("a wallet").status.address.parse().expect("an address")
+    /// Somebody else who asks the farmer.
+    pub(super) async fn asker(&self, device: DeviceKey) -> Script {
+        asker(&self.farmer, &self.owner.clock, device).await
     }
 
-    pub(super) async fn terms(&self, escrow: &StellarKey) -> Terms {
-        let auditor = self.auditor.status().await.expect("status").device.parse().expect("a device");
+    /// It is this time for the owner, and for the farmer.
+    pub(super) async fn at(&self, now: Timestamp) {
+        self.owner.clock.set(now);
+        self.farmer.process.ask(&Question::Now(now)).await
+    }
+
+    pub(super) fn terms(&self, escrow: &StellarKey) -> Terms {
         Terms {
             storage_price: PRICE,
             egress_price: self.egress_price,
-            auditor: Some(auditor),
+            auditor: Some(self.auditor.device),
             escrow: Some(Address::of(escrow).0),
             ..self.owner.terms()
         }
@@ -107,8 +196,8 @@ impl Scene {
         Plan {
             escrow: Address::of(escrow),
             owner: self.wallet.address(),
-            farmer: self.account_of(&self.bench.node).await,
-            auditor: self.account_of(&self.auditor).await,
+            farmer: self.farmer.account,
+            auditor: self.auditor.account,
             start: START,
             period_seconds: 3 * DAY,
             grace_seconds: 7 * DAY,
@@ -139,11 +228,6 @@ impl Scene {
         self.owner.ask(Self::told(terms, plan)).await
     }
 
-    /// The farmer's money, and the auditor's.
-    pub(super) fn moneys(&self) -> (Money, Money) {
-        (self.bench.node.money_for_tests(), self.auditor.money_for_tests())
-    }
-
     /// The owner shows the auditor vouchers with a settlement that is none.
     pub(super) async fn show_auditor(
         &self,
@@ -161,17 +245,16 @@ impl Scene {
             steps: vec![step],
         };
         let (contract, settlement) = (state.contract(), draft.unsigned().to_bytes());
-        let auditor = state.terms().auditor.expect("an auditor");
-        self.ask_auditor(auditor, Request::Cosign { contract, newest: 0, settlement, vouchers }).await
+        self.ask_auditor(Request::Cosign { contract, newest: 0, settlement, vouchers }).await
     }
 
     async fn fund_at_auditor(&self, terms: &Terms, plan: &Plan) -> Result<Answer, NetError> {
-        self.ask_auditor(terms.auditor.expect("an auditor"), Self::told(terms, plan)).await
+        self.ask_auditor(Self::told(terms, plan)).await
     }
 
-    async fn ask_auditor(&self, auditor: DeviceId, request: Request) -> Result<Answer, NetError> {
-        let net = &self.owner.net;
-        net.hint(auditor, &self.auditor.status().await.expect("status").addresses);
+    async fn ask_auditor(&self, request: Request) -> Result<Answer, NetError> {
+        let (net, auditor) = (&self.owner.net, self.auditor.device);
+        net.hint(auditor, &self.auditor.addresses);
         let told = self.owner.envelope(request);
         let asking = async {
             loop {
@@ -185,15 +268,24 @@ impl Scene {
     }
 }
 
+async fn asker(farmer: &Other, clock: &Clock, device: DeviceKey) -> Script {
+    let mut script = Script::start(NetConfig::new(network()), clock, device).await;
+    script.meet_at(farmer.device, &farmer.addresses).await;
+    script
+}
+
 pub(super) fn key() -> StellarKey {
     StellarKey::from_bytes(&rand::random())
 }
 
 #[tokio::test]
 async fn an_escrow_is_taken_note_of_only_if_it_stands_and_pays_the_right_ones() {
+    if let Some((home, part)) = process::part::<Part>() {
+        return part.play(home).await;
+    }
     let scene = Scene::new().await;
     let escrow = key();
-    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    let (terms, plan) = (scene.terms(&escrow), scene.plan(&escrow).await);
     refused(scene.owner.agree_to(terms.clone()).await, RefusalCode::NotFunded);
     let said = refused(scene.fund(&terms, &plan).await, RefusalCode::NotFunded);
     assert!(said.contains("does not exist"), "{said}");
@@ -235,7 +327,7 @@ async fn an_escrow_is_taken_note_of_only_if_it_stands_and_pays_the_right_ones() 
 async fn a_farmer_takes_note_only_of_what_its_auditor_took_note_of_for_the_same_contract() {
     let scene = Scene::new().await;
     let escrow = key();
-    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    let (terms, plan) = (scene.terms(&escrow), scene.plan(&escrow).await);
     scene.set_up(&plan, &escrow).await;
     // A contract with a device of the owner's, for which nothing will ever be owed.
     let worthless = Terms { farmer: scene.owner.net.local_id(), ..terms.clone() };
@@ -249,7 +341,7 @@ async fn a_farmer_takes_note_only_of_what_its_auditor_took_note_of_for_the_same_
 async fn an_escrow_is_known_to_the_auditor_as_soon_as_to_the_farmer() {
     let scene = Scene::new().await;
     let escrow = key();
-    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    let (terms, plan) = (scene.terms(&escrow), scene.plan(&escrow).await);
     scene.set_up(&plan, &escrow).await;
     assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded));
     let other = Terms { nonce: [1; 32], ..terms };
@@ -261,7 +353,7 @@ async fn an_escrow_is_known_to_the_auditor_as_soon_as_to_the_farmer() {
 async fn nothing_is_kept_beyond_what_is_paid_for_and_nothing_signed_for_strangers() {
     let scene = Scene::new().await;
     let escrow = key();
-    let (terms, plan) = (scene.terms(&escrow).await, scene.plan(&escrow).await);
+    let (terms, plan) = (scene.terms(&escrow), scene.plan(&escrow).await);
     scene.set_up(&plan, &escrow).await;
     assert_eq!(scene.fund(&terms, &plan).await, Ok(Answer::Funded));
     let owner = &scene.owner;
@@ -302,7 +394,7 @@ async fn nothing_is_kept_beyond_what_is_paid_for_and_nothing_signed_for_stranger
 
     let cosign = Request::Cosign { contract, newest: 0, settlement: vec![0; 40], vouchers: vec![] };
     refused(owner.ask(cosign.clone()).await, RefusalCode::Disagreed);
-    let stranger = scene.bench.owner().await;
+    let stranger = scene.asker(DeviceKey::random(&mut rand::rng())).await;
     for request in [cosign, Request::History { contract, from: 0 }] {
         refused(stranger.ask(request).await, RefusalCode::UnknownContract);
     }
