@@ -306,6 +306,14 @@ pub(crate) fn marker(path: &Path) -> io::Result<Option<[u8; 16]>> {
     }
 }
 
+/// Whether there is more than a beginning, which may be damaged.
+pub(crate) fn has_entries(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => Ok(found?.len() > HEADER_BYTES),
+    }
+}
+
 /// Puts a damaged log aside under a name that says so.
 pub(crate) fn put_aside(path: &Path) -> io::Result<PathBuf> {
     let aside = |number: u32| path.with_file_name(format!("catalog.log.broken-{number}"));

@@ -43,11 +43,17 @@ pub(crate) async fn open(
         return Ok((Log::open(path, disk, head)?, CatalogState::Sound));
     }
     let Some(mut reading) = log::Reading::begin(&path, marker)? else {
-        let log = match head {
-            Some(head) => Log::lost(path, disk, head),
-            None => Log::unwritten(path, disk),
+        let Some(head) = head else {
+            // Rows and log are both lost: what a log with a damaged beginning holds is all that is left of the files.
+            let is_all = kept.is_none() && log::has_entries(&path)?;
+            let damaged = if is_all { Some(log::put_aside(&path)?) } else { None };
+            let state = match damaged {
+                None => CatalogState::Sound,
+                damaged => CatalogState::Rebuilt { files: 0, damaged },
+            };
+            return Ok((Log::unwritten(path, disk), state));
         };
-        return Ok((log, CatalogState::Sound));
+        return Ok((Log::lost(path, disk, head), CatalogState::Sound));
     };
     // Rows that cannot say where they are follow a log that is whole; to one that is not, they are preferred.
     if head.is_none() && kept.is_some() {

@@ -297,6 +297,26 @@ async fn a_damaged_log_is_put_aside_and_said_when_the_rows_are_lost_too() {
 }
 
 #[tokio::test]
+async fn a_log_whose_beginning_is_damaged_is_never_written_over_when_the_rows_are_lost_too() {
+    let history = history().await;
+    let (at, last) = history.last().unwrap();
+    let bytes = fs::read(at.path().join("catalog.log")).unwrap();
+    for position in 0..24 {
+        let mut damaged = bytes.clone();
+        damaged[position] ^= 1;
+        let home = mixed(None, None, at.path());
+        fs::write(home.path().join("catalog.log"), &damaged).unwrap();
+        let (found, report) = opened(home.path()).await;
+        match report.records {
+            CatalogState::Rebuilt { damaged: Some(aside), .. } => {
+                assert_eq!(fs::read(aside).unwrap(), damaged)
+            }
+            other => assert_eq!(&found, last, "byte {position}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_node_whose_lock_was_deleted_writes_nothing_more_and_the_second_ones_files_stay() {
     let home = tempfile::tempdir().unwrap();
     let (first, _) = open(home.path()).await;
